@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * contract.h - every method of every internal boundary, as one table for both sides: names,
+ * message types, kind, descriptors carried, and the largest request. The server's handler table
+ * (struct rpc_handler) points into it; a client call names an entry of it.
+ */
+#ifndef API_PROTO_CONTRACT_H
+#define API_PROTO_CONTRACT_H
+
+#include "api/rpc/rpc.h"
+
+/* The agent's port on both sides of the vsock (see agent.proto). */
+#define AGENT_PORT 1024
+
+enum vmm_method {
+	VMM_CONFIGURE,
+	VMM_START,
+	VMM_WAIT,
+	VMM_STOP,
+	VMM_LISTEN,
+	VMM_CONNECT,
+	VMM_READ_CONSOLE,
+	VMM_METHOD_COUNT
+};
+extern const struct rpc_method vmm_methods[VMM_METHOD_COUNT];
+
+enum jailer_method {
+	JAILER_CREATE,
+	JAILER_DESTROY,
+	JAILER_WAIT,
+	JAILER_LIST,
+	JAILER_STATUS,
+	JAILER_METHOD_COUNT
+};
+extern const struct rpc_method jailer_methods[JAILER_METHOD_COUNT];
+
+enum agent_method {
+	AGENT_IDENTIFY,
+	AGENT_HEALTH,
+	AGENT_WRITE_FILE,
+	AGENT_READ_FILE,
+	AGENT_SHUTDOWN,
+	AGENT_PROCESS_START,
+	AGENT_PROCESS_LIST,
+	AGENT_PROCESS_UPDATE,
+	AGENT_PROCESS_SEND_INPUT,
+	AGENT_PROCESS_SEND_SIGNAL,
+	AGENT_PROCESS_CLOSE_STDIN,
+	AGENT_METHOD_COUNT
+};
+extern const struct rpc_method agent_methods[AGENT_METHOD_COUNT];
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/num.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Reads digits at *s into *v and moves *s behind them. */
+static int take_digits(const char **s, uint64_t *v)
+{
+	const char *p = *s;
+
+	*v = 0;
+	if (*p < '0' || *p > '9')
+		return -EINVAL;
+	for (; *p >= '0' && *p <= '9'; p++)
+		if (MUL_OVERFLOW(*v, UINT64_C(10), v) || ADD_OVERFLOW(*v, (uint64_t)(*p - '0'), v))
+			return -ERANGE;
+	*s = p;
+	return 0;
+}
+
+int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
+{
+	uint64_t v;
+	int r = take_digits(&s, &v);
+
+	if (r < 0)
+		return r;
+	if (*s != '\0')
+		return -EINVAL;
+	if (v < min || v > max)
+		return -ERANGE;
+	*ret = v;
+	return 0;
+}
+
+int parse_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret_bytes)
+{
+	static const char units[] = "KMGT";
+	uint64_t v;
+	unsigned shift = 0;
+	int r = take_digits(&s, &v);
+
+	if (r < 0)
+		return r;
+	if (*s != '\0') {
+		const char up = (char)(*s >= 'a' && *s <= 'z' ? *s - 'a' + 'A' : *s);
+		const char *u = strchr(units, up);
+		if (u == NULL)
+			return -EINVAL;
+		shift = 10U * ((unsigned)(u - units) + 1U);
+		s++;
+		if (strcmp(s, "") != 0 && strcmp(s, "iB") != 0 && strcmp(s, "B") != 0)
+			return -EINVAL;
+	}
+	if (MUL_OVERFLOW(v, UINT64_C(1) << shift, &v) || v < min || v > max)
+		return -ERANGE;
+	*ret_bytes = v;
+	return 0;
+}
+
+int parse_duration_ms(const char *s, uint64_t max_ms, uint64_t *ret_ms)
+{
+	static const struct {
+		const char *name;
+		uint64_t ms;
+	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "h", 3600000 } };
+	uint64_t whole, milli = 0;
+	int r = take_digits(&s, &whole);
+
+	if (r < 0)
+		return r;
+	if (*s == '.') {
+		s++;
+		if (*s < '0' || *s > '9')
+			return -EINVAL;
+		for (uint64_t scale = 100; *s >= '0' && *s <= '9'; s++, scale /= 10)
+			milli += scale * (uint64_t)(*s - '0');
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		uint64_t ms;
+		if (strcmp(s, units[i].name) != 0)
+			continue;
+		if (MUL_OVERFLOW(whole, units[i].ms, &ms) ||
+		    ADD_OVERFLOW(ms, milli * units[i].ms / 1000, &ms) || ms > max_ms)
+			return -ERANGE;
+		*ret_ms = ms;
+		return 0;
+	}
+	return -EINVAL;
+}

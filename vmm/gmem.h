@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gmem.h - guest memory. The only module that knows host addresses of guest RAM.
+ *
+ * Layout: RAM from 0 to at most GMEM_HOLE_START (3 GiB), the rest from 4 GiB. Between them lie
+ * the devices. Everything is by guest-physical address *and* length, RAM only, and copied: device
+ * code never holds a pointer. A single value that the guest shares is fetched once with
+ * gmem_read_le*; a structure is copied whole with gmem_read, which ends in a compiler barrier so
+ * that a check can't be re-done on the shared copy.
+ *
+ * Thread-safe after gmem_init (the guest itself is the other thread, always).
+ */
+#ifndef VMM_GMEM_H
+#define VMM_GMEM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/compiler.h"
+
+#define GMEM_HOLE_START UINT64_C(0xc0000000)
+#define GMEM_HOLE_END	UINT64_C(0x100000000)
+#define GMEM_REGIONS_MAX 2
+
+typedef struct { uint64_t v; } gpa_t; /* guest-physical address: no arithmetic by accident */
+static inline gpa_t gpa(uint64_t v) { return (gpa_t){ v }; }
+
+struct gmem_region {
+	uint64_t gpa;
+	uint64_t size;
+	uint8_t *hva; /* for gmem.c, KVM_SET_USER_MEMORY_REGION and nobody else */
+};
+
+struct gmem {
+	struct gmem_region regions[GMEM_REGIONS_MAX];
+	unsigned count;
+	uint64_t bytes;
+};
+
+/* Anonymous private memory of `bytes` (a multiple of 2 MiB), not dumped, with inaccessible guard
+ * pages around each region. 0 or -errno. */
+MUST_USE int gmem_init(struct gmem *m, uint64_t bytes);
+void gmem_done(struct gmem *m);
+
+/* 0, or -EFAULT when [a, a+len) is not wholly inside one region. */
+MUST_USE int gmem_check(const struct gmem *m, gpa_t a, uint64_t len);
+MUST_USE int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len);
+MUST_USE int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t len);
+MUST_USE int gmem_zero(struct gmem *m, gpa_t a, size_t len);
+
+/* One atomic load (relaxed; _acquire where the name says so) or store of a naturally aligned
+ * little-endian value. -EFAULT also when misaligned. */
+MUST_USE int gmem_read_le16(const struct gmem *m, gpa_t a, uint16_t *ret);
+MUST_USE int gmem_read_le16_acquire(const struct gmem *m, gpa_t a, uint16_t *ret);
+MUST_USE int gmem_read_le32(const struct gmem *m, gpa_t a, uint32_t *ret);
+MUST_USE int gmem_read_le64(const struct gmem *m, gpa_t a, uint64_t *ret);
+MUST_USE int gmem_write_le16_release(struct gmem *m, gpa_t a, uint16_t v);
+
+/*
+ * For data that goes straight between guest memory and the kernel (preadv2, pwritev2): appends
+ * [a, a+len) to iov[*n]; -EFAULT, or -E2BIG when *n has reached cap. The iovec must not be
+ * parsed, and not be kept when the request is done.
+ */
+MUST_USE int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap,
+		      size_t *n);
+
+#endif

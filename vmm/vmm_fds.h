@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmm_fds.h - the descriptors of a casemate-vmm, at fixed numbers: the ABI between jailer and
+ * VMM, and what the seccomp policies compare against. Nothing else is open in the process.
+ */
+#ifndef VMM_VMM_FDS_H
+#define VMM_VMM_FDS_H
+
+/* Left by the jailer (0 and 1 are /dev/null, 2 is the log pipe). */
+#define VMM_FD_CONTROL 3 /* ttrpc, api/proto/vmm.proto */
+#define VMM_FD_KVM     4 /* /dev/kvm; closed once the VM exists */
+#define VMM_FD_KERNEL  5 /* read-only; closed once loaded */
+#define VMM_FD_INITRD  6 /* read-only, optional; closed once loaded */
+#define VMM_FD_DRIVE0  8 /* drives: 8..15 */
+#define VMM_DRIVES_MAX 8
+
+/* Pinned by the VMM itself before the filters go on. */
+#define VMM_FD_VM    16
+#define VMM_FD_VCPU0 32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
+#define VMM_VCPUS_MAX 32 /* room in the numbers; Configure's own limit is 8 for now */
+
+/* Everything that is made while running (connections, eventfds) is numbered from here. */
+#define VMM_FD_DYNAMIC 64
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: each region is one private anonymous mapping between two stretches of
+ * address space without access, so that a slip past either end faults instead of reaching
+ * something of ours. The start is aligned to 2 MiB: only then can the host back guest memory
+ * with huge pages.
+ *
+ * The guest writes to this memory at any moment. gmem_read therefore ends in a compiler
+ * barrier: without it the compiler may drop the local copy and load the shared bytes again
+ * after they have been checked. Single values are atomic loads for the same reason.
+ */
+#include "vmm/gmem.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/bug.h"
+#include "base/num.h"
+
+#define GMEM_ALIGN (2 * MIB)
+#define GMEM_GUARD (64 * KIB)
+/* Far above what a host has and far below where sizes could wrap. */
+#define GMEM_BYTES_MAX (UINT64_C(1) << 40)
+
+_Static_assert(GMEM_HOLE_START % GMEM_ALIGN == 0, "both regions are made of whole huge pages");
+
+/* Everything from here on sees what the copy before it saw. */
+static inline void compiler_barrier(void)
+{
+	__asm__ __volatile__("" ::: "memory");
+}
+
+/* A readable and writable range of `size` bytes with guards; *ret is its first byte. */
+static int map_region(uint64_t size, uint8_t **ret)
+{
+	size_t span = size + GMEM_ALIGN + 2 * GMEM_GUARD;
+	uint8_t *base =
+		mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *start, *first, *last;
+
+	if (base == MAP_FAILED)
+		return -errno;
+	start = base + (align_up((uintptr_t)base + GMEM_GUARD, GMEM_ALIGN) - (uintptr_t)base);
+	first = start - GMEM_GUARD;
+	last = start + size + GMEM_GUARD;
+	/* Alignment left something over at both ends; none of it is ours to keep. */
+	if (first > base)
+		(void)munmap(base, (size_t)(first - base));
+	if (last < base + span)
+		(void)munmap(last, (size_t)(base + span - last));
+	if (mprotect(start, size, PROT_READ | PROT_WRITE) < 0 ||
+	    madvise(start, size, MADV_DONTDUMP) < 0) {
+		int r = -errno;
+		(void)munmap(first, size + 2 * GMEM_GUARD);
+		return r;
+	}
+	*ret = start;
+	return 0;
+}
+
+static int add_region(struct gmem *m, uint64_t at, uint64_t size)
+{
+	struct gmem_region *r = &m->regions[m->count];
+	int rc;
+
+	BUG_ON(m->count >= GMEM_REGIONS_MAX);
+	rc = map_region(size, &r->hva);
+	if (rc < 0)
+		return rc;
+	r->gpa = at;
+	r->size = size;
+	m->count++;
+	m->bytes += size;
+	return 0;
+}
+
+int gmem_init(struct gmem *m, uint64_t bytes)
+{
+	uint64_t low = MIN(bytes, GMEM_HOLE_START);
+	int r;
+
+	*m = (struct gmem){ 0 };
+	if (bytes == 0 || bytes % GMEM_ALIGN != 0 || bytes > GMEM_BYTES_MAX)
+		return -EINVAL;
+	r = add_region(m, 0, low);
+	if (r == 0 && bytes > low)
+		r = add_region(m, GMEM_HOLE_END, bytes - low);
+	if (r < 0)
+		gmem_done(m);
+	return r;
+}
+
+void gmem_done(struct gmem *m)
+{
+	for (unsigned i = 0; i < m->count; i++)
+		(void)munmap(m->regions[i].hva - GMEM_GUARD, m->regions[i].size + 2 * GMEM_GUARD);
+	*m = (struct gmem){ 0 };
+}
+
+/* The host address of [a, a+len), or NULL. The only place where one becomes the other. */
+static uint8_t *find(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct gmem_region *r = &m->regions[i];
+		if (a.v >= r->gpa && range_fits(a.v - r->gpa, len, r->size))
+			return r->hva + (a.v - r->gpa);
+	}
+	return NULL;
+}
+
+/* As find, for a value that is loaded or stored in one piece. */
+static uint8_t *find_aligned(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	return a.v % len == 0 ? find(m, a, len) : NULL;
+}
+
+int gmem_check(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	return find(m, a, len) != NULL ? 0 : -EFAULT;
+}
+
+int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len)
+{
+	const uint8_t *p = find(m, a, len);
+
+	if (p == NULL)
+		return -EFAULT;
+	memcpy(dst, p, len);
+	compiler_barrier();
+	return 0;
+}
+
+int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t len)
+{
+	uint8_t *p = find(m, a, len);
+
+	if (p == NULL)
+		return -EFAULT;
+	memcpy(p, src, len);
+	compiler_barrier();
+	return 0;
+}
+
+int gmem_zero(struct gmem *m, gpa_t a, size_t len)
+{
+	uint8_t *p = find(m, a, len);
+
+	if (p == NULL)
+		return -EFAULT;
+	memset(p, 0, len);
+	compiler_barrier();
+	return 0;
+}
+
+int gmem_read_le16(const struct gmem *m, gpa_t a, uint16_t *ret)
+{
+	const uint16_t *p = (const void *)find_aligned(m, a, sizeof(*p));
+
+	if (p == NULL)
+		return -EFAULT;
+	*ret = le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
+	return 0;
+}
+
+int gmem_read_le16_acquire(const struct gmem *m, gpa_t a, uint16_t *ret)
+{
+	const uint16_t *p = (const void *)find_aligned(m, a, sizeof(*p));
+
+	if (p == NULL)
+		return -EFAULT;
+	/* Pairs with the barrier by which the driver publishes what this value stands for. */
+	*ret = le16toh(__atomic_load_n(p, __ATOMIC_ACQUIRE));
+	return 0;
+}
+
+int gmem_read_le32(const struct gmem *m, gpa_t a, uint32_t *ret)
+{
+	const uint32_t *p = (const void *)find_aligned(m, a, sizeof(*p));
+
+	if (p == NULL)
+		return -EFAULT;
+	*ret = le32toh(__atomic_load_n(p, __ATOMIC_RELAXED));
+	return 0;
+}
+
+int gmem_read_le64(const struct gmem *m, gpa_t a, uint64_t *ret)
+{
+	const uint64_t *p = (const void *)find_aligned(m, a, sizeof(*p));
+
+	if (p == NULL)
+		return -EFAULT;
+	*ret = le64toh(__atomic_load_n(p, __ATOMIC_RELAXED));
+	return 0;
+}
+
+int gmem_write_le16_release(struct gmem *m, gpa_t a, uint16_t v)
+{
+	uint16_t *p = (void *)find_aligned(m, a, sizeof(*p));
+
+	if (p == NULL)
+		return -EFAULT;
+	/* Everything written before is visible to whoever sees this value. */
+	__atomic_store_n(p, htole16(v), __ATOMIC_RELEASE);
+	return 0;
+}
+
+int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap, size_t *n)
+{
+	uint8_t *p = find(m, a, len);
+
+	if (p == NULL)
+		return -EFAULT;
+	if (*n >= cap)
+		return -E2BIG;
+	iov[(*n)++] = (struct iovec){ .iov_base = p, .iov_len = len };
+	return 0;
+}

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lint.c - what no policy of this project may say, whatever its author thinks: calls that have no
+ * place in any of our processes, calls whose danger lies in an argument that the rule leaves
+ * open, and writable or plain executable memory.
+ */
+#include <linux/sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "policies/seccomp/policy.h"
+
+/* Never, with any argument. */
+static const char *const never[] = {
+	"ptrace",
+	"bpf",
+	"perf_event_open",
+	"process_vm_readv",
+	"process_vm_writev",
+	"io_uring_setup", /* its operations are invisible to seccomp */
+	"io_uring_enter",
+	"io_uring_register",
+	"init_module",
+	"finit_module",
+	"delete_module",
+	"kexec_load",
+	"kexec_file_load",
+	"open_by_handle_at",
+	"modify_ldt",
+	"iopl",
+	"ioperm",
+	"swapon",
+	"swapoff",
+	"reboot",
+	"settimeofday",
+	"clock_settime",
+	"personality",
+	"pidfd_getfd",
+	"move_pages",
+	"migrate_pages",
+	"kcmp",
+	"lookup_dcookie",
+	"acct",
+	"quotactl",
+	"add_key",
+	"request_key",
+	"vfork",
+	"fork",
+};
+
+/* The argument that decides what the call does must be named by each rule that allows it. */
+static const struct {
+	const char *name;
+	unsigned arg;
+	bool exact; /* by == without a mask: a range of commands is not a choice */
+} needed[] = {
+	{ "ioctl", 1, true },	       { "fcntl", 1, true },	  { "prctl", 0, true },
+	{ "arch_prctl", 0, true },     { "socket", 0, true },	  { "socketpair", 0, true },
+	{ "setsockopt", 2, true },     { "getsockopt", 2, true }, { "madvise", 2, true },
+	{ "futex", 1, false },	       { "mmap", 2, false },	  { "mprotect", 2, false },
+	{ "pkey_mprotect", 2, false }, { "mremap", 3, true },	  { "clone", 0, false },
+	{ "clone3", 1, true }, /* flags lie in memory; at least the size is known */
+	{ "unshare", 0, true },	       { "seccomp", 0, true },	  { "keyctl", 0, true },
+	{ "kill", 1, true },	       { "tgkill", 2, true },	  { "tkill", 1, true },
+	{ "execveat", 4, true },       { "prlimit64", 0, true }, /* 0: only the caller itself */
+};
+
+static int resolve(const char *name)
+{
+	return seccomp_syscall_resolve_name_arch(SCMP_ARCH_NATIVE, name);
+}
+
+static const struct cond *cond_on(const struct rule *r, unsigned arg)
+{
+	for (size_t i = 0; i < r->conds_count; i++) {
+		if (r->conds[i].arg == arg)
+			return &r->conds[i];
+	}
+	return NULL;
+}
+
+static bool is_exact(const struct cond *c)
+{
+	return c->cmp == CMP_EQ && (c->mask & UINT32_MAX) == UINT32_MAX;
+}
+
+/* Does the rule make sure that this bit of the argument is clear? */
+static bool bit_is_clear(const struct rule *r, unsigned arg, uint64_t bit)
+{
+	const struct cond *c = cond_on(r, arg);
+
+	return c != NULL && c->cmp == CMP_EQ && (c->mask & bit) == bit && (c->value & bit) == 0;
+}
+
+static bool lint_needed(const struct policy *p, const struct rule *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		const struct cond *c;
+		if (resolve(needed[i].name) != r->nr)
+			continue;
+		c = cond_on(r, needed[i].arg);
+		if (c == NULL || (needed[i].exact && !is_exact(c)))
+			return policy_complain(
+				p, r->line, "too broad: %s needs a condition on arg%u%s",
+				needed[i].name, needed[i].arg, needed[i].exact ? " by ==" : "");
+	}
+	return true;
+}
+
+static bool lint_rule(const struct policy *p, const struct rule *r)
+{
+	/* PROT_EXEC is the same bit in mmap, mprotect and pkey_mprotect, and the same argument. */
+	static const char *const protects[] = { "mmap", "mprotect", "pkey_mprotect" };
+
+	if (r->err != 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+		if (resolve(never[i]) == r->nr)
+			return policy_complain(p, r->line, "%s is never allowed", never[i]);
+	}
+	if (!lint_needed(p, r))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(protects); i++) {
+		if (resolve(protects[i]) == r->nr && !bit_is_clear(r, 2, PROT_EXEC))
+			return policy_complain(p, r->line, "too broad: lets %s make code",
+					       protects[i]);
+	}
+	if (resolve("clone") == r->nr && !bit_is_clear(r, 0, CLONE_NEWUSER))
+		return policy_complain(p, r->line, "too broad: lets clone make a user namespace");
+	return true;
+}
+
+static bool same_conds(const struct rule *a, const struct rule *b)
+{
+	if (a->conds_count != b->conds_count)
+		return false;
+	for (size_t i = 0; i < a->conds_count; i++) {
+		const struct cond *x = &a->conds[i], *y = cond_on(b, x->arg);
+		if (y == NULL || x->mask != y->mask || x->cmp != y->cmp || x->value != y->value)
+			return false;
+	}
+	return true;
+}
+
+/* A rule that another one makes pointless hides what the policy says. */
+static bool lint_pair(const struct policy *p, const struct rule *old, const struct rule *r)
+{
+	if (old->nr != r->nr)
+		return true;
+	if (old->err != r->err)
+		return policy_complain(p, r->line, "the call has another answer in line %u",
+				       old->line);
+	if (old->conds_count == 0 || r->conds_count == 0 || same_conds(old, r))
+		return policy_complain(p, r->line, "one of this and line %u is redundant",
+				       old->line);
+	return true;
+}
+
+bool policy_lint(const struct policy *p)
+{
+	bool ok = true;
+
+	for (size_t i = 0; i < p->count; i++) {
+		const struct rule *r = &p->rules[i];
+		if (!lint_rule(p, r))
+			ok = false;
+		for (size_t k = 0; k < i; k++) {
+			if (!lint_pair(p, &p->rules[k], r))
+				ok = false;
+		}
+	}
+	return ok;
+}

@@ -2,8 +2,8 @@
 /*
  * Theory of operation: epoll holds pointers to struct loop_io. A source that is removed while a
  * batch of events is being handled may still stand in that batch, so loop_io_del only marks it
- * dead (fn = NULL) and loop_step frees the dead when the batch is done. Timers are a list sorted
- * by deadline: there are few, and the nearest decides epoll's timeout.
+ * dead (fn = NULL) and the outermost loop_step frees the dead when its batch is done. Timers are a
+ * list sorted by deadline: there are few, and the nearest decides epoll's timeout.
  */
 #include "base/loop.h"
 
@@ -18,6 +18,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/num.h"
 
 #define LOOP_BATCH 64
 
@@ -35,6 +36,7 @@ struct loop_timer {
 	loop_timer_fn *fn;
 	void *arg;
 	uint64_t due_ms;
+	uint64_t serial;
 };
 
 struct loop {
@@ -47,6 +49,8 @@ struct loop {
 	struct loop_io *sig_io;
 	loop_signal_fn *sig_fn[_NSIG];
 	void *sig_arg[_NSIG];
+	unsigned depth;	      /* loop_step calls under way: a callback may run the loop */
+	uint64_t timers_made; /* counts timers, so that run_timers can tell new ones */
 	bool stopped;
 	int result;
 };
@@ -150,7 +154,9 @@ int loop_timer_add(struct loop *l, uint64_t delay_ms, loop_timer_fn *fn, void *a
 
 	if (t == NULL)
 		return -ENOMEM;
-	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg, .due_ms = now_ms() + delay_ms };
+	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg, .serial = l->timers_made++ };
+	if (ADD_OVERFLOW(now_ms(), delay_ms, &t->due_ms))
+		t->due_ms = UINT64_MAX;
 	while (*at != NULL && (*at)->due_ms <= t->due_ms)
 		at = &(*at)->next;
 	t->next = *at;
@@ -197,20 +203,21 @@ int loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *arg)
 	fd = signalfd(l->sigfd, &l->signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
+	l->sigfd = fd;
 	l->sig_fn[signo] = fn;
 	l->sig_arg[signo] = arg;
-	if (l->sigfd >= 0)
+	if (l->sig_io != NULL)
 		return 0;
-	l->sigfd = fd;
 	return loop_io_add(l, fd, EPOLLIN, on_signalfd, l, &l->sig_io);
 }
 
 /* Calls the timers that are due. One that a callback adds waits for the next round. */
 static void run_timers(struct loop *l)
 {
-	uint64_t now = now_ms();
+	uint64_t now = now_ms(), limit = l->timers_made;
 
-	while (l->timers != NULL && l->timers->due_ms <= now && !l->stopped) {
+	/* A new timer that is due at once sorts behind all old ones that are due. */
+	while (l->timers != NULL && l->timers->due_ms <= now && l->timers->serial < limit) {
 		struct loop_timer *t = l->timers;
 		loop_timer_fn *fn = t->fn;
 		void *arg = t->arg;
@@ -242,29 +249,36 @@ int loop_step(struct loop *l, int timeout_ms)
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	for (int i = 0; i < n && !l->stopped; i++) {
+	l->depth++;
+	for (int i = 0; i < n; i++) {
 		struct loop_io *io = ev[i].data.ptr;
 		if (io->fn != NULL)
 			io->fn(io, io->fd, ev[i].events, io->arg);
 	}
-	free_dead(l);
 	run_timers(l);
+	if (--l->depth == 0)
+		free_dead(l);
 	return 0;
 }
 
 int loop_run(struct loop *l)
 {
+	int r = 0;
+
 	l->stopped = false;
-	while (!l->stopped) {
-		int r = loop_step(l, -1);
-		if (r < 0)
-			return r;
-	}
-	return l->result;
+	while (!l->stopped && r == 0)
+		r = loop_step(l, -1);
+	l->stopped = false;
+	return r < 0 ? r : l->result;
 }
 
 void loop_stop(struct loop *l, int result)
 {
 	l->stopped = true;
 	l->result = result;
+}
+
+bool loop_stopped(const struct loop *l)
+{
+	return l->stopped;
 }

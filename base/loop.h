@@ -10,6 +10,7 @@
 #define BASE_LOOP_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -46,6 +47,9 @@ MUST_USE int loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void
 int loop_run(struct loop *l);
 /* One round: waits at most timeout_ms (-1 = for ever) for events and handles them. 0 or -errno. */
 MUST_USE int loop_step(struct loop *l, int timeout_ms);
+/* loop_run returns at the end of the round. */
 void loop_stop(struct loop *l, int result);
+/* Has loop_stop been called and not yet been honoured by loop_run? For callers of loop_step. */
+bool loop_stopped(const struct loop *l);
 
 #endif

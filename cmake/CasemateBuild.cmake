@@ -49,6 +49,10 @@ if(CASEMATE_SANITIZE)
   set(casemate_san -fsanitize=${CASEMATE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   # The sanitizers' own interception and FORTIFY fight each other.
   set(casemate_fortify -U_FORTIFY_SOURCE)
+  if(CASEMATE_FUZZ)
+    # Everything counts its edges for libFuzzer, not only the targets themselves.
+    list(APPEND casemate_san -fsanitize=fuzzer-no-link)
+  endif()
 else()
   set(casemate_san "")
   set(casemate_fortify -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
@@ -87,25 +91,33 @@ function(casemate_executable name)
   endif()
 endfunction()
 
+# Criterion's macros are not clean under these. A library of its own, linked after casemate_flags,
+# because a target's own options come before those of what it links.
+add_library(casemate_test_flags INTERFACE)
+target_compile_options(casemate_test_flags INTERFACE -Wno-pedantic -Wno-missing-prototypes
+  -Wno-cast-qual -Wno-sign-conversion -Wno-conversion)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(casemate_test_flags INTERFACE -Wno-arith-conversion -Wno-stack-usage
+    -Wno-duplicated-branches)
+else()
+  target_compile_options(casemate_test_flags INTERFACE -Wno-unknown-warning-option -Wno-gnu
+    -Wno-variadic-macros)
+endif()
+
 # casemate_test(NAME TIER SOURCES ... [LINKS ...]): a Criterion executable of a tier
 # (unit or native), registered with ctest under that label.
 function(casemate_test name tier)
   cmake_parse_arguments(A "" "" "SOURCES;LINKS" ${ARGN})
   add_executable(${name} ${A_SOURCES})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
-  target_link_libraries(${name} PRIVATE casemate_flags ${A_LINKS} criterion)
-  # Criterion's macros are not clean under these.
-  target_compile_options(${name} PRIVATE -Wno-pedantic -Wno-missing-prototypes -Wno-cast-qual
-    -Wno-sign-conversion -Wno-conversion -Wno-stack-usage -Wno-duplicated-branches)
-  if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    target_compile_options(${name} PRIVATE -Wno-arith-conversion)
-  else()
-    target_compile_options(${name} PRIVATE -Wno-unknown-warning-option -Wno-gnu -Wno-variadic-macros)
-  endif()
+  target_link_libraries(${name} PRIVATE casemate_flags casemate_test_flags ${A_LINKS} criterion)
   target_link_options(${name} PRIVATE -pie)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${tier} TIMEOUT 300)
 endfunction()
+
+add_library(casemate_fuzz_flags INTERFACE)
+target_compile_options(casemate_fuzz_flags INTERFACE -fsanitize=fuzzer -Wno-missing-prototypes)
 
 # casemate_fuzz(NAME SOURCES ... [LINKS ...]): a libFuzzer target; its seeds are fuzz/seeds/NAME/.
 function(casemate_fuzz name)
@@ -116,6 +128,6 @@ function(casemate_fuzz name)
   add_executable(fuzz_${name} ${A_SOURCES})
   target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR})
   target_link_libraries(fuzz_${name} PRIVATE casemate_flags ${A_LINKS})
-  target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer -Wno-missing-prototypes)
+  target_link_libraries(fuzz_${name} PRIVATE casemate_fuzz_flags)
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer -pie)
 endfunction()

@@ -7,56 +7,66 @@
 
 #define SMALL 4096U
 #define CHUNK (80U * 1024U) /* a 64 KiB data chunk and its frame */
+#define LARGE (2048U * 1024U)
 
-#define METHOD(svc, verb, type_in, type_out, k, fin, fout, max)                                    \
-	{                                                                                          \
-		.service = (svc), .name = (verb), .in = &type_in, .out = &type_out, .kind = (k),   \
-		.fds_in = (fin), .fds_out = (fout), .in_bytes_max = (max)                          \
+/* in_max and out_max: the largest encoded message in each direction. */
+#define METHOD(svc, verb, type_in, type_out, k, fin, fout, in_max, out_max)                      \
+	{                                                                                        \
+		.service = (svc), .name = (verb), .in = &type_in, .out = &type_out, .kind = (k), \
+		.fds_in = (fin), .fds_out = (fout), .in_bytes_max = (in_max),                    \
+		.out_bytes_max = (out_max)                                                       \
 	}
 
-#define VMM(verb, lower, fin, max)                                                                 \
-	METHOD("casemate.vmm.v1.Vmm", verb, casemate__vmm__v1__##lower##_request__descriptor,      \
-	       casemate__vmm__v1__##lower##_response__descriptor, RPC_UNARY, fin, 0, max)
+#define VMM(verb, lower, fin, out_max)                                                        \
+	METHOD("casemate.vmm.v1.Vmm", verb, casemate__vmm__v1__##lower##_request__descriptor, \
+	       casemate__vmm__v1__##lower##_response__descriptor, RPC_UNARY, fin, 0, SMALL,   \
+	       out_max)
 
 const struct rpc_method vmm_methods[VMM_METHOD_COUNT] = {
 	[VMM_CONFIGURE] = VMM("Configure", configure, 0, SMALL),
 	[VMM_START] = VMM("Start", start, 0, SMALL),
-	[VMM_WAIT] = VMM("Wait", wait, 0, SMALL),
+	[VMM_WAIT] = VMM("Wait", wait, 0, 2 * SMALL), /* 4 KiB of console and the rest */
 	[VMM_STOP] = VMM("Stop", stop, 0, SMALL),
 	[VMM_LISTEN] = VMM("Listen", listen, 1, SMALL),
 	[VMM_CONNECT] = VMM("Connect", connect, 1, SMALL),
-	[VMM_READ_CONSOLE] = VMM("ReadConsole", read_console, 0, SMALL),
+	[VMM_READ_CONSOLE] = VMM("ReadConsole", read_console, 0, CHUNK),
 };
 
-#define JAILER(verb, lower, fout)                                                                  \
-	METHOD("casemate.jailer.v1.Jailer", verb,                                                  \
-	       casemate__jailer__v1__##lower##_request__descriptor,                                \
-	       casemate__jailer__v1__##lower##_response__descriptor, RPC_UNARY, 0, fout, SMALL)
+#define JAILER(verb, lower, fout, out_max)                                                      \
+	METHOD("casemate.jailer.v1.Jailer", verb,                                               \
+	       casemate__jailer__v1__##lower##_request__descriptor,                             \
+	       casemate__jailer__v1__##lower##_response__descriptor, RPC_UNARY, 0, fout, SMALL, \
+	       out_max)
 
 const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
-	[JAILER_CREATE] = JAILER("Create", create, 2),
-	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0),
-	[JAILER_WAIT] = JAILER("Wait", wait, 0),
-	[JAILER_LIST] = JAILER("List", list, 0),
-	[JAILER_STATUS] = JAILER("Status", status, 0),
+	[JAILER_CREATE] = JAILER("Create", create, 2, SMALL),
+	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, SMALL),
+	[JAILER_WAIT] = JAILER("Wait", wait, 0, SMALL),
+	[JAILER_LIST] = JAILER("List", list, 0, LARGE),
+	[JAILER_STATUS] = JAILER("Status", status, 0, CHUNK),
 };
 
-#define AGENT(svc, verb, lower, k, max)                                                            \
-	METHOD(svc, verb, casemate__agent__v1__##lower##_request__descriptor,                      \
-	       casemate__agent__v1__##lower##_response__descriptor, k, 0, 0, max)
+#define AGENT(svc, verb, lower, k, in_max, out_max)                           \
+	METHOD(svc, verb, casemate__agent__v1__##lower##_request__descriptor, \
+	       casemate__agent__v1__##lower##_response__descriptor, k, 0, 0, in_max, out_max)
 #define SANDBOX "casemate.agent.v1.Sandbox"
 #define PROCESS "process.Process"
 
 const struct rpc_method agent_methods[AGENT_METHOD_COUNT] = {
-	[AGENT_IDENTIFY] = AGENT(SANDBOX, "Identify", identify, RPC_UNARY, 256U * 1024U),
-	[AGENT_HEALTH] = AGENT(SANDBOX, "Health", health, RPC_UNARY, SMALL),
-	[AGENT_WRITE_FILE] = AGENT(SANDBOX, "WriteFile", write_file, RPC_CLIENT_STREAM, CHUNK),
-	[AGENT_READ_FILE] = AGENT(SANDBOX, "ReadFile", read_file, RPC_SERVER_STREAM, 8192U),
-	[AGENT_SHUTDOWN] = AGENT(SANDBOX, "Shutdown", shutdown, RPC_UNARY, SMALL),
-	[AGENT_PROCESS_START] = AGENT(PROCESS, "Start", start, RPC_SERVER_STREAM, 2048U * 1024U),
-	[AGENT_PROCESS_LIST] = AGENT(PROCESS, "List", list, RPC_UNARY, SMALL),
-	[AGENT_PROCESS_UPDATE] = AGENT(PROCESS, "Update", update, RPC_UNARY, SMALL),
-	[AGENT_PROCESS_SEND_INPUT] = AGENT(PROCESS, "SendInput", send_input, RPC_UNARY, CHUNK),
-	[AGENT_PROCESS_SEND_SIGNAL] = AGENT(PROCESS, "SendSignal", send_signal, RPC_UNARY, SMALL),
-	[AGENT_PROCESS_CLOSE_STDIN] = AGENT(PROCESS, "CloseStdin", close_stdin, RPC_UNARY, SMALL),
+	[AGENT_IDENTIFY] = AGENT(SANDBOX, "Identify", identify, RPC_UNARY, 256U * 1024U, SMALL),
+	[AGENT_HEALTH] = AGENT(SANDBOX, "Health", health, RPC_UNARY, SMALL, SMALL),
+	[AGENT_WRITE_FILE] =
+		AGENT(SANDBOX, "WriteFile", write_file, RPC_CLIENT_STREAM, CHUNK, SMALL),
+	[AGENT_READ_FILE] =
+		AGENT(SANDBOX, "ReadFile", read_file, RPC_SERVER_STREAM, 2 * SMALL, CHUNK),
+	[AGENT_SHUTDOWN] = AGENT(SANDBOX, "Shutdown", shutdown, RPC_UNARY, SMALL, SMALL),
+	[AGENT_PROCESS_START] = AGENT(PROCESS, "Start", start, RPC_SERVER_STREAM, LARGE, CHUNK),
+	[AGENT_PROCESS_LIST] = AGENT(PROCESS, "List", list, RPC_UNARY, SMALL, LARGE),
+	[AGENT_PROCESS_UPDATE] = AGENT(PROCESS, "Update", update, RPC_UNARY, SMALL, SMALL),
+	[AGENT_PROCESS_SEND_INPUT] =
+		AGENT(PROCESS, "SendInput", send_input, RPC_UNARY, CHUNK, SMALL),
+	[AGENT_PROCESS_SEND_SIGNAL] =
+		AGENT(PROCESS, "SendSignal", send_signal, RPC_UNARY, SMALL, SMALL),
+	[AGENT_PROCESS_CLOSE_STDIN] =
+		AGENT(PROCESS, "CloseStdin", close_stdin, RPC_UNARY, SMALL, SMALL),
 };

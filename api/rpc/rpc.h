@@ -14,6 +14,8 @@
  * id out of order, or descriptors that the method doesn't carry is dropped. An unknown method or
  * one that is illegal in the current state gets an error response.
  *
+ * Over a pipe (no socket) the process must ignore SIGPIPE.
+ *
  * Threads: a connection belongs to its loop's thread. Callbacks may close the connection.
  */
 #ifndef API_RPC_RPC_H
@@ -72,7 +74,8 @@ struct rpc_method {
 	enum rpc_kind kind;
 	unsigned fds_in;      /* descriptors that the request carries, exactly */
 	unsigned fds_out;     /* descriptors that an OK response carries, exactly */
-	uint32_t in_bytes_max; /* largest encoded request message, and largest stream message */
+	uint32_t in_bytes_max;	/* largest encoded message from the client: request or stream */
+	uint32_t out_bytes_max; /* largest encoded message from the server: answer or stream */
 };
 
 struct rpc_conn;
@@ -84,7 +87,8 @@ struct rpc_pending; /* a call being made */
 /* Serves one method. in is valid until the handler returns; for RPC_CLIENT_STREAM it is NULL
  * when the request frame has no payload, else the first message. The handler takes descriptors
  * with fd_steal(&fds[i]); the rest are closed after it returns. Every call must be ended once,
- * by rpc_reply or rpc_fail, now or later. */
+ * by rpc_reply or rpc_fail, now or later - also when the connection has died meanwhile, unless
+ * the `cancelled` of rpc_call_watch has been called for it. */
 typedef void rpc_handler_fn(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg);
 
 struct rpc_handler {
@@ -95,7 +99,8 @@ struct rpc_handler {
 };
 
 struct rpc_conn_config {
-	const struct rpc_handler *handlers; /* what we serve; NULL = client only */
+	/* What we serve; NULL: a client. A connection is one or the other, as ttrpc has it. */
+	const struct rpc_handler *handlers;
 	size_t handlers_count;
 	/* The owner's current state as ONE bit, asked at each request; NULL = no state check. */
 	uint32_t (*state)(void *arg);
@@ -129,13 +134,17 @@ struct rpc_call_ops {
 	void (*data)(struct rpc_call *call, const ProtobufCMessage *msg, void *arg);
 	/* The client stream is complete. */
 	void (*half_closed)(struct rpc_call *call, void *arg);
-	/* The connection died before the call was ended; call is gone when this returns. */
+	/* The connection died, or the deadline that the client set has passed (it has been told
+	 * so), before the call was ended; call is gone when this returns. Without this callback
+	 * the call stays until it is ended as usual, to no effect. */
 	void (*cancelled)(struct rpc_call *call, void *arg);
 };
 /* ops may have NULL members; not copied. */
 void rpc_call_watch(struct rpc_call *call, const struct rpc_call_ops *ops, void *arg);
+/* NULL when the connection has died or the deadline has passed. */
 struct rpc_conn *rpc_call_conn(struct rpc_call *call);
-/* One message of a server stream: 0, -ENOSPC when RPC_OUT_MAX would be passed (nothing sent). */
+/* One message of a server stream: 0, -ENOSPC when RPC_OUT_MAX would be passed (nothing sent),
+ * -EMSGSIZE above out_bytes_max, -EPIPE when nobody listens any more. */
 MUST_USE int rpc_send(struct rpc_call *call, const ProtobufCMessage *msg);
 /* Ends the call with OK. out: the message (NULL for RPC_SERVER_STREAM). fds are duplicated for
  * the peer by the kernel; the caller keeps and closes its own once this returns. */

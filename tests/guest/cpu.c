@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cpu.c - interrupts: IDT, local APIC (x2APIC where there is one), IOAPIC; and libc's bare minimum.
+ */
+#include "guest.h"
+
+#define MSR_APIC_BASE	0x1b
+#define X2APIC_MSR(reg) (0x800 + ((reg) >> 4))
+#define LAPIC_BASE	0xfee00000UL
+#define LAPIC_EOI	0xb0
+#define LAPIC_SVR	0xf0
+#define LAPIC_ICR	0x300
+
+volatile uint32_t irq_count[32];
+static bool x2apic;
+
+struct __attribute__((packed)) idt_entry {
+	uint16_t low, selector;
+	uint8_t ist, type;
+	uint16_t mid;
+	uint32_t high, zero;
+};
+static struct idt_entry idt[96];
+
+static uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+	return (uint64_t)hi << 32 | lo;
+}
+
+static void wrmsr(uint32_t msr, uint64_t v)
+{
+	__asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
+}
+
+static void lapic_write(uint32_t reg, uint32_t v)
+{
+	if (x2apic)
+		wrmsr(X2APIC_MSR(reg), v);
+	else
+		mmio_write32(LAPIC_BASE + reg, v);
+}
+
+void cpu_init(void)
+{
+	extern char stubs[];
+	const struct __attribute__((packed)) {
+		uint16_t limit;
+		uint64_t base;
+	} ptr = { sizeof(idt) - 1, (uint64_t)idt };
+	uint32_t a = 1, b, c, d;
+
+	for (unsigned i = 0; i < 96; i++) {
+		uint64_t f = (uint64_t)stubs + i * 16;
+		idt[i] = (struct idt_entry){ .low = (uint16_t)f,
+					     .selector = 8,
+					     .type = 0x8e,
+					     .mid = (uint16_t)(f >> 16),
+					     .high = (uint32_t)(f >> 32) };
+	}
+	__asm__ volatile("lidt %0" ::"m"(ptr));
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d));
+	x2apic = (c >> 21 & 1) != 0;
+	if (x2apic)
+		wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | 1U << 11 | 1U << 10);
+	lapic_write(LAPIC_SVR, 0x1ff);
+}
+
+void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip);
+
+void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
+{
+	if (vector >= IRQ_VECTOR0) {
+		irq_count[vector - IRQ_VECTOR0]++;
+		lapic_write(LAPIC_EOI, 0);
+		return;
+	}
+	print("exception ");
+	print_u64(vector);
+	print(" error ");
+	print_u64(error);
+	test_fail("at", rip);
+}
+
+void cpu_route_irq(uint32_t gsi, unsigned n)
+{
+	/* Edge, active high, fixed delivery, unmasked, to APIC 0. */
+	mmio_write32(acpi.ioapic, 0x10 + gsi * 2 + 1);
+	mmio_write32(acpi.ioapic + 0x10, 0);
+	mmio_write32(acpi.ioapic, 0x10 + gsi * 2);
+	mmio_write32(acpi.ioapic + 0x10, IRQ_VECTOR0 + n);
+}
+
+void cpu_wait_irq(unsigned n, uint32_t seen)
+{
+	for (;;) {
+		__asm__ volatile("cli");
+		if (irq_count[n] != seen)
+			break;
+		/* sti takes effect after the next instruction, so no interrupt slips between. */
+		__asm__ volatile("sti; hlt");
+	}
+	__asm__ volatile("sti; nop; cli");
+}
+
+void cpu_delay(uint64_t cycles)
+{
+	uint64_t start = rdtsc();
+
+	while (rdtsc() - start < cycles)
+		__asm__ volatile("pause");
+}
+
+static void send_ipi(uint32_t apic_id, uint32_t command)
+{
+	if (x2apic) {
+		wrmsr(X2APIC_MSR(LAPIC_ICR), (uint64_t)apic_id << 32 | command);
+	} else {
+		mmio_write32(LAPIC_BASE + LAPIC_ICR + 0x10, apic_id << 24);
+		mmio_write32(LAPIC_BASE + LAPIC_ICR, command);
+	}
+}
+
+void cpu_start_ap(uint32_t apic_id)
+{
+	extern char ap_trampoline[], ap_trampoline_end[];
+
+	memcpy((void *)0x8000, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));
+	send_ipi(apic_id, 0x4500); /* INIT */
+	cpu_delay(1000000);
+	send_ipi(apic_id, 0x4608); /* STARTUP at page 8 */
+}
+
+void *memcpy(void *dst, const void *src, size_t n)
+{
+	void *d = dst;
+
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n)::"memory");
+	return dst;
+}
+
+void *memset(void *dst, int c, size_t n)
+{
+	void *d = dst;
+
+	__asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
+	return dst;
+}
+
+int memcmp(const void *a, const void *b, size_t n)
+{
+	const uint8_t *x = a, *y = b;
+
+	for (size_t i = 0; i < n; i++)
+		if (x[i] != y[i])
+			return x[i] < y[i] ? -1 : 1;
+	return 0;
+}
+
+size_t strlen(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n] != '\0')
+		n++;
+	return n;
+}

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+# The bare-metal guest: freestanding, so none of the project's usual flags apply.
+set(guest_dir ${CMAKE_SOURCE_DIR}/tests/guest)
+enable_language(ASM)
+add_executable(guest.elf ${guest_dir}/entry.S ${guest_dir}/main.c ${guest_dir}/cpu.c
+  ${guest_dir}/acpi.c ${guest_dir}/virtio.c ${guest_dir}/console.c ${guest_dir}/blk.c
+  ${guest_dir}/rng.c ${guest_dir}/vsock.c)
+target_compile_options(guest.elf PRIVATE $<$<COMPILE_LANGUAGE:C>:-std=gnu17 -Wall -Wextra>
+  -O2 -ffreestanding -fno-pie -mno-red-zone -mgeneral-regs-only -fno-stack-protector
+  -fcf-protection=none -fno-asynchronous-unwind-tables -mcmodel=small)
+target_link_options(guest.elf PRIVATE -nostdlib -static -no-pie -Wl,-T,${guest_dir}/guest.ld
+  -Wl,--build-id=none -Wl,-z,noexecstack -Wl,-z,max-page-size=4096)
+set_target_properties(guest.elf PROPERTIES LINK_DEPENDS ${guest_dir}/guest.ld)

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest.h - the bare-metal test guest: one address space, one processor, polling and interrupts. */
+#ifndef TESTS_GUEST_GUEST_H
+#define TESTS_GUEST_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- main.c ---- */
+struct mem_range {
+	uint64_t base, size;
+};
+#define MEM_RANGES_MAX 8
+struct boot_info {
+	bool pvh;
+	const char *cmdline;
+	uint64_t rsdp;
+	struct mem_range ram[MEM_RANGES_MAX];
+	unsigned ram_count;
+};
+extern struct boot_info boot;
+
+/* The value of key=VALUE of the command line, ended by a blank; NULL = not there. */
+const char *arg_get(const char *key);
+uint64_t arg_u64(const char *key, uint64_t otherwise);
+/* End the test: prints the verdict, powers off. */
+__attribute__((noreturn)) void test_ok(void);
+__attribute__((noreturn)) void test_fail(const char *why, uint64_t value);
+
+/* Each of these is a test of its name; they return when they hold. */
+void test_mem(void);
+void test_smp(void);
+void test_blk_read(void);
+void test_blk_write(void);
+void test_blk_refused(void);
+void test_rng(void);
+void test_flood(void);
+void test_vsock(void);
+
+/* ---- cpu.c ---- */
+#define IRQ_VECTOR0 64U
+extern volatile uint32_t irq_count[32]; /* by vector - IRQ_VECTOR0 */
+void cpu_init(void);
+void cpu_route_irq(uint32_t gsi, unsigned n); /* IOAPIC pin -> vector IRQ_VECTOR0 + n */
+/* Sleeps until irq_count[n] differs from seen. */
+void cpu_wait_irq(unsigned n, uint32_t seen);
+void cpu_start_ap(uint32_t apic_id);
+void cpu_delay(uint64_t tsc_cycles);
+
+static inline void outb(uint16_t port, uint8_t v)
+{
+	__asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port));
+}
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+	__asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+	return (uint64_t)hi << 32 | lo;
+}
+static inline uint32_t mmio_read32(uint64_t a)
+{
+	return *(volatile uint32_t *)a;
+}
+static inline void mmio_write32(uint64_t a, uint32_t v)
+{
+	*(volatile uint32_t *)a = v;
+}
+void *memcpy(void *dst, const void *src, size_t n);
+void *memset(void *dst, int c, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+size_t strlen(const char *s);
+
+/* ---- acpi.c ---- */
+#define ACPI_DEVICES_MAX 16
+#define ACPI_CPUS_MAX	 64
+struct acpi {
+	uint16_t sleep_port, reset_port, panic_port;
+	uint8_t reset_value;
+	uint64_t ioapic;
+	uint32_t apic_ids[ACPI_CPUS_MAX];
+	unsigned cpus;
+	struct {
+		uint64_t base;
+		uint32_t gsi;
+	} devices[ACPI_DEVICES_MAX];
+	unsigned device_count;
+};
+extern struct acpi acpi;
+bool acpi_init(uint64_t rsdp);
+
+/* ---- virtio.c ---- */
+#define VQ_SIZE 32U
+struct vq_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+struct vq {
+	struct vq_desc *desc;
+	volatile uint16_t *avail; /* flags, idx, ring[] */
+	volatile uint16_t *used;  /* flags, idx, then {u32 id, u32 len}[] */
+	uint16_t free, last_used;
+	unsigned index;
+};
+struct vdev {
+	uint64_t base;
+	unsigned irq; /* vector number - IRQ_VECTOR0 */
+	struct vq q[3];
+};
+#define VIRTIO_BLK     2
+#define VIRTIO_CONSOLE 3
+#define VIRTIO_RNG     4
+#define VIRTIO_VSOCK   19
+struct vq_buf {
+	const void *data;
+	uint32_t len;
+	bool device_writes;
+};
+/* Finds the nth device of this kind, negotiates `features` and VERSION_1, enables `queues`. */
+bool vdev_open(struct vdev *d, uint32_t id, unsigned nth, uint64_t features, unsigned queues);
+/* Adds one chain of <= 3 buffers, starting at descriptor `head` (the caller manages them). */
+void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n);
+void vq_kick(struct vdev *d, struct vq *q);
+/* A used element: its head; *len = written bytes. False: none there. */
+bool vq_used(struct vq *q, uint16_t *head, uint32_t *len);
+/* Waits, asleep, for a used element. */
+void vq_wait(struct vdev *d, struct vq *q, uint16_t *head, uint32_t *len);
+
+/* ---- console.c ---- */
+bool console_init(void);
+void console_write(const char *s, size_t n);
+void print(const char *s);
+void print_u64(uint64_t v);
+
+#endif

@@ -78,3 +78,29 @@ versions() {
 	fi
 	cat "$memo"
 }
+
+# modules DIR NAME...: the files (relative to DIR, one lib/modules/RELEASE) of the named modules and all that they
+# need, in an order in which insmod takes them. A module that this kernel has built in is left out.
+modules() (
+	dir=$1
+	shift
+	printf '%s\n' "$@" | awk -v dep="$dir/modules.dep" -v builtin="$dir/modules.builtin" '
+		function name(path) { sub(".*/", "", path); sub("[.]ko.*", "", path); gsub("-", "_", path); return path }
+		function visit(m,   d, i, n) {
+			if (done[m]++) return
+			n = split(deps[m], d, " ")
+			for (i = n; i > 0; i--) visit(name(d[i]))
+			print file[m]
+		}
+		BEGIN {
+			while ((getline line < dep) > 0) {
+				p = line; sub(":.*", "", p); sub("[^:]*: *", "", line)
+				file[name(p)] = p; deps[name(p)] = line
+			}
+			while ((getline line < builtin) > 0) inside[name(line)] = 1
+		}
+		{ m = name($0)
+		  if (m in file) visit(m)
+		  else if (!(m in inside)) { print "no module " $0 > "/dev/stderr"; bad = 1 } }
+		END { exit bad }'
+)

@@ -34,6 +34,20 @@ static bool checksum_ok(uint64_t a, uint32_t len)
 	return sum == 0;
 }
 
+/* A generic address structure (5.2.3.2). */
+static struct acpi_reg read_gas(uint64_t a)
+{
+	return (struct acpi_reg){ .space = get8(a), .addr = get64(a + 4) };
+}
+
+void acpi_reg_write(const struct acpi_reg *r, uint8_t v)
+{
+	if (r->space == 1)
+		outb((uint16_t)r->addr, v);
+	else
+		*(volatile uint8_t *)r->addr = v;
+}
+
 static void read_dsdt(uint64_t dsdt)
 {
 	uint32_t len = get32(dsdt + 4);
@@ -88,13 +102,13 @@ bool acpi_init(uint64_t rsdp)
 		if (!checksum_ok(t, get32(t + 4)))
 			return false;
 		if (memcmp((void *)t, "FACP", 4) == 0) {
-			acpi.reset_port = (uint16_t)get64(t + 116 + 4);
+			acpi.reset = read_gas(t + 116);
 			acpi.reset_value = get8(t + 128);
-			acpi.sleep_port = (uint16_t)get64(t + 244 + 4);
+			acpi.sleep = read_gas(t + 244);
 			read_dsdt(get64(t + 140));
 		} else if (memcmp((void *)t, "APIC", 4) == 0) {
 			read_madt(t);
 		}
 	}
-	return acpi.sleep_port != 0 && acpi.ioapic != 0 && acpi.cpus > 0;
+	return acpi.sleep.addr != 0 && acpi.ioapic != 0 && acpi.cpus > 0;
 }

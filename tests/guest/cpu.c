@@ -72,6 +72,8 @@ void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip);
 void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
 {
 	if (vector >= IRQ_VECTOR0) {
+		/* Acknowledge first: what completes later raises a new edge. */
+		vdev_ack((unsigned)(vector - IRQ_VECTOR0));
 		irq_count[vector - IRQ_VECTOR0]++;
 		lapic_write(LAPIC_EOI, 0);
 		return;

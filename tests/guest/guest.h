@@ -74,8 +74,13 @@ size_t strlen(const char *s);
 /* ---- acpi.c ---- */
 #define ACPI_DEVICES_MAX 16
 #define ACPI_CPUS_MAX	 64
+struct acpi_reg {
+	uint8_t space; /* 0 = memory, 1 = I/O port */
+	uint64_t addr;
+};
 struct acpi {
-	uint16_t sleep_port, reset_port, panic_port;
+	struct acpi_reg sleep, reset;
+	uint16_t panic_port;
 	uint8_t reset_value;
 	uint64_t ioapic;
 	uint32_t apic_ids[ACPI_CPUS_MAX];
@@ -88,6 +93,7 @@ struct acpi {
 };
 extern struct acpi acpi;
 bool acpi_init(uint64_t rsdp);
+void acpi_reg_write(const struct acpi_reg *r, uint8_t v);
 
 /* ---- virtio.c ---- */
 #define VQ_SIZE 32U
@@ -119,6 +125,8 @@ struct vq_buf {
 };
 /* Finds the nth device of this kind, negotiates `features` and VERSION_1, enables `queues`. */
 bool vdev_open(struct vdev *d, uint32_t id, unsigned nth, uint64_t features, unsigned queues);
+/* Acknowledges the interrupts of the ACPI table's nth device. */
+void vdev_ack(unsigned n);
 /* Adds one chain of <= 3 buffers, starting at descriptor `head` (the caller manages them). */
 void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n);
 void vq_kick(struct vdev *d, struct vq *q);

@@ -81,7 +81,7 @@ __attribute__((noreturn)) static void halt(void)
 __attribute__((noreturn)) static void power_off(void)
 {
 	/* ACPI 6.4, 4.8.3.7: SLP_TYP in bits 2..4, SLP_EN is bit 5. */
-	outb(acpi.sleep_port, (uint8_t)(5U << 2 | 1U << 5));
+	acpi_reg_write(&acpi.sleep, (uint8_t)(5U << 2 | 1U << 5));
 	halt();
 }
 
@@ -114,7 +114,7 @@ static void test_hello(void)
 
 static void test_reset(void)
 {
-	outb(acpi.reset_port, acpi.reset_value);
+	acpi_reg_write(&acpi.reset, acpi.reset_value);
 	halt();
 }
 

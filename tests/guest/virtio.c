@@ -93,6 +93,13 @@ bool vdev_open(struct vdev *d, uint32_t id, unsigned nth, uint64_t features, uns
 	return false;
 }
 
+void vdev_ack(unsigned n)
+{
+	uint64_t b = acpi.devices[n].base;
+
+	mmio_write32(b + REG_IRQ_ACK, mmio_read32(b + REG_IRQ_STATUS));
+}
+
 void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n)
 {
 	uint16_t idx = q->avail[1];
@@ -137,6 +144,5 @@ void vq_wait(struct vdev *d, struct vq *q, uint16_t *head, uint32_t *len)
 		if (vq_used(q, head, len))
 			break;
 		cpu_wait_irq(d->irq, seen);
-		mmio_write32(d->base + REG_IRQ_ACK, mmio_read32(d->base + REG_IRQ_STATUS));
 	}
 }

@@ -2,6 +2,7 @@
 #include "rpc_fixture.h"
 
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ const struct rpc_method fx_methods[FX_COUNT] = {
 	[FX_WRITE] = FX("Write", write_file, RPC_CLIENT_STREAM, 0, 0, 80 * 1024, 4096),
 	[FX_TAKE_FD] = FX("TakeFd", health, RPC_UNARY, 2, 0, 4096, 4096),
 	[FX_GIVE_FD] = FX("GiveFd", health, RPC_UNARY, 0, 2, 4096, 4096),
+	[FX_ONCE] = FX("Once", health, RPC_UNARY, 0, 0, 4096, 4096),
 };
 
 static void reply_health(struct rpc_call *call, uint64_t value, const int *fds)
@@ -57,8 +59,8 @@ static void late_cancelled(struct rpc_call *call, void *arg)
 {
 	struct fx *f = arg;
 
-	cr_assert_eq(call, f->late);
-	f->late = NULL;
+	if (f->late == call)
+		f->late = NULL;
 	f->cancelled++;
 }
 
@@ -71,7 +73,8 @@ static void on_late(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	(void)fds;
 	f->calls++;
 	f->late = call;
-	rpc_call_watch(call, &ops, f);
+	if (!f->late_unwatched)
+		rpc_call_watch(call, &ops, f);
 }
 
 void fx_stream_more(struct fx *f)
@@ -193,13 +196,23 @@ static void on_give_fd(struct rpc_call *call, const ProtobufCMessage *in, int *f
 	(void)close(p[1]);
 }
 
+static void on_once(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	struct fx *f = arg;
+
+	(void)in;
+	(void)fds;
+	reply_health(call, ++f->calls, NULL);
+}
+
 static const struct rpc_handler handlers[FX_COUNT] = {
-	[FX_ECHO] = { &fx_methods[FX_ECHO], on_echo, 0, false },
-	[FX_LATE] = { &fx_methods[FX_LATE], on_late, 1U << 1, false },
-	[FX_READ] = { &fx_methods[FX_READ], on_read, 0, false },
-	[FX_WRITE] = { &fx_methods[FX_WRITE], on_write, 0, false },
-	[FX_TAKE_FD] = { &fx_methods[FX_TAKE_FD], on_take_fd, 0, false },
-	[FX_GIVE_FD] = { &fx_methods[FX_GIVE_FD], on_give_fd, 0, true },
+	[FX_ECHO] = { .method = &fx_methods[FX_ECHO], .fn = on_echo },
+	[FX_LATE] = { .method = &fx_methods[FX_LATE], .fn = on_late, .states = FX_STATE_OPEN },
+	[FX_READ] = { .method = &fx_methods[FX_READ], .fn = on_read },
+	[FX_WRITE] = { .method = &fx_methods[FX_WRITE], .fn = on_write },
+	[FX_TAKE_FD] = { .method = &fx_methods[FX_TAKE_FD], .fn = on_take_fd },
+	[FX_GIVE_FD] = { .method = &fx_methods[FX_GIVE_FD], .fn = on_give_fd },
+	[FX_ONCE] = { .method = &fx_methods[FX_ONCE], .fn = on_once, .once = true },
 };
 
 static uint32_t fx_state(void *arg)
@@ -236,27 +249,41 @@ static void on_drained(struct rpc_conn *c, void *arg)
 	fx_stream_more(f);
 }
 
-void fx_init(struct fx *f, bool raw)
+struct rpc_conn *fx_server(struct fx *f, int fd)
 {
-	struct rpc_conn_config server = { .handlers = handlers,
-					  .handlers_count = FX_COUNT,
-					  .state = fx_state,
-					  .closed = on_server_closed,
-					  .drained = on_drained,
-					  .arg = f };
-	struct rpc_conn_config client = { .closed = on_client_closed, .arg = f };
-	int sv[2];
+	struct rpc_conn_config cfg = { .handlers = handlers,
+				       .handlers_count = FX_COUNT,
+				       .state = fx_state,
+				       .closed = on_server_closed,
+				       .drained = on_drained,
+				       .arg = f };
+	struct rpc_conn *c;
+
+	cr_assert_eq(rpc_conn_new(f->loop, fd, &cfg, &c), 0);
+	return c;
+}
+
+void fx_init_on(struct fx *f, int server, int client)
+{
+	struct rpc_conn_config cfg = { .closed = on_client_closed, .arg = f };
 
 	memset(f, 0, sizeof(*f));
 	f->raw = -1;
-	f->state = 1U << 1;
+	f->state = FX_STATE_OPEN;
 	cr_assert_eq(loop_new(&f->loop), 0);
+	f->server = fx_server(f, server);
+	if (client >= 0)
+		cr_assert_eq(rpc_conn_new(f->loop, client, &cfg, &f->client), 0);
+}
+
+void fx_init(struct fx *f, bool raw)
+{
+	int sv[2];
+
 	cr_assert_eq(fd_socketpair(sv, true), 0);
-	cr_assert_eq(rpc_conn_new(f->loop, sv[0], &server, &f->server), 0);
+	fx_init_on(f, sv[0], raw ? -1 : sv[1]);
 	if (raw)
 		f->raw = sv[1];
-	else
-		cr_assert_eq(rpc_conn_new(f->loop, sv[1], &client, &f->client), 0);
 }
 
 void fx_done(struct fx *f)
@@ -271,4 +298,51 @@ void fx_settle(struct fx *f)
 {
 	for (int quiet = 0; quiet < 4; quiet++)
 		cr_assert_eq(loop_step(f->loop, 5), 0);
+}
+
+static void on_answer(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	struct fx_answer *a = arg;
+
+	(void)fds;
+	a->count++;
+	a->st = *st;
+	if (out == NULL)
+		return;
+	if (out->descriptor == &AG(health_response__descriptor))
+		a->value =
+			((const Casemate__Agent__V1__HealthResponse *)(const void *)out)->uptime_ms;
+	if (out->descriptor == &AG(write_file_response__descriptor))
+		a->value =
+			((const Casemate__Agent__V1__WriteFileResponse *)(const void *)out)->size;
+}
+
+const struct rpc_pending_ops fx_answer_ops = { .done = on_answer };
+
+int fx_call(struct fx *f, enum fx_method m, const int *fds, uint64_t timeout_ms,
+	    struct rpc_status *st, uint64_t *ret_value, int *ret_fds)
+{
+	Casemate__Agent__V1__HealthRequest req = CASEMATE__AGENT__V1__HEALTH_REQUEST__INIT;
+	ProtobufCMessage *out = NULL;
+	int r = rpc_call_wait(f->loop, f->client, &fx_methods[m], &req.base, fds, timeout_ms, st,
+			      &out, ret_fds);
+
+	if (r == 0 && st->code == RPC_OK) {
+		*ret_value =
+			((const Casemate__Agent__V1__HealthResponse *)(const void *)out)->uptime_ms;
+		protobuf_c_message_free_unpacked(out, NULL);
+	}
+	return r;
+}
+
+unsigned fx_fds_open(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	cr_assert(d != NULL);
+	while (readdir(d) != NULL)
+		n++;
+	(void)closedir(d);
+	return n;
 }

@@ -6,7 +6,12 @@
  * Threads: vCPU threads call virtio_mmio_read/write. Queues are served on the device thread's
  * loop (blk: on its own thread). dev->lock serialises them; it is held while ops are called.
  * A queue notification is an eventfd (KVM ioeventfd on the QueueNotify register, datamatch =
- * queue index); an interrupt is a write to irq_fd (KVM irqfd), after InterruptStatus was set.
+ * queue index); an interrupt is a write to irq_fd (KVM irqfd, edge triggered), after
+ * InterruptStatus was set. What a vCPU touches for each interrupt (InterruptStatus,
+ * InterruptACK, Status, QueueNotify) never waits for the lock, so that a slow disk stalls
+ * no vCPU.
+ *
+ * Descriptors that the devices make are numbered from VMM_FD_DYNAMIC.
  */
 #ifndef VMM_VIRTIO_VIRTIO_H
 #define VMM_VIRTIO_VIRTIO_H
@@ -36,19 +41,27 @@ enum virtio_id {
 };
 
 struct virtio_dev;
+struct virtio_worker;
 
-/* What a device type is; one const object each, listed in virtio_dev_types[] (dev.c). */
+/* What a device type is; one const object each, listed in virtio_dev_types[] (dev.c), which is
+ * the whole list of what a guest can talk to. */
 struct virtio_dev_ops {
 	const char *name;
 	enum virtio_id id;
 	unsigned queues;
 	uint16_t queue_size_max;
 	uint64_t features; /* offered, besides VIRTIO_F_VERSION_1 and the ring features */
-	/* The guest has set DRIVER_OK; queues are frozen and checked. Negative: NEEDS_RESET. */
+	bool own_thread;   /* served by a thread of its own instead of the loop given to attach */
+	/* Optional: the loop that serves the device is known (dev->loop). Before the VM runs. */
+	int (*attach)(struct virtio_dev *dev);
+	/* Optional: the guest has set DRIVER_OK; queues are frozen and checked. On a vCPU's
+	 * thread. Negative: NEEDS_RESET. Each queue is notified once afterwards. */
 	int (*activate)(struct virtio_dev *dev);
-	/* The guest has kicked queue q. Negative: the guest broke the rules, NEEDS_RESET. */
+	/* The guest has kicked queue q. Negative: the guest broke the rules, NEEDS_RESET. On the
+	 * serving thread. Bounded: at most a queue's worth of chains, then virtio_dev_kick. */
 	int (*notify)(struct virtio_dev *dev, unsigned q);
-	/* Back to the state before activate; no request may touch guest memory afterwards. */
+	/* Optional: the device was active and is no more, by the guest's wish or because it
+	 * failed. No request may touch guest memory afterwards. On any thread. */
 	void (*reset)(struct virtio_dev *dev);
 	void (*free)(struct virtio_dev *dev);
 };
@@ -66,32 +79,57 @@ struct virtio_dev {
 	/* transport state, owned by mmio.c */
 	uint64_t driver_features;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
-	uint32_t status;
+	uint32_t status; /* atomic loads without the lock */
 	uint32_t interrupt_status; /* atomic */
 	uint32_t config_generation;
-	bool active;	   /* DRIVER_OK seen and activate succeeded */
-	uint64_t errors;   /* times that the guest broke the rules */
+	bool active;	   /* DRIVER_OK seen and activate succeeded; false again when it failed */
+	uint64_t errors;   /* atomic: times that the guest broke the rules */
+	unsigned waiters;  /* atomic: vCPUs that want the lock */
+	struct loop *loop; /* serves the queues */
 	struct loop_io *kick_ios[VIRTIO_QUEUES_MAX];
+	struct virtio_worker *worker; /* own_thread only */
 };
+
+extern const struct virtio_dev_ops *const virtio_dev_types[];
+extern const size_t virtio_dev_types_count;
+
+/*
+ * fn runs first in every thread that a device starts (from virtio_dev_attach on), before it
+ * touches anything of the guest's: the VMM installs the thread's seccomp filter there. A negative
+ * result makes virtio_dev_attach fail with it. Call once, before the first attach.
+ */
+typedef int virtio_thread_hook_fn(const char *role);
+void virtio_set_thread_hook(virtio_thread_hook_fn *fn);
 
 /* Common part of every device's constructor and destructor. 0 or -errno. */
 MUST_USE int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops,
 			     struct gmem *gmem);
 void virtio_dev_done(struct virtio_dev *dev);
-/* ops->free, NULL is fine. */
+/* ops->free, NULL is fine. No vCPU runs any more; on the loop's thread (or after its end), before
+ * loop_free. */
 void virtio_dev_free(struct virtio_dev *dev);
 
-/* Serves the device's kicks on this loop (the device thread's). Before the VM runs. */
+/* Serves the device's kicks on this loop (the device thread's), or starts the device's own
+ * thread. Once, before the VM runs. 0 or -errno. */
 MUST_USE int virtio_dev_attach(struct virtio_dev *dev, struct loop *l);
 
 /* An access of a vCPU to the device's MMIO page; off < VIRTIO_MMIO_BYTES; len as KVM gives it. */
 void virtio_mmio_read(struct virtio_dev *dev, uint64_t off, void *data, size_t len);
 void virtio_mmio_write(struct virtio_dev *dev, uint64_t off, const void *data, size_t len);
 
-/* For devices, lock held: interrupt for used buffers of q if the driver wants one. */
-void virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q);
-/* The guest broke the rules: NEEDS_RESET, config interrupt, counted, logged with a limit. */
+/* For devices, lock held: interrupt for used buffers of q if the driver wants one. Negative: the
+ * guest broke the rules. */
+MUST_USE int virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q);
+/* The guest broke the rules: NEEDS_RESET, config interrupt, counted, logged with a limit. Lock
+ * held. ops->reset has been called when it returns; the queues are not to be touched any more. */
 void virtio_dev_fail(struct virtio_dev *dev, const char *why);
+/* As if the guest had kicked queue q once more: how long work is cut into bounded rounds. */
+void virtio_dev_kick(struct virtio_dev *dev, unsigned q);
+/* A vCPU waits for the lock: leave the round early, virtio_dev_kick, return. */
+static inline bool virtio_dev_wanted(const struct virtio_dev *dev)
+{
+	return __atomic_load_n(&dev->waiters, __ATOMIC_RELAXED) > 0;
+}
 static inline bool virtio_dev_has(const struct virtio_dev *dev, unsigned feature_bit)
 {
 	return (dev->driver_features >> feature_bit & 1U) != 0;
@@ -99,7 +137,8 @@ static inline bool virtio_dev_has(const struct virtio_dev *dev, unsigned feature
 
 /* ---- Constructors: each takes its fd and owns it from success on --------------------------- */
 
-/* Raw file or block device; capacity = its size rounded down to 512. serial: <= 20 characters. */
+/* Raw file or block device; capacity = its size rounded down to 512 (-EINVAL: none). serial:
+ * <= 20 characters. -EBADF: read_only is false and fd can't be written. */
 MUST_USE int virtio_blk_new(struct gmem *gmem, int fd, bool read_only, const char *serial,
 			    struct virtio_dev **ret);
 /* Entropy from getrandom(2), rate limited. */
@@ -111,13 +150,16 @@ MUST_USE int virtio_console_new(struct gmem *gmem, struct virtio_dev **ret);
  * copied (larger when older bytes were lost). Returns the count. Any thread. */
 size_t virtio_console_read(struct virtio_dev *dev, uint64_t *from, void *dst, size_t cap);
 
-/* The vsock device; its connections live on the loop given to virtio_dev_attach. */
+/* The vsock device; its connections live on the loop given to virtio_dev_attach. The process
+ * ignores SIGPIPE from then on: a host peer that goes away is an error, not a signal. */
 MUST_USE int virtio_vsock_new(struct gmem *gmem, uint64_t guest_cid, struct virtio_dev **ret);
 /* Joins the next guest connection to host port `port` to fd (taken on success, made
- * non-blocking). Loop's thread. -ENOSPC beyond 64 waiting. */
+ * non-blocking). Loop's thread. Waits across resets. -ENOSPC beyond 64 waiting. */
 MUST_USE int virtio_vsock_listen(struct virtio_dev *dev, uint32_t port, int fd);
-/* Connects to a guest port; done(result) comes once, on the loop's thread: 0, -ECONNREFUSED,
- * -ETIMEDOUT (2 s), -ECONNRESET (device reset). fd is taken in any case when this returns 0. */
+/* Connects to a guest port; done(result) comes once, on the loop's thread and never from within
+ * this call: 0, -ECONNREFUSED, -ETIMEDOUT (2 s, also when no driver is there), -ECONNRESET
+ * (device reset), -ENOMEM. fd is taken in any case when this returns 0. Loop's thread. -ENOSPC
+ * beyond 64 connections. Bytes that fd has to offer before done(0) are kept and sent after it. */
 typedef void virtio_vsock_done_fn(int result, void *arg);
 MUST_USE int virtio_vsock_connect(struct virtio_dev *dev, uint32_t port, int fd,
 				  virtio_vsock_done_fn *done, void *arg);

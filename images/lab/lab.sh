@@ -67,7 +67,7 @@ lab_wait() {
 
 lab_ssh() {
 	ssh -F /dev/null -i "$lab_image/key" -p "$lab_port" -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes \
-		-o UserKnownHostsFile="$lab_image/known_hosts" -o StrictHostKeyChecking=yes -o HostKeyAlias=lab \
+		-o UserKnownHostsFile="$lab_image/known_hosts" -o StrictHostKeyChecking=yes -o HostName=127.0.0.1 -o HostKeyAlias=lab \
 		-o ControlPath="$lab_dir/ssh" -o LogLevel=ERROR -o ConnectTimeout=30 -l root "$@"
 }
 

@@ -6,9 +6,10 @@
 #ifndef TESTS_UNIT_RPC_FIXTURE_H
 #define TESTS_UNIT_RPC_FIXTURE_H
 
-#include "api/rpc/rpc.h"
+#include "api/rpc/internal.h"
 
 #include <agent.pb-c.h>
+#include <ttrpc.pb-c.h>
 
 enum fx_method { FX_ECHO, FX_LATE, FX_READ, FX_WRITE, FX_TAKE_FD, FX_GIVE_FD, FX_ONCE, FX_COUNT };
 extern const struct rpc_method fx_methods[FX_COUNT];
@@ -60,6 +61,9 @@ void fx_settle(struct fx *f);
 /* Waits for a call of a method of HealthRequest and HealthResponse. */
 int fx_call(struct fx *f, enum fx_method m, const int *fds, uint64_t timeout_ms,
 	    struct rpc_status *st, uint64_t *ret_value, int *ret_fds);
+/* Queues the frame of a request as a client would make it. msg need not be the method's own. */
+int fx_request(struct frame_tx *tx, enum fx_method m, uint32_t id, uint8_t flags,
+	       const ProtobufCMessage *msg);
 /* How many descriptors this process has open. */
 unsigned fx_fds_open(void);
 

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: the VM's life is one table, next_state[]. Methods are legal by state
+ * (handlers[].states, checked by the rpc library before we see the request). The end of the VM,
+ * whoever finds it, comes through struct result's descriptor: state ENDED, vCPUs out, every Wait
+ * answered. The process leaves when the answer has left, when the peer is gone, or when nobody has
+ * asked for the result for a while.
+ */
+#include "vmm/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <vmm.pb-c.h>
+
+#include "api/proto/contract.h"
+#include "base/bug.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "vmm/result.h"
+#include "vmm/seccomp.h"
+#include "vmm/vm.h"
+
+#define WAITERS_MAX	   8U
+#define LINGER_MS	   5000U
+#define CONSOLE_TAIL_BYTES 4096U
+#define CONSOLE_READ_BYTES (64U * 1024U)
+
+enum state { STATE_NEW, STATE_READY, STATE_RUNNING, STATE_ENDED, STATE_COUNT };
+enum event { EVENT_CONFIGURED, EVENT_STARTED, EVENT_ENDED, EVENT_COUNT };
+
+#define NONE (-1)
+static const int next_state[STATE_COUNT][EVENT_COUNT] = {
+	/*		    configured	 started	ended */
+	[STATE_NEW] =	  { STATE_READY, NONE,		STATE_ENDED },
+	[STATE_READY] =	  { NONE,	 STATE_RUNNING, STATE_ENDED },
+	[STATE_RUNNING] = { NONE,	 NONE,		STATE_ENDED },
+	[STATE_ENDED] =	  { NONE,	 NONE,		NONE },
+};
+
+#define IN(state) (1U << (state))
+#define IN_BUILT  (IN(STATE_READY) | IN(STATE_RUNNING))
+
+struct control {
+	struct loop *loop;
+	struct rpc_conn *conn; /* NULL once closed */
+	enum state state;
+	struct vm vm;
+	struct result result;
+	struct rpc_call *waiters[WAITERS_MAX];
+	unsigned waiters_count;
+	char id[VM_ID_MAX + 1];
+};
+
+/* The one place where the state changes. */
+static void advance(struct control *c, enum event event)
+{
+	static const char *const names[STATE_COUNT] = { "new", "ready", "running", "ended" };
+	int next = next_state[c->state][event];
+
+	BUG_ON(next == NONE);
+	log_info("vm.state", "id=%s from=%s to=%s", c->id, names[c->state], names[next]);
+	c->state = (enum state)next;
+}
+
+static uint32_t state_bit(void *arg)
+{
+	const struct control *c = arg;
+
+	return IN(c->state);
+}
+
+/* ---- Configure --------------------------------------------------------------------------- */
+
+static int to_boot_protocol(Casemate__Vmm__V1__BootProtocol p, enum boot_protocol *ret)
+{
+	switch ((int)p) {
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_AUTO:
+		*ret = BOOT_AUTO;
+		return 0;
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_PVH:
+		*ret = BOOT_PVH;
+		return 0;
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_LINUX64:
+		*ret = BOOT_LINUX64;
+		return 0;
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_BZIMAGE:
+		*ret = BOOT_BZIMAGE;
+		return 0;
+	default: /* a number that the contract doesn't have yet */
+		return -EINVAL;
+	}
+}
+
+/* The request's strings are borrowed: cfg lives as long as the request. */
+static int to_config(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
+		     struct err *err)
+{
+	*cfg = (struct vm_config){
+		.id = q->id,
+		.vcpus = q->vcpus,
+		.memory_bytes = q->memory_bytes,
+		.cmdline = q->cmdline,
+		.initrd = q->initrd,
+		.guest_cid = q->guest_cid,
+		.rng = q->rng,
+		.console = q->console,
+	};
+	if (to_boot_protocol(q->boot, &cfg->boot) < 0)
+		return err_set(err, -EINVAL, "boot: unknown protocol %d", (int)q->boot);
+	if (q->n_drives > VMM_DRIVES_MAX)
+		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives, VMM_DRIVES_MAX);
+	cfg->drives_count = (unsigned)q->n_drives;
+	for (unsigned i = 0; i < cfg->drives_count; i++)
+		cfg->drives[i] = (struct vm_drive){ .serial = q->drives[i]->id,
+						    .read_only = q->drives[i]->read_only };
+	return vm_check_config(cfg, err);
+}
+
+static void handle_configure(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__ConfigureRequest *q = (const void *)in;
+	const Casemate__Vmm__V1__ConfigureResponse out =
+		CASEMATE__VMM__V1__CONFIGURE_RESPONSE__INIT;
+	struct control *c = arg;
+	struct vm_config cfg;
+	struct err err = { 0 };
+	int r;
+
+	(void)fds;
+	r = to_config(q, &cfg, &err);
+	if (r == 0)
+		r = vm_build(&c->vm, &cfg, c->loop, &c->result, &err);
+	if (r == 0) {
+		memcpy(c->id, cfg.id, strlen(cfg.id) + 1);
+		/* From here on guest bytes may come in, and nothing has to be made any more. */
+		r = vmm_seccomp_install(SECCOMP_CONTROL);
+		if (r < 0)
+			(void)err_sys(&err, r, "control: seccomp filter");
+	}
+	if (r < 0) {
+		/* What was half built goes with the process. */
+		log_error("vm.configure", "%s", err.msg);
+		rpc_fail_err(call, &err);
+		result_end(&c->result, END_HOST_ERROR, "Configure failed");
+		return;
+	}
+	advance(c, EVENT_CONFIGURED);
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void handle_start(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__StartResponse out = CASEMATE__VMM__V1__START_RESPONSE__INIT;
+	struct control *c = arg;
+
+	(void)in;
+	(void)fds;
+	advance(c, EVENT_STARTED);
+	vm_start(&c->vm);
+	rpc_reply(call, &out.base, NULL);
+}
+
+/* ---- The end ----------------------------------------------------------------------------- */
+
+static Casemate__Vmm__V1__EndReason to_end_reason(enum end_reason reason)
+{
+	static const Casemate__Vmm__V1__EndReason map[] = {
+		[END_NONE] = CASEMATE__VMM__V1__END_REASON__END_REASON_UNSPECIFIED,
+		[END_POWER_OFF] = CASEMATE__VMM__V1__END_REASON__END_REASON_POWER_OFF,
+		[END_REBOOT] = CASEMATE__VMM__V1__END_REASON__END_REASON_REBOOT,
+		[END_PANIC] = CASEMATE__VMM__V1__END_REASON__END_REASON_PANIC,
+		[END_TRIPLE_FAULT] = CASEMATE__VMM__V1__END_REASON__END_REASON_TRIPLE_FAULT,
+		[END_GUEST_ERROR] = CASEMATE__VMM__V1__END_REASON__END_REASON_GUEST_ERROR,
+		[END_STOPPED] = CASEMATE__VMM__V1__END_REASON__END_REASON_STOPPED,
+		[END_HOST_ERROR] = CASEMATE__VMM__V1__END_REASON__END_REASON_HOST_ERROR,
+	};
+	_Static_assert(ARRAY_SIZE(map) == END_REASON_COUNT, "one line a reason");
+
+	return map[reason];
+}
+
+/* The last bytes of the console: how many there are is only known by reading. */
+static size_t read_console_tail(struct control *c, uint8_t tail[CONSOLE_TAIL_BYTES])
+{
+	uint64_t from = 0;
+	size_t kept = 0, n;
+	uint8_t chunk[CONSOLE_TAIL_BYTES];
+
+	if (c->vm.console == NULL)
+		return 0;
+	/* Ends when the ring's 64 KiB are through; the guest doesn't run any more. */
+	while ((n = virtio_console_read(c->vm.console, &from, chunk, sizeof(chunk))) > 0) {
+		size_t keep = MIN(kept, sizeof(chunk) - n);
+		memmove(tail, tail + kept - keep, keep);
+		memcpy(tail + keep, chunk, n);
+		kept = keep + n;
+		from += n;
+	}
+	return kept;
+}
+
+static void answer_wait(struct control *c, struct rpc_call *call)
+{
+	Casemate__Vmm__V1__WaitResponse out = CASEMATE__VMM__V1__WAIT_RESPONSE__INIT;
+	uint8_t tail[CONSOLE_TAIL_BYTES];
+	char detail[RESULT_DETAIL_MAX];
+
+	result_detail(&c->result, detail);
+	out.reason = to_end_reason(result_reason(&c->result));
+	out.detail = detail;
+	out.console_tail.data = tail;
+	out.console_tail.len = read_console_tail(c, tail);
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void leave(void *arg)
+{
+	struct control *c = arg;
+
+	loop_stop(c->loop, 0);
+}
+
+/* Sends what is queued; on_closed follows. */
+static void finish(struct control *c)
+{
+	if (c->conn != NULL)
+		rpc_conn_finish(c->conn);
+}
+
+static void on_result(struct loop_io *io, int fd, uint32_t events, void *arg)
+{
+	struct control *c = arg;
+	char detail[RESULT_DETAIL_MAX];
+	bool answered = c->waiters_count > 0;
+
+	(void)fd;
+	(void)events;
+	loop_io_del(io);
+	vm_halt(&c->vm);
+	advance(c, EVENT_ENDED);
+	result_detail(&c->result, detail);
+	log_info("vm.end", "id=%s reason=%s detail=\"%s\"", c->id,
+		 end_reason_name(result_reason(&c->result)), detail);
+	for (unsigned i = 0; i < c->waiters_count; i++)
+		answer_wait(c, c->waiters[i]);
+	c->waiters_count = 0;
+	if (c->conn == NULL)
+		leave(c);
+	else if (answered)
+		finish(c);
+	else if (loop_timer_add(c->loop, LINGER_MS, leave, c, NULL) < 0)
+		leave(c);
+}
+
+static void forget_waiter(struct rpc_call *call, void *arg)
+{
+	struct control *c = arg;
+
+	for (unsigned i = 0; i < c->waiters_count; i++) {
+		if (c->waiters[i] != call)
+			continue;
+		c->waiters[i] = c->waiters[--c->waiters_count];
+		return;
+	}
+}
+
+static void handle_wait(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	static const struct rpc_call_ops ops = { .cancelled = forget_waiter };
+	struct control *c = arg;
+
+	(void)in;
+	(void)fds;
+	if (c->state == STATE_ENDED) {
+		answer_wait(c, call);
+		finish(c);
+	} else if (c->waiters_count >= WAITERS_MAX) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "more than %u calls of Wait", WAITERS_MAX);
+	} else {
+		c->waiters[c->waiters_count++] = call;
+		rpc_call_watch(call, &ops, c);
+	}
+}
+
+static void handle_stop(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__StopResponse out = CASEMATE__VMM__V1__STOP_RESPONSE__INIT;
+	struct control *c = arg;
+
+	(void)in;
+	(void)fds;
+	result_end(&c->result, END_STOPPED, "stopped by request");
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void on_closed(struct rpc_conn *conn, int reason, void *arg)
+{
+	struct control *c = arg;
+
+	rpc_conn_free(conn);
+	c->conn = NULL;
+	if (c->state == STATE_ENDED)
+		leave(c);
+	else
+		result_end(&c->result, END_STOPPED, "the control connection closed (%d)", reason);
+}
+
+/* ---- vsock and console ------------------------------------------------------------------- */
+
+static void handle_listen(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__ListenRequest *q = (const void *)in;
+	const Casemate__Vmm__V1__ListenResponse out = CASEMATE__VMM__V1__LISTEN_RESPONSE__INIT;
+	struct control *c = arg;
+	int r;
+
+	if (c->vm.vsock == NULL) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no vsock device");
+		return;
+	}
+	r = virtio_vsock_listen(c->vm.vsock, q->port, fds[0]);
+	if (r < 0) {
+		struct err err;
+		(void)err_sys(&err, r, "vsock port %u", q->port);
+		rpc_fail_err(call, &err);
+		return;
+	}
+	(void)fd_steal(&fds[0]);
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void on_connected(int result, void *arg)
+{
+	const Casemate__Vmm__V1__ConnectResponse out = CASEMATE__VMM__V1__CONNECT_RESPONSE__INIT;
+	struct rpc_call *call = arg;
+
+	if (result == 0)
+		rpc_reply(call, &out.base, NULL);
+	else
+		rpc_fail(call, RPC_UNAVAILABLE, "the guest doesn't accept: %s",
+			 strerrorname_np(-result));
+}
+
+static void handle_connect(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__ConnectRequest *q = (const void *)in;
+	struct control *c = arg;
+	int r;
+
+	if (c->vm.vsock == NULL) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no vsock device");
+		return;
+	}
+	r = virtio_vsock_connect(c->vm.vsock, q->port, fds[0], on_connected, call);
+	if (r < 0) {
+		struct err err;
+		(void)err_sys(&err, r, "vsock port %u", q->port);
+		rpc_fail_err(call, &err);
+		return;
+	}
+	(void)fd_steal(&fds[0]);
+}
+
+static void handle_read_console(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
+				void *arg)
+{
+	const Casemate__Vmm__V1__ReadConsoleRequest *q = (const void *)in;
+	Casemate__Vmm__V1__ReadConsoleResponse out = CASEMATE__VMM__V1__READ_CONSOLE_RESPONSE__INIT;
+	static uint8_t bytes[CONSOLE_READ_BYTES]; /* one control thread */
+	struct control *c = arg;
+
+	(void)fds;
+	if (c->vm.console == NULL) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no console");
+		return;
+	}
+	out.from = q->from;
+	out.data.data = bytes;
+	out.data.len = virtio_console_read(c->vm.console, &out.from, bytes, sizeof(bytes));
+	rpc_reply(call, &out.base, NULL);
+}
+
+/* ------------------------------------------------------------------------------------------ */
+
+static const struct rpc_handler handlers[] = {
+	{ &vmm_methods[VMM_CONFIGURE], handle_configure, IN(STATE_NEW), .once = true },
+	{ &vmm_methods[VMM_START], handle_start, IN(STATE_READY), .once = true },
+	{ &vmm_methods[VMM_WAIT], handle_wait, IN_BUILT | IN(STATE_ENDED), .once = false },
+	{ &vmm_methods[VMM_STOP], handle_stop, IN(STATE_NEW) | IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_LISTEN], handle_listen, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_CONNECT], handle_connect, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_READ_CONSOLE], handle_read_console, IN_BUILT | IN(STATE_ENDED),
+	  .once = false },
+};
+_Static_assert(ARRAY_SIZE(handlers) == VMM_METHOD_COUNT, "every method is served");
+
+int control_serve(struct err *err)
+{
+	static struct control control; /* one in a process, and too large for a stack */
+	struct control *c = &control;
+	const struct rpc_conn_config cfg = {
+		.handlers = handlers,
+		.handlers_count = ARRAY_SIZE(handlers),
+		.state = state_bit,
+		.closed = on_closed,
+		.arg = c,
+	};
+	int r;
+
+	memcpy(c->id, "-", 2);
+	r = loop_new(&c->loop);
+	if (r == 0)
+		r = result_init(&c->result);
+	if (r == 0)
+		r = loop_io_add(c->loop, c->result.event_fd, EPOLLIN, on_result, c, NULL);
+	if (r == 0)
+		r = rpc_conn_new(c->loop, VMM_FD_CONTROL, &cfg, &c->conn);
+	if (r < 0)
+		return err_sys(err, r, "control");
+	r = loop_run(c->loop);
+	if (r < 0)
+		return err_sys(err, r, "control: loop");
+	return end_reason_status(result_reason(&c->result));
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * casemate-vmm - one virtual machine, in a process that may do nothing else.
+ *
+ * The jailer starts it with the descriptors of vmm_fds.h and no arguments. The order of main is the
+ * design: log, limits, descriptors, first filter, and only then a byte from outside.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "vmm/control.h"
+#include "vmm/seccomp.h"
+#include "vmm/vmm_fds.h"
+
+#ifndef PR_SET_MDWE
+#define PR_SET_MDWE		65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
+#define STATUS_FAILED 1
+
+/* No dumps, no ptrace by our own uid, no privilege by exec, no memory that becomes code. */
+static int set_limits(struct err *err)
+{
+	const struct rlimit none = { 0, 0 };
+
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(err, -errno, "RLIMIT_CORE");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "PR_SET_DUMPABLE");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "PR_SET_NO_NEW_PRIVS");
+	/* EINVAL: a kernel before 6.3. The filters forbid executable memory there as well. */
+	if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0 && errno != EINVAL)
+		return err_sys(err, -errno, "PR_SET_MDWE");
+	return 0;
+}
+
+/*
+ * Fills every free number below VMM_FD_DYNAMIC with /dev/null. So what is made later, and what
+ * arrives over the control socket, gets a number from VMM_FD_DYNAMIC on, and the numbers that the
+ * filters allow more for can't be taken by anything else.
+ */
+static int reserve_numbers(struct err *err)
+{
+	for (int fd = 0; fd <= VMM_FD_CONTROL; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			return err_sys(err, -errno, "descriptor %d is missing; casemate-vmm is started "
+						    "by casemate-jailer", fd);
+	for (int fd = VMM_FD_CONTROL + 1; fd < VMM_FD_DYNAMIC; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && dup3(0, fd, O_CLOEXEC) < 0)
+			return err_sys(err, -errno, "reserving descriptor %d", fd);
+	return 0;
+}
+
+static int run(struct err *err)
+{
+	int r = set_limits(err);
+
+	if (r < 0)
+		return r;
+	r = reserve_numbers(err);
+	if (r < 0)
+		return r;
+	r = vmm_seccomp_install(SECCOMP_START);
+	if (r < 0)
+		return err_sys(err, r, "seccomp filter");
+	return control_serve(err);
+}
+
+int main(int argc, char **argv)
+{
+	struct err err = { 0 };
+	int status;
+
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		(void)printf("casemate-vmm " CASEMATE_VERSION "\n");
+		return 0;
+	}
+	log_setup("vmm", LOG_LEVEL_INFO);
+	if (argc != 1) {
+		log_error("vmm.start", "it takes no arguments: casemate-jailer starts it");
+		return STATUS_FAILED;
+	}
+	status = run(&err);
+	if (status < 0) {
+		log_error("vmm.start", "%s", err.msg);
+		status = STATUS_FAILED;
+	}
+	/* Not exit(): threads are still there, and nothing is buffered. */
+	_exit(status);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/vcpu.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "vmm/seccomp.h"
+#include "vmm/vmm_fds.h"
+
+#define KICK_SIGNAL	  SIGUSR1
+#define STACK_BYTES	  (128 * KIB)
+#define KERNEL_SIGSET_MAX 8U /* bytes of a signal set in the kernel's ABI */
+
+_Static_assert(VCPUS_MAX <= VMM_VCPUS_MAX, "the descriptors are pinned in a range");
+
+/* In KVM_RUN all signals but the kick are blocked. */
+static int set_signal_mask(int vcpu_fd)
+{
+	union {
+		struct kvm_signal_mask h;
+		uint8_t room[sizeof(struct kvm_signal_mask) + KERNEL_SIGSET_MAX];
+	} u = { .h = { .len = KERNEL_SIGSET_MAX } };
+	uint64_t mask = ~(UINT64_C(1) << (KICK_SIGNAL - 1));
+
+	memcpy(u.h.sigset, &mask, sizeof(mask));
+	return ioctl(vcpu_fd, KVM_SET_SIGNAL_MASK, &u.h) < 0 ? -errno : 0;
+}
+
+int vcpu_init(struct vcpu *v, struct vcpu_world *w, int kvm_fd, int vm_fd, unsigned index,
+	      struct err *err)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	int bytes, r;
+	void *run;
+
+	BUG_ON(index >= VCPUS_MAX);
+	fd = ioctl(vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
+	if (fd < 0)
+		return err_sys(err, -errno, "KVM_CREATE_VCPU %u", index);
+	*v = (struct vcpu){ .world = w, .index = index, .fd = VMM_FD_VCPU0 + (int)index };
+	if (dup3(fd, v->fd, O_CLOEXEC) < 0)
+		return err_sys(err, -errno, "vcpu %u: pinning its descriptor", index);
+	bytes = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (bytes < (int)sizeof(struct kvm_run))
+		return err_set(err, -EIO, "KVM_GET_VCPU_MMAP_SIZE: %d", bytes);
+	v->run_bytes = (size_t)bytes;
+	run = mmap(NULL, v->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
+	if (run == MAP_FAILED)
+		return err_sys(err, -errno, "vcpu %u: mapping struct kvm_run", index);
+	v->run = run;
+	r = set_signal_mask(v->fd);
+	if (r < 0)
+		return err_sys(err, r, "KVM_SET_SIGNAL_MASK");
+	return 0;
+}
+
+static void handle_mmio(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	size_t len = run->mmio.len;
+
+	/* The kernel's promise, not the guest's. */
+	BUG_ON(len == 0 || len > sizeof(run->mmio.data));
+	if (run->mmio.is_write != 0)
+		bus_write(&v->world->mmio, run->mmio.phys_addr, run->mmio.data, len);
+	else
+		bus_read(&v->world->mmio, run->mmio.phys_addr, run->mmio.data, len);
+}
+
+static void handle_io(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	uint64_t off = run->io.data_offset;
+	uint64_t bytes = (uint64_t)run->io.size * run->io.count;
+	uint8_t *data = (uint8_t *)run + off;
+
+	BUG_ON(!range_fits(off, bytes, v->run_bytes));
+	/* A string instruction gives many values at once; KVM bounds them by one page. */
+	for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			bus_write(&v->world->pio, run->io.port, data, run->io.size);
+		else
+			bus_read(&v->world->pio, run->io.port, data, run->io.size);
+	}
+}
+
+/* Answers one exit; an exit that ends the VM sets its result. */
+static void handle_exit(struct vcpu *v)
+{
+	const struct kvm_run *run = v->run;
+	struct result *res = v->world->result;
+
+	switch (run->exit_reason) {
+	case KVM_EXIT_MMIO:
+		handle_mmio(v);
+		break;
+	case KVM_EXIT_IO:
+		handle_io(v);
+		break;
+	case KVM_EXIT_IOAPIC_EOI:
+		ioapic_eoi(&v->world->ioapic, run->eoi.vector);
+		break;
+	case KVM_EXIT_INTR:
+		break;
+	case KVM_EXIT_SHUTDOWN:
+		result_end(res, END_TRIPLE_FAULT, "triple fault on vcpu %u", v->index);
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		result_end(res, END_GUEST_ERROR, "KVM internal error %u on vcpu %u",
+			   run->internal.suberror, v->index);
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		result_end(res, END_GUEST_ERROR, "KVM entry failed on vcpu %u: 0x%llx", v->index,
+			   (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
+		break;
+	default:
+		result_end(res, END_GUEST_ERROR, "unexpected KVM exit %u on vcpu %u",
+			   run->exit_reason, v->index);
+		break;
+	}
+}
+
+static void run_guest(struct vcpu *v)
+{
+	while (!result_ended(v->world->result)) {
+		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
+			handle_exit(v);
+			continue;
+		}
+		/* EINTR: kicked. EAGAIN: a processor that waits for INIT was woken. */
+		if (errno != EINTR && errno != EAGAIN)
+			result_end(v->world->result, END_HOST_ERROR, "KVM_RUN on vcpu %u: %s",
+				   v->index, strerrorname_np(errno));
+	}
+}
+
+static void *vcpu_thread(void *arg)
+{
+	struct vcpu *v = arg;
+	struct vcpu_world *w = v->world;
+	int r = vmm_seccomp_install(SECCOMP_VCPU);
+
+	(void)pthread_mutex_lock(&w->lock);
+	if (r < 0)
+		w->failed = r;
+	w->ready++;
+	(void)pthread_cond_broadcast(&w->changed);
+	while (!w->open)
+		(void)pthread_cond_wait(&w->changed, &w->lock);
+	(void)pthread_mutex_unlock(&w->lock);
+	if (r == 0)
+		run_guest(v);
+	/* Not by returning: glibc's way out needs system calls that the filter leaves out. */
+	(void)syscall(SYS_exit, 0);
+	BUG("a thread survived its exit");
+}
+
+static void on_kick(int signo)
+{
+	(void)signo;
+}
+
+static int make_threads(struct vcpu *vcpus, unsigned count, unsigned *ret_made)
+{
+	pthread_attr_t attr;
+	int r = 0;
+
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setstacksize(&attr, STACK_BYTES);
+	for (*ret_made = 0; *ret_made < count && r == 0; *ret_made += r == 0)
+		r = -pthread_create(&vcpus[*ret_made].thread, &attr, vcpu_thread,
+				    &vcpus[*ret_made]);
+	(void)pthread_attr_destroy(&attr);
+	return r;
+}
+
+int vcpus_start_threads(struct vcpu *vcpus, unsigned count, struct err *err)
+{
+	/* With the default action a blocked signal would do too, but a bug would then kill. */
+	struct sigaction sa = { .sa_handler = on_kick };
+	struct vcpu_world *w = vcpus[0].world;
+	sigset_t all, old;
+	unsigned made;
+	int r;
+
+	if (sigaction(KICK_SIGNAL, &sa, NULL) < 0)
+		return err_sys(err, -errno, "vcpu: signal");
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = make_threads(vcpus, count, &made);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r < 0)
+		return err_sys(err, r, "vcpu: thread %u", made);
+	(void)pthread_mutex_lock(&w->lock);
+	while (w->ready < count)
+		(void)pthread_cond_wait(&w->changed, &w->lock);
+	r = w->failed;
+	(void)pthread_mutex_unlock(&w->lock);
+	return r < 0 ? err_sys(err, r, "vcpu: seccomp filter") : 0;
+}
+
+void vcpus_run(struct vcpu_world *w)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	w->open = true;
+	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+void vcpus_kick(struct vcpu *vcpus, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		(void)pthread_kill(vcpus[i].thread, KICK_SIGNAL);
+}

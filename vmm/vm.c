@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: the order in vm_build is the design. First what reads the hostile files,
+ * while there is nothing in the process but memory. Then KVM, memory slots and vCPUs before anything
+ * is registered on KVM's I/O buses: since Linux 6.18 a slot change after an ioeventfd waits for an
+ * RCU grace period (7 ms instead of 0.05). Then devices, then threads.
+ */
+#include "vmm/vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/fd.h"
+#include "vmm/arch/x86_64/acpi.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/regs.h"
+#include "vmm/platform.h"
+#include "vmm/seccomp.h"
+
+#define KVM_API 12
+
+_Static_assert(VM_DEVICES_MAX <= LAYOUT_IOAPIC_PINS - LAYOUT_GSI_VIRTIO, "a pin for each device");
+_Static_assert(VM_DEVICES_MAX + 1 <= BUS_RANGES_MAX, "a range for each device and the IOAPIC");
+
+static bool is_id(const char *s)
+{
+	size_t n = strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return n > 0 && n <= VM_ID_MAX && s[n] == '\0';
+}
+
+int vm_check_config(const struct vm_config *cfg, struct err *err)
+{
+	if (!is_id(cfg->id))
+		return err_set(err, -EINVAL, "id: 1 to %u characters of a-z, 0-9 and '-'", VM_ID_MAX);
+	if (cfg->vcpus < 1 || cfg->vcpus > VCPUS_MAX)
+		return err_set(err, -EINVAL, "vcpus: %u is not between 1 and %u", cfg->vcpus, VCPUS_MAX);
+	if (cfg->memory_bytes < VM_MEMORY_MIN || cfg->memory_bytes > VM_MEMORY_MAX ||
+	    cfg->memory_bytes % VM_MEMORY_STEP != 0)
+		return err_set(err, -EINVAL,
+			       "memory_bytes: %" PRIu64 " is not a multiple of 2 MiB between 64 MiB "
+			       "and 512 GiB", cfg->memory_bytes);
+	if (strlen(cfg->cmdline) > LAYOUT_CMDLINE_MAX)
+		return err_set(err, -EINVAL, "cmdline: longer than %u bytes", LAYOUT_CMDLINE_MAX);
+	if (cfg->drives_count > VMM_DRIVES_MAX)
+		return err_set(err, -EINVAL, "drives: more than %d", VMM_DRIVES_MAX);
+	for (unsigned i = 0; i < cfg->drives_count; i++)
+		if (strlen(cfg->drives[i].serial) > VM_SERIAL_MAX)
+			return err_set(err, -EINVAL, "drive %u: id longer than %u bytes", i,
+				       VM_SERIAL_MAX);
+	if (cfg->guest_cid != 0 && (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
+		return err_set(err, -EINVAL, "guest_cid: %" PRIu32 " is reserved", cfg->guest_cid);
+	return 0;
+}
+
+static unsigned count_devices(const struct vm_config *cfg)
+{
+	return cfg->drives_count + cfg->console + cfg->rng + (cfg->guest_cid != 0);
+}
+
+/* Memory, and in it everything that the kernel finds when it starts. */
+static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_entry *entry,
+		      struct err *err)
+{
+	struct boot_config boot = { .cmdline = cfg->cmdline, .protocol = cfg->boot };
+	const struct acpi_config acpi = { .vcpus = cfg->vcpus, .devices = count_devices(cfg) };
+	struct source initrd;
+	int r;
+
+	r = source_from_fd(&boot.kernel, "kernel", VMM_FD_KERNEL, err);
+	if (r < 0)
+		return r;
+	if (cfg->initrd) {
+		r = source_from_fd(&initrd, "initrd", VMM_FD_INITRD, err);
+		if (r < 0)
+			return r;
+		boot.initrd = &initrd;
+	}
+	r = gmem_init(&vm->gmem, cfg->memory_bytes);
+	if (r < 0)
+		return err_sys(err, r, "memory: %" PRIu64 " MiB", cfg->memory_bytes / MIB);
+	r = boot_load(&boot, &vm->gmem, entry, err);
+	if (r < 0)
+		return r;
+	r = acpi_write(&vm->gmem, &acpi);
+	if (r == 0)
+		r = regs_write_tables(&vm->gmem, entry);
+	return r < 0 ? err_sys(err, r, "boot tables") : 0;
+}
+
+static int create_vm(struct err *err)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	int version = ioctl(VMM_FD_KVM, KVM_GET_API_VERSION, 0);
+
+	if (version < 0)
+		return err_sys(err, -errno, "kvm: descriptor %d", VMM_FD_KVM);
+	if (version != KVM_API)
+		return err_set(err, -ENOTSUP, "kvm: API version %d, %d is needed", version, KVM_API);
+	fd = ioctl(VMM_FD_KVM, KVM_CREATE_VM, 0);
+	if (fd < 0)
+		return err_sys(err, -errno, "KVM_CREATE_VM");
+	if (dup3(fd, VMM_FD_VM, O_CLOEXEC) < 0)
+		return err_sys(err, -errno, "pinning the VM's descriptor");
+	return 0;
+}
+
+static int add_memory(const struct gmem *m, struct err *err)
+{
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct kvm_userspace_memory_region slot = {
+			.slot = i,
+			.guest_phys_addr = m->regions[i].gpa,
+			.memory_size = m->regions[i].size,
+			.userspace_addr = (uintptr_t)m->regions[i].hva,
+		};
+		if (ioctl(VMM_FD_VM, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+			return err_sys(err, -errno, "KVM_SET_USER_MEMORY_REGION %u", i);
+	}
+	return 0;
+}
+
+/* The local APICs in the kernel, the IOAPIC here, no PIC and no PIT. KVM wants it before vCPUs. */
+static int split_irqchip(struct err *err)
+{
+	const struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP,
+					    .args = { IOAPIC_PINS } };
+	uint64_t identity = LAYOUT_IDENTITY;
+
+	if (ioctl(VMM_FD_VM, KVM_SET_TSS_ADDR, (unsigned long)LAYOUT_TSS) < 0)
+		return err_sys(err, -errno, "KVM_SET_TSS_ADDR");
+	if (ioctl(VMM_FD_VM, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0)
+		return err_sys(err, -errno, "KVM_SET_IDENTITY_MAP_ADDR");
+	if (ioctl(VMM_FD_VM, KVM_ENABLE_CAP, &cap) < 0)
+		return err_sys(err, -errno, "KVM_CAP_SPLIT_IRQCHIP");
+	return 0;
+}
+
+static int set_cpuid(const struct vcpu *v, const struct cpuid *supported, unsigned count,
+		     bool tsc_deadline, struct cpuid *scratch, struct err *err)
+{
+	struct kvm_cpuid2 *c;
+	int r = cpuid_for_vcpu(supported, v->index, count, tsc_deadline, scratch);
+
+	if (r < 0)
+		return err_sys(err, r, "cpuid");
+	c = calloc(1, sizeof(*c) + sizeof(scratch->entries));
+	if (c == NULL)
+		return err_sys(err, -ENOMEM, "cpuid");
+	c->nent = scratch->count;
+	memcpy(c->entries, scratch->entries, scratch->count * sizeof(scratch->entries[0]));
+	if (ioctl(v->fd, KVM_SET_CPUID2, c) < 0)
+		r = err_sys(err, -errno, "KVM_SET_CPUID2");
+	free(c);
+	return r;
+}
+
+static int add_vcpus(struct vm *vm, unsigned count, const struct boot_entry *entry, struct err *err)
+{
+	/* Two tables of 5 KiB: static, because there is one VM and its builder runs once. */
+	static struct cpuid supported, scratch;
+	bool tsc_deadline = ioctl(VMM_FD_KVM, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+	int r = cpuid_supported(VMM_FD_KVM, &supported);
+
+	if (r < 0)
+		return err_sys(err, r, "KVM_GET_SUPPORTED_CPUID");
+	for (unsigned i = 0; i < count; i++) {
+		struct vcpu *v = &vm->vcpus[i];
+		r = vcpu_init(v, &vm->world, VMM_FD_KVM, VMM_FD_VM, i, err);
+		if (r == 0)
+			r = set_cpuid(v, &supported, count, tsc_deadline, &scratch, err);
+		if (r == 0)
+			r = regs_set_msrs(v->fd, err);
+		if (r < 0)
+			return r;
+		vm->vcpus_count++;
+	}
+	/* The others wait for INIT and SIPI, as KVM makes them. */
+	return regs_set_boot(vm->vcpus[0].fd, entry, err);
+}
+
+/* ---- Interrupts -------------------------------------------------------------------------- */
+
+static struct virtio_dev *device_at(const struct vm *vm, unsigned pin)
+{
+	if (pin < LAYOUT_GSI_VIRTIO || pin - LAYOUT_GSI_VIRTIO >= vm->devices_count)
+		return NULL;
+	return vm->devices[pin - LAYOUT_GSI_VIRTIO];
+}
+
+static bool pin_asserted(void *arg, unsigned pin)
+{
+	const struct virtio_dev *dev = device_at(arg, pin);
+
+	return dev != NULL && __atomic_load_n(&dev->interrupt_status, __ATOMIC_ACQUIRE) != 0;
+}
+
+static void pin_raise(void *arg, unsigned pin)
+{
+	const struct virtio_dev *dev = device_at(arg, pin);
+	const uint64_t one = 1;
+
+	/* EAGAIN means that an interrupt is already on its way. */
+	if (dev != NULL && write(dev->irq_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		BUG("an irqfd refused a write");
+}
+
+static void set_routes(void *arg, uint32_t routed, const uint32_t msi_addr[IOAPIC_PINS],
+		       const uint32_t msi_data[IOAPIC_PINS])
+{
+	struct vm *vm = arg;
+	union {
+		struct kvm_irq_routing h;
+		uint8_t room[sizeof(struct kvm_irq_routing) +
+			     IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
+	} u;
+
+	memset(&u, 0, sizeof(u));
+	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
+		if ((routed >> pin & 1U) == 0)
+			continue;
+		u.h.entries[u.h.nr++] = (struct kvm_irq_routing_entry){
+			.gsi = pin,
+			.type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = msi_addr[pin], .data = msi_data[pin] },
+		};
+	}
+	if (ioctl(VMM_FD_VM, KVM_SET_GSI_ROUTING, &u.h) == 0)
+		return;
+	/* KVM checks what a route says, and the guest says it. */
+	if (errno == EINVAL)
+		result_end(vm->world.result, END_GUEST_ERROR,
+			   "the guest programmed an IOAPIC route that KVM refuses");
+	else
+		result_end(vm->world.result, END_HOST_ERROR, "KVM_SET_GSI_ROUTING: %s",
+			   strerrorname_np(errno));
+}
+
+static const struct ioapic_ops ioapic_ops = { pin_asserted, pin_raise, set_routes };
+
+/* ---- Devices ----------------------------------------------------------------------------- */
+
+static void device_read(void *arg, uint64_t off, void *data, size_t len)
+{
+	virtio_mmio_read(arg, off, data, len);
+}
+
+static void device_write(void *arg, uint64_t off, const void *data, size_t len)
+{
+	virtio_mmio_write(arg, off, data, len);
+}
+
+/* Makes the devices in the order in which a kernel shall number them. */
+static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	int r;
+
+	for (unsigned i = 0; i < cfg->drives_count; i++) {
+		const struct vm_drive *d = &cfg->drives[i];
+		r = virtio_blk_new(&vm->gmem, VMM_FD_DRIVE0 + (int)i, d->read_only, d->serial,
+				   &vm->devices[vm->devices_count]);
+		if (r < 0)
+			return err_sys(err, r, "drive %u", i);
+		vm->devices_count++;
+	}
+	if (cfg->console) {
+		r = virtio_console_new(&vm->gmem, &vm->console);
+		if (r < 0)
+			return err_sys(err, r, "console");
+		vm->devices[vm->devices_count++] = vm->console;
+	}
+	if (cfg->rng) {
+		r = virtio_rng_new(&vm->gmem, &vm->devices[vm->devices_count]);
+		if (r < 0)
+			return err_sys(err, r, "rng");
+		vm->devices_count++;
+	}
+	if (cfg->guest_cid != 0) {
+		r = virtio_vsock_new(&vm->gmem, cfg->guest_cid, &vm->vsock);
+		if (r < 0)
+			return err_sys(err, r, "vsock");
+		vm->devices[vm->devices_count++] = vm->vsock;
+	}
+	return 0;
+}
+
+/* Interrupt, notifications, registers, and the thread that serves it. */
+static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct err *err)
+{
+	struct virtio_dev *dev = vm->devices[n];
+	uint64_t base = LAYOUT_VIRTIO + (uint64_t)n * VIRTIO_MMIO_BYTES;
+	const struct kvm_irqfd irq = { .fd = (uint32_t)dev->irq_fd, .gsi = LAYOUT_GSI_VIRTIO + n };
+	int r;
+
+	if (ioctl(VMM_FD_VM, KVM_IRQFD, &irq) < 0)
+		return err_sys(err, -errno, "KVM_IRQFD");
+	for (unsigned q = 0; q < dev->ops->queues; q++) {
+		const struct kvm_ioeventfd kick = {
+			.datamatch = q,
+			.addr = base + VIRTIO_MMIO_NOTIFY,
+			.len = sizeof(uint32_t),
+			.fd = dev->kick_fds[q],
+			.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+		};
+		if (ioctl(VMM_FD_VM, KVM_IOEVENTFD, &kick) < 0)
+			return err_sys(err, -errno, "KVM_IOEVENTFD");
+	}
+	bus_add(&vm->world.mmio, &(struct bus_range){ base, VIRTIO_MMIO_BYTES, device_read,
+						      device_write, dev });
+	r = virtio_dev_attach(dev, loop);
+	return r < 0 ? err_sys(err, r, "%s: starting it", dev->ops->name) : 0;
+}
+
+static int add_devices(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
+		       struct err *err)
+{
+	int r = make_devices(vm, cfg, err);
+
+	for (unsigned i = 0; i < vm->devices_count && r == 0; i++)
+		r = connect_device(vm, i, loop, err);
+	return r;
+}
+
+/* ---- The whole --------------------------------------------------------------------------- */
+
+static void init_world(struct vm *vm, struct result *result)
+{
+	struct vcpu_world *w = &vm->world;
+
+	w->result = result;
+	(void)pthread_mutex_init(&w->lock, NULL);
+	(void)pthread_cond_init(&w->changed, NULL);
+	bus_init(&w->mmio, "mmio");
+	bus_init(&w->pio, "pio");
+	ioapic_init(&w->ioapic, &ioapic_ops, vm);
+	bus_add(&w->mmio, &(struct bus_range){ LAYOUT_IOAPIC, IOAPIC_BYTES, ioapic_read,
+					       ioapic_write, &w->ioapic });
+	platform_add(&w->pio, result);
+}
+
+static int device_thread_filter(const char *role)
+{
+	(void)role; /* only virtio-blk has threads */
+	return vmm_seccomp_install(SECCOMP_BLK);
+}
+
+/* Closes a descriptor whose work is done, and keeps its number taken (main.c, reserve_numbers). */
+static int retire(int fd)
+{
+	return dup3(0, fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
+		       struct err *err)
+{
+	struct boot_entry entry;
+	int r;
+
+	r = load_guest(vm, cfg, &entry, err);
+	if (r == 0)
+		r = create_vm(err);
+	if (r == 0)
+		r = add_memory(&vm->gmem, err);
+	if (r == 0)
+		r = split_irqchip(err);
+	if (r == 0)
+		r = add_vcpus(vm, cfg->vcpus, &entry, err);
+	if (r == 0)
+		r = add_devices(vm, cfg, loop, err);
+	return r;
+}
+
+int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, struct result *result,
+	     struct err *err)
+{
+	int r = vm_check_config(cfg, err);
+
+	if (r < 0)
+		return r;
+	init_world(vm, result);
+	virtio_set_thread_hook(device_thread_filter);
+	r = build_steps(vm, cfg, loop, err);
+	if (r < 0)
+		return r;
+	r = retire(VMM_FD_KVM);
+	if (r == 0)
+		r = retire(VMM_FD_KERNEL);
+	if (r == 0)
+		r = retire(VMM_FD_INITRD);
+	if (r < 0)
+		return err_sys(err, r, "closing descriptors");
+	return vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);
+}
+
+void vm_start(struct vm *vm)
+{
+	vcpus_run(&vm->world);
+}
+
+void vm_halt(struct vm *vm)
+{
+	vcpus_kick(vm->vcpus, vm->vcpus_count);
+}

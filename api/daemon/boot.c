@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * boot.c - how a sandbox is made. Each step starts the next in its callback:
+ *
+ *     jailer Create -> 2 descriptors: the VMM's control socket, its log pipe
+ *     VMM Configure -> Listen(AGENT_PORT) -> Start -> (Wait stays open until the VM ends)
+ *     agent Identify, over the connection that the guest makes to AGENT_PORT -> BOOTED
+ *
+ * A step that fails names the thing and the reason and ends the sandbox. Callbacks of calls that
+ * were dropped because the sandbox is stopping find another state than CREATING and do nothing.
+ */
+#include <agent.pb-c.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <vmm.pb-c.h>
+
+#include "api/daemon/jailer.h"
+#include "api/daemon/sandbox_internal.h"
+#include "api/proto/contract.h"
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+
+/*
+ * Everything that a guest kernel needs from us. No device is named: ACPI describes them. A guest
+ * that panics reboots at once (panic=-1), by the keyboard controller's port or a triple fault
+ * (reboot=t), and the VMM turns that into an end with a reason.
+ */
+#define BOOT_CMDLINE	 "console=hvc0 quiet panic=-1 reboot=t random.trust_cpu=on"
+#define BOOT_GUEST_CID	 3U
+#define BOOT_ENTROPY	 64U
+#define BOOT_CALL_MS	 10000U
+#define BOOT_TAIL_MS	 500U /* to fetch the console of a guest that won't boot */
+#define BOOT_END_WAIT_MS 500U /* VMM gone: for the jailer to say why */
+
+static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg);
+static void boot_configure(struct sandbox *s);
+static void boot_listen(struct sandbox *s);
+static void boot_start(struct sandbox *s);
+static void boot_identify(struct sandbox *s);
+
+/* An answer that counts: the sandbox is still being made. */
+static bool booting(const struct sandbox *s)
+{
+	return s->state == SANDBOX_CREATING;
+}
+
+/* ---- The jail ------------------------------------------------------------------------------ */
+
+static unsigned http_status_of(enum rpc_code code)
+{
+	switch (code) {
+	case RPC_NOT_FOUND:
+	case RPC_INVALID_ARGUMENT:
+	case RPC_OUT_OF_RANGE:
+		return 400;
+	case RPC_RESOURCE_EXHAUSTED:
+	case RPC_UNAVAILABLE:
+	case RPC_CANCELLED:
+		return 503;
+	case RPC_OK:
+	case RPC_UNKNOWN:
+	case RPC_DEADLINE_EXCEEDED:
+	case RPC_ALREADY_EXISTS:
+	case RPC_PERMISSION_DENIED:
+	case RPC_FAILED_PRECONDITION:
+	case RPC_ABORTED:
+	case RPC_UNIMPLEMENTED:
+	case RPC_INTERNAL:
+	case RPC_DATA_LOSS:
+	case RPC_UNAUTHENTICATED:
+		return 500;
+	}
+	return 500;
+}
+
+static const char *error_code_of(enum rpc_code code)
+{
+	if (code == RPC_NOT_FOUND)
+		return "not_found";
+	if (code == RPC_INVALID_ARGUMENT || code == RPC_OUT_OF_RANGE)
+		return "invalid_argument";
+	return http_status_of(code) == 503 ? "unavailable" : "jail_failed";
+}
+
+/* The exit status of the VMM, as api/proto/vmm.proto assigns it. */
+static const char *exit_reason(int32_t status)
+{
+	switch (status) {
+	case 0:
+		return "power-off";
+	case 10:
+		return "reboot";
+	case 11:
+		return "panic";
+	case 12:
+		return "triple-fault";
+	case 13:
+		return "guest-error";
+	case 14:
+		return "stopped";
+	default:
+		return "host-error";
+	}
+}
+
+static void on_jail_wait(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			 void *arg)
+{
+	struct sandbox *s = arg;
+	char detail[64];
+
+	(void)fds;
+	s->jail_wait = NULL;
+	if (st->code != RPC_OK || (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING))
+		return;
+	const Casemate__Jailer__V1__WaitResponse *w =
+		(const Casemate__Jailer__V1__WaitResponse *)out;
+	(void)snprintf(detail, sizeof(detail), "VMM ended by %s %" PRId32,
+		       w->exited ? "exit status" : "signal", w->status);
+	sandbox_exit(s, w->oom ? "oom" : w->exited ? exit_reason(w->status) : "killed", detail);
+}
+
+void boot_watch_jail(struct sandbox *s, struct rpc_conn *jailer)
+{
+	static const struct rpc_pending_ops ops = { .done = on_jail_wait };
+	Casemate__Jailer__V1__WaitRequest req = CASEMATE__JAILER__V1__WAIT_REQUEST__INIT;
+
+	req.id = s->id;
+	if (rpc_start(jailer, &jailer_methods[JAILER_WAIT], &req.base, NULL, 0, &ops, s,
+		      &s->jail_wait) < 0)
+		log_warn("jail.wait", "id=%s: can't ask for it", s->id);
+}
+
+static void keep_jail_info(struct sandbox *s, const Casemate__Jailer__V1__JailInfo *jail)
+{
+	if (jail == NULL)
+		return;
+	s->pid = jail->pid;
+	s->uid = jail->uid;
+	(void)log_escape(s->cgroup, sizeof(s->cgroup), jail->cgroup, strlen(jail->cgroup));
+	(void)log_escape(s->label, sizeof(s->label), jail->label, strlen(jail->label));
+}
+
+static void adopt_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResponse *out, int *fds)
+{
+	struct rpc_conn_config cfg = { .closed = on_vmm_closed, .arg = s };
+	int r;
+
+	keep_jail_info(s, out->jail);
+	s->initrd = out->initrd;
+	s->time_ns[SANDBOX_T_JAILED] = now_ns();
+	r = vmlog_new(s->table->cfg.loop, fd_steal(&fds[1]), s->id, &s->log);
+	if (r == 0)
+		r = rpc_conn_new(s->table->cfg.loop, fd_steal(&fds[0]), &cfg, &s->vmm);
+	if (r < 0) {
+		sandbox_fail(s, 500, "internal", "VMM's connection: %s", strerror(-r));
+		return;
+	}
+	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
+	if (jailer != NULL)
+		boot_watch_jail(s, jailer);
+	boot_configure(s);
+}
+
+static void on_created(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+		       void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->create_call = NULL;
+	/* A refusal leaves nothing; a lost connection or an expired deadline leaves a doubt. */
+	if (st->code != RPC_OK && st->code != RPC_UNAVAILABLE && st->code != RPC_CANCELLED &&
+	    st->code != RPC_DEADLINE_EXCEEDED)
+		s->jailed = false;
+	if (s->state == SANDBOX_STOPPING) { /* stopped meanwhile; fds are closed by the caller */
+		sandbox_destroy_jail(s);
+		return;
+	}
+	BUG_ON(!booting(s));
+	if (st->code != RPC_OK) {
+		sandbox_fail(s, http_status_of(st->code), error_code_of(st->code), "%s", st->msg);
+		return;
+	}
+	adopt_jail(s, (const Casemate__Jailer__V1__CreateResponse *)out, fds);
+}
+
+/* ---- The VM -------------------------------------------------------------------------------- */
+
+static const char *end_reason(Casemate__Vmm__V1__EndReason reason)
+{
+	switch ((int)reason) {
+	case CASEMATE__VMM__V1__END_REASON__END_REASON_POWER_OFF:
+		return "power-off";
+	case CASEMATE__VMM__V1__END_REASON__END_REASON_REBOOT:
+		return "reboot";
+	case CASEMATE__VMM__V1__END_REASON__END_REASON_PANIC:
+		return "panic";
+	case CASEMATE__VMM__V1__END_REASON__END_REASON_TRIPLE_FAULT:
+		return "triple-fault";
+	case CASEMATE__VMM__V1__END_REASON__END_REASON_GUEST_ERROR:
+		return "guest-error";
+	case CASEMATE__VMM__V1__END_REASON__END_REASON_STOPPED:
+		return "stopped";
+	default: /* proto3 enums are open: any number may come */
+		return "host-error";
+	}
+}
+
+static void on_vm_ended(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)fds;
+	if (st->code != RPC_OK || (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING))
+		return;
+	const Casemate__Vmm__V1__WaitResponse *w = (const Casemate__Vmm__V1__WaitResponse *)out;
+	sandbox_keep_tail(s, w->console_tail.data, w->console_tail.len);
+	sandbox_exit(s, end_reason(w->reason), w->detail);
+}
+
+static void on_end_unexplained(void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->end_timer = NULL;
+	sandbox_exit(s, "vmm-lost", "the VMM closed its control socket");
+}
+
+static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)reason;
+	rpc_conn_free(c);
+	s->vmm = NULL;
+	if (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING)
+		return;
+	if (s->end_timer == NULL && loop_timer_add(s->table->cfg.loop, BOOT_END_WAIT_MS,
+						   on_end_unexplained, s, &s->end_timer) < 0)
+		on_end_unexplained(s);
+}
+
+/* Starts a VMM call of the chain; a failure to start it ends the sandbox. */
+static void vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage *in,
+		     const int *fds, uint64_t timeout_ms,
+		     void (*done)(const struct rpc_status *, const ProtobufCMessage *, int *,
+				  void *))
+{
+	const struct rpc_pending_ops ops = { .done = done };
+	struct rpc_pending *p;
+	int r = s->vmm == NULL
+			? -EPIPE
+			: rpc_start(s->vmm, &vmm_methods[m], in, fds, timeout_ms, &ops, s, &p);
+
+	if (r < 0)
+		sandbox_fail(s, 500, "internal", "VMM %s: %s", vmm_methods[m].name, strerror(-r));
+}
+
+/* An answer to a VMM call of the chain: true when the chain may go on. */
+static bool vmm_ok(struct sandbox *s, enum vmm_method m, const struct rpc_status *st)
+{
+	if (!booting(s))
+		return false;
+	if (st->code == RPC_OK)
+		return true;
+	/* The VMM died in the middle of it: its exit status says more than a lost connection. */
+	if (st->code == RPC_UNAVAILABLE || st->code == RPC_CANCELLED)
+		return false;
+	sandbox_fail(s, http_status_of(st->code), "vm_failed", "VMM %s: %s", vmm_methods[m].name,
+		     st->msg);
+	return false;
+}
+
+static void on_configured(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			  void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)out;
+	(void)fds;
+	if (!vmm_ok(s, VMM_CONFIGURE, st))
+		return;
+	s->time_ns[SANDBOX_T_CONFIGURED] = now_ns();
+	boot_listen(s);
+}
+
+static void boot_configure(struct sandbox *s)
+{
+	Casemate__Vmm__V1__ConfigureRequest req = CASEMATE__VMM__V1__CONFIGURE_REQUEST__INIT;
+	Casemate__Vmm__V1__Drive root = CASEMATE__VMM__V1__DRIVE__INIT;
+	Casemate__Vmm__V1__Drive scratch = CASEMATE__VMM__V1__DRIVE__INIT;
+	Casemate__Vmm__V1__Drive *drives[] = { &root, &scratch };
+	char cmdline[] = BOOT_CMDLINE, root_id[] = "root", scratch_id[] = "scratch";
+
+	root.id = root_id;
+	root.read_only = true;
+	scratch.id = scratch_id;
+	req.id = s->id;
+	req.vcpus = s->spec.vcpus;
+	req.memory_bytes = s->spec.memory_bytes;
+	req.cmdline = cmdline;
+	req.initrd = s->initrd;
+	req.drives = drives;
+	req.n_drives = s->spec.scratch_bytes > 0 ? 2 : 1;
+	req.guest_cid = BOOT_GUEST_CID;
+	req.rng = true;
+	req.console = true;
+	vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, on_configured);
+}
+
+static void on_listening(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			 void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)out;
+	(void)fds;
+	if (vmm_ok(s, VMM_LISTEN, st))
+		boot_start(s);
+}
+
+static void boot_listen(struct sandbox *s)
+{
+	Casemate__Vmm__V1__ListenRequest req = CASEMATE__VMM__V1__LISTEN_REQUEST__INIT;
+	CLEANUP(fd_closep) int theirs = -1;
+	int sv[2], r = fd_socketpair(sv, true);
+
+	if (r < 0) {
+		sandbox_fail(s, 500, "internal", "socketpair: %s", strerror(-r));
+		return;
+	}
+	s->agent_fd = sv[0];
+	theirs = sv[1];
+	req.port = AGENT_PORT;
+	vmm_call(s, VMM_LISTEN, &req.base, &theirs, BOOT_CALL_MS, on_listening);
+}
+
+static void on_started(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+		       void *arg)
+{
+	struct sandbox *s = arg;
+	Casemate__Vmm__V1__WaitRequest req = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
+
+	(void)out;
+	(void)fds;
+	if (!vmm_ok(s, VMM_START, st))
+		return;
+	s->time_ns[SANDBOX_T_STARTED] = now_ns();
+	vmm_call(s, VMM_WAIT, &req.base, NULL, 0, on_vm_ended);
+	if (booting(s))
+		boot_identify(s);
+}
+
+static void boot_start(struct sandbox *s)
+{
+	Casemate__Vmm__V1__StartRequest req = CASEMATE__VMM__V1__START_REQUEST__INIT;
+
+	vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, on_started);
+}
+
+/* ---- The agent ----------------------------------------------------------------------------- */
+
+static void on_agent_closed(struct rpc_conn *c, int reason, void *arg)
+{
+	struct sandbox *s = arg;
+
+	rpc_conn_free(c);
+	s->agent = NULL;
+	log_info("agent.lost", "id=%s error=%d", s->id, reason);
+	/* While booting, the guest's end is on its way, and has the better reason; if it stays
+	 * away, the boot's deadline tells. */
+}
+
+static void on_identified(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			  void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)fds;
+	if (!booting(s) || st->code == RPC_UNAVAILABLE || st->code == RPC_CANCELLED)
+		return;
+	if (st->code != RPC_OK) {
+		sandbox_fail(s, st->code == RPC_INVALID_ARGUMENT ? 400 : 502, "agent_failed",
+			     "agent: %s", st->msg);
+		return;
+	}
+	const Casemate__Agent__V1__IdentifyResponse *id =
+		(const Casemate__Agent__V1__IdentifyResponse *)out;
+	(void)log_escape(s->agent_version, sizeof(s->agent_version), id->agent_version,
+			 strlen(id->agent_version));
+	(void)log_escape(s->kernel_release, sizeof(s->kernel_release), id->kernel_release,
+			 strlen(id->kernel_release));
+	sandbox_event(s, SANDBOX_EV_BOOTED);
+	if (s->state == SANDBOX_RUNNING)
+		log_info("sandbox.running",
+			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_ms=%" PRIu64, s->id, s->pid,
+			 s->uid,
+			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000000);
+}
+
+static int send_identity(struct sandbox *s)
+{
+	static const struct rpc_pending_ops ops = { .done = on_identified };
+	Casemate__Agent__V1__IdentifyRequest req = CASEMATE__AGENT__V1__IDENTIFY_REQUEST__INIT;
+	Casemate__Agent__V1__IdentifyRequest__EnvsEntry entry[SPEC_ENVS_MAX];
+	Casemate__Agent__V1__IdentifyRequest__EnvsEntry *entries[SPEC_ENVS_MAX];
+	uint8_t entropy[BOOT_ENTROPY];
+	struct rpc_pending *p;
+	int r;
+
+	BUG_ON(getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy));
+	BUG_ON(s->spec.envs_count > SPEC_ENVS_MAX);
+	for (size_t i = 0; i < s->spec.envs_count; i++) {
+		casemate__agent__v1__identify_request__envs_entry__init(&entry[i]);
+		entry[i].key = s->spec.envs[i].name;
+		entry[i].value = s->spec.envs[i].value;
+		entries[i] = &entry[i];
+	}
+	req.envs = entries;
+	req.n_envs = s->spec.envs_count;
+	req.hostname = s->spec.hostname[0] != '\0' ? s->spec.hostname : s->id;
+	req.entropy = (ProtobufCBinaryData){ .len = sizeof(entropy), .data = entropy };
+	req.unix_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
+	req.default_user = s->spec.user;
+	req.default_cwd = s->spec.cwd;
+	r = rpc_start(s->agent, &agent_methods[AGENT_IDENTIFY], &req.base, NULL, 0, &ops, s, &p);
+	explicit_bzero(entropy, sizeof(entropy));
+	return r;
+}
+
+static void boot_identify(struct sandbox *s)
+{
+	struct rpc_conn_config cfg = { .closed = on_agent_closed, .arg = s };
+	int r = rpc_conn_new(s->table->cfg.loop, fd_steal(&s->agent_fd), &cfg, &s->agent);
+
+	if (r == 0)
+		r = send_identity(s);
+	if (r < 0)
+		sandbox_fail(s, 500, "internal", "agent's connection: %s", strerror(-r));
+}
+
+/* ---- Begin, and the deadline --------------------------------------------------------------- */
+
+static void too_slow(struct sandbox *s)
+{
+	sandbox_fail(s, 504, "boot_timeout", "guest: did not come up within %" PRIu64 " ms",
+		     s->table->cfg.boot_timeout_ms);
+}
+
+static void on_last_words(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			  void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)fds;
+	if (!booting(s))
+		return;
+	if (st->code == RPC_OK) {
+		const Casemate__Vmm__V1__ReadConsoleResponse *c =
+			(const Casemate__Vmm__V1__ReadConsoleResponse *)out;
+		sandbox_keep_tail(s, c->data.data, c->data.len);
+	}
+	too_slow(s);
+}
+
+static void on_boot_deadline(void *arg)
+{
+	struct sandbox *s = arg;
+	Casemate__Vmm__V1__ReadConsoleRequest req = CASEMATE__VMM__V1__READ_CONSOLE_REQUEST__INIT;
+
+	s->boot_timer = NULL;
+	if (s->vmm == NULL || s->time_ns[SANDBOX_T_CONFIGURED] == 0) {
+		too_slow(s);
+		return;
+	}
+	vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, on_last_words);
+}
+
+int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
+{
+	static const struct rpc_pending_ops ops = { .done = on_created };
+	Casemate__Jailer__V1__CreateRequest req = CASEMATE__JAILER__V1__CREATE_REQUEST__INIT;
+	int r = loop_timer_add(s->table->cfg.loop, s->table->cfg.boot_timeout_ms, on_boot_deadline,
+			       s, &s->boot_timer);
+
+	if (r < 0)
+		return r;
+	req.id = s->id;
+	req.kernel = s->spec.kernel;
+	req.image = s->spec.image;
+	req.vcpus = s->spec.vcpus;
+	req.memory_bytes = s->spec.memory_bytes;
+	req.scratch_bytes = s->spec.scratch_bytes;
+	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
+	r = rpc_start(jailer, &jailer_methods[JAILER_CREATE], &req.base, NULL, 0, &ops, s,
+		      &s->create_call);
+	if (r == 0)
+		s->jailed = true;
+	return r;
+}

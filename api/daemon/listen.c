@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/daemon/listen.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <libgen.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define LISTEN_BACKLOG 128
+#define LISTEN_MODE    0660
+
+int identity_find(const char *user, struct identity *ret, struct err *err)
+{
+	char space[4096];
+	struct passwd pw, *found;
+	int r = getpwnam_r(user, &pw, space, sizeof(space), &found);
+
+	if (r != 0)
+		return err_sys(err, -r, "user %.64s", user);
+	if (found == NULL)
+		return err_set(err, -ENOENT, "user %.64s: no such user", user);
+	if (pw.pw_uid == 0)
+		return err_set(err, -EINVAL, "user %.64s: is root; name an unprivileged one", user);
+	*ret = (struct identity){ .uid = pw.pw_uid, .gid = pw.pw_gid };
+	return 0;
+}
+
+static int make_parent(const char *path, const struct identity *owner, struct err *err)
+{
+	char copy[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	const char *dir;
+
+	memcpy(copy, path, strlen(path) + 1); /* the caller has checked the length */
+	dir = dirname(copy);
+	if (mkdir(dir, 0755) < 0)
+		return errno == EEXIST ? 0 : err_sys(err, -errno, "directory %s", dir);
+	if (owner != NULL && chown(dir, owner->uid, owner->gid) < 0)
+		return err_sys(err, -errno, "directory %s: owner", dir);
+	return 0;
+}
+
+/* Is somebody listening there? A socket file that nobody serves refuses the connection. */
+static bool is_served(const struct sockaddr_un *sa)
+{
+	CLEANUP(fd_closep) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return true; /* unknown: don't take its place */
+	if (connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) == 0)
+		return true;
+	return errno != ECONNREFUSED && errno != ENOENT;
+}
+
+static int clear_stale(const struct sockaddr_un *sa, struct err *err)
+{
+	struct stat st;
+
+	if (lstat(sa->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : err_sys(err, -errno, "socket %s", sa->sun_path);
+	if (!S_ISSOCK(st.st_mode))
+		return err_set(err, -EEXIST, "socket %s: exists and is not a socket", sa->sun_path);
+	if (is_served(sa))
+		return err_set(err, -EADDRINUSE, "socket %s: another casemated serves it",
+			       sa->sun_path);
+	if (unlink(sa->sun_path) < 0 && errno != ENOENT)
+		return err_sys(err, -errno, "socket %s: stale", sa->sun_path);
+	return 0;
+}
+
+int listen_unix(const char *path, const struct identity *owner, struct err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	CLEANUP(fd_closep) int fd = -1;
+	mode_t old;
+	int r;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return err_set(err, -ENAMETOOLONG, "socket: path longer than %zu bytes",
+			       sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, path, strlen(path));
+	r = make_parent(path, owner, err);
+	if (r == 0)
+		r = clear_stale(&sa, err);
+	if (r < 0)
+		return r;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(err, -errno, "socket");
+	old = umask(0777 & ~LISTEN_MODE);
+	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
+	(void)umask(old);
+	if (r < 0)
+		return err_sys(err, r, "socket %s", path);
+	if (owner != NULL && chown(path, owner->uid, owner->gid) < 0)
+		return err_sys(err, -errno, "socket %s: owner", path);
+	if (listen(fd, LISTEN_BACKLOG) < 0)
+		return err_sys(err, -errno, "socket %s: listen", path);
+	return fd_steal(&fd);
+}
+
+static int become(const struct identity *id, struct err *err)
+{
+	if (setgroups(0, NULL) < 0)
+		return err_sys(err, -errno, "setgroups");
+	if (setresgid(id->gid, id->gid, id->gid) < 0)
+		return err_sys(err, -errno, "setresgid");
+	if (setresuid(id->uid, id->uid, id->uid) < 0)
+		return err_sys(err, -errno, "setresuid");
+	return 0;
+}
+
+static int drop_capabilities(bool bounding, struct err *err)
+{
+	capng_clear(CAPNG_SELECT_ALL);
+	/* The bounding set can be lowered with CAP_SETPCAP only, so before the uid goes. */
+	if (bounding && capng_apply(CAPNG_SELECT_BOUNDS) < 0)
+		return err_set(err, -EPERM, "capabilities: cannot clear the bounding set");
+	if (!bounding && capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return err_set(err, -EPERM, "capabilities: cannot clear them");
+	return 0;
+}
+
+int privilege_drop(const struct identity *id, struct err *err)
+{
+	const struct rlimit none = { 0, 0 };
+	int r = 0;
+
+	if (id != NULL) {
+		r = drop_capabilities(true, err);
+		if (r == 0)
+			r = become(id, err);
+	}
+	if (r == 0)
+		r = drop_capabilities(false, err);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "no_new_privs");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "dumpable");
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(err, -errno, "RLIMIT_CORE");
+	return 0;
+}

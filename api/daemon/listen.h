@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* listen.h - the daemon's own unix socket, and giving up root once it exists. */
+#ifndef API_DAEMON_LISTEN_H
+#define API_DAEMON_LISTEN_H
+
+#include <sys/types.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+struct identity {
+	uid_t uid;
+	gid_t gid;
+};
+
+/* The user and its group. 0 or -errno and *err. */
+MUST_USE int identity_find(const char *user, struct identity *ret, struct err *err);
+
+/*
+ * A listening socket at path, mode 0660, of gid unless that is -1; a stale one is replaced, a
+ * live one (somebody accepts there) is an error. The directory is made when it is missing.
+ * The descriptor, or -errno and *err.
+ */
+MUST_USE int listen_unix(const char *path, const struct identity *owner, struct err *err);
+
+/*
+ * For ever: no other groups, the uid and gid of id (NULL: those that the process has), no
+ * capability in any set, no_new_privs, no core dumps, not dumpable. 0 or -errno and *err.
+ */
+MUST_USE int privilege_drop(const struct identity *id, struct err *err);
+
+#endif

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * casemated - serves the HTTP API. The order of main is the design: options, socket (as root if
+ * it was started so), privileges away for good, and only then the first byte of a client.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "api/daemon/http.h"
+#include "api/daemon/jailer.h"
+#include "api/daemon/listen.h"
+#include "api/daemon/options.h"
+#include "api/daemon/sandbox.h"
+#include "api/daemon/service.h"
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define STOP_WAIT_MS 10000U
+#define HOST_RESERVE (UINT64_C(64) * MIB) /* memory that no guest may ask for */
+#define SCRATCH_MAX  (UINT64_C(1024) * GIB)
+
+struct daemon {
+	struct options opt;
+	struct loop *loop;
+	struct http *http;
+	struct service service;
+	bool stopping;
+};
+
+static void on_all_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	loop_stop(d->loop, 0);
+}
+
+static void on_stop_late(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_warn("daemon.stop", "%zu sandboxes are left; the next start ends them",
+		 sandboxes_live(d->service.sandboxes));
+	loop_stop(d->loop, 0);
+}
+
+static void on_stop_signal(int signo, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->stopping) {
+		loop_stop(d->loop, 0);
+		return;
+	}
+	d->stopping = true;
+	log_info("daemon.stop", "signal=%d sandboxes=%zu", signo,
+		 sandboxes_live(d->service.sandboxes));
+	http_quiesce(d->http);
+	if (loop_timer_add(d->loop, STOP_WAIT_MS, on_stop_late, d, NULL) < 0)
+		BUG("no memory for one timer");
+	sandboxes_stop_all(d->service.sandboxes, on_all_stopped, d);
+}
+
+static void on_conn_closed(const void *conn, void *arg)
+{
+	struct service *sv = arg;
+
+	sandboxes_lease_ended(sv->sandboxes, conn);
+}
+
+/* As many descriptors as may be had: three or so a sandbox, two a relay. */
+static void raise_fd_limit(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
+		return;
+	lim.rlim_cur = lim.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &lim);
+}
+
+static int open_door(const struct options *o, int *ret_fd, struct err *err)
+{
+	struct identity id, *owner = NULL;
+	int r;
+
+	if (geteuid() == 0) {
+		if (o->user == NULL)
+			return err_set(
+				err, -EPERM,
+				"user: will not run as root; pass --user NAME or start it as that user");
+		r = identity_find(o->user, &id, err);
+		if (r < 0)
+			return r;
+		owner = &id;
+	} else if (o->user != NULL) {
+		return err_set(err, -EPERM, "user: only root can become %.64s; leave --user out",
+			       o->user);
+	}
+	raise_fd_limit();
+	r = listen_unix(o->socket, owner, err);
+	if (r < 0)
+		return r;
+	*ret_fd = r;
+	return privilege_drop(owner, err);
+}
+
+static uint64_t host_memory(void)
+{
+	struct sysinfo si;
+	uint64_t total;
+
+	if (sysinfo(&si) < 0)
+		return SPEC_MEMORY_MIN;
+	total = (uint64_t)si.totalram * si.mem_unit;
+	return total > HOST_RESERVE + SPEC_MEMORY_MIN ? total - HOST_RESERVE : SPEC_MEMORY_MIN;
+}
+
+static int set_up(struct daemon *d, int listen_fd, struct err *err)
+{
+	struct service *sv = &d->service;
+	struct sandboxes_config sc;
+	struct http_config hc;
+	int r = loop_new(&d->loop);
+
+	if (r == 0)
+		r = loop_signal_add(d->loop, SIGTERM, on_stop_signal, d);
+	if (r == 0)
+		r = loop_signal_add(d->loop, SIGINT, on_stop_signal, d);
+	if (r == 0)
+		r = jailer_new(d->loop, d->opt.jailer, &sv->jailer);
+	if (r < 0)
+		return err_sys(err, r, "event loop");
+	sc = (struct sandboxes_config){ .loop = d->loop,
+					.jailer = sv->jailer,
+					.max = d->opt.sandboxes_max,
+					.boot_timeout_ms = d->opt.boot_timeout_ms };
+	r = sandboxes_new(&sc, &sv->sandboxes);
+	if (r < 0)
+		return err_sys(err, r, "sandboxes");
+	sv->loop = d->loop;
+	sv->sandboxes_max = d->opt.sandboxes_max;
+	sv->started_ms = now_ms();
+	sv->limits = (struct spec_limits){ .memory_max = host_memory(),
+					   .scratch_max = SCRATCH_MAX,
+					   .kernel = d->opt.kernel,
+					   .image = d->opt.image };
+	hc = (struct http_config){ .loop = d->loop,
+				   .listen_fd = listen_fd,
+				   .routes = service_routes,
+				   .routes_count = service_routes_count,
+				   .arg = sv,
+				   .conn_closed = on_conn_closed };
+	r = http_new(&hc, &d->http);
+	return r < 0 ? err_sys(err, r, "HTTP server") : 0;
+}
+
+/* The jailer first: its calls end while those who wait for them still exist. */
+static void tear_down(struct daemon *d)
+{
+	http_free(d->http);
+	jailer_free(d->service.jailer);
+	sandboxes_free(d->service.sandboxes);
+	loop_free(d->loop);
+}
+
+static int serve(struct daemon *d, struct err *err)
+{
+	int fd = -1;
+	int r = open_door(&d->opt, &fd, err);
+
+	if (r == 0)
+		r = set_up(d, fd, err);
+	if (r == 0) {
+		log_info("daemon.start", "version=%s socket=%s uid=%u", CASEMATE_VERSION,
+			 d->opt.socket, geteuid());
+		jailer_connect(d->service.jailer);
+		r = loop_run(d->loop);
+		if (r < 0)
+			r = err_sys(err, r, "event loop");
+	}
+	tear_down(d);
+	if (fd >= 0)
+		(void)unlink(d->opt.socket); /* in a directory of root's it stays, and is stale */
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct err err = { 0 };
+	struct daemon d = { 0 };
+	int r = options_parse(argc, argv, &d.opt, &err);
+
+	if (r == OPTIONS_DONE)
+		return 0;
+	if (r == 0) {
+		(void)signal(SIGPIPE, SIG_IGN);
+		log_setup("daemon", d.opt.log_level);
+		r = serve(&d, &err);
+	}
+	if (r < 0) {
+		(void)fprintf(stderr, "casemated: %s\n", err.msg);
+		return 1;
+	}
+	log_info("daemon.end", "status=0");
+	return 0;
+}

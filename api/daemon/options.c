@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/daemon/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+
+#include "base/bug.h"
+#include "base/num.h"
+
+enum option_id {
+	OPT_SOCKET = 256,
+	OPT_JAILER,
+	OPT_USER,
+	OPT_KERNEL,
+	OPT_IMAGE,
+	OPT_MAX,
+	OPT_BOOT,
+	OPT_LOG,
+	OPT_HELP,
+	OPT_VERSION
+};
+
+static const struct option longs[] = {
+	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "jailer", required_argument, NULL, OPT_JAILER },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
+	{ "default-image", required_argument, NULL, OPT_IMAGE },
+	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
+	{ "boot-timeout", required_argument, NULL, OPT_BOOT },
+	{ "log-level", required_argument, NULL, OPT_LOG },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char help[] =
+	"Usage: casemated [OPTION]...\n"
+	"Serves Casemate's HTTP API on a unix socket.\n"
+	"\n"
+	"  --socket PATH          listen here (default /run/casemate/casemated.sock)\n"
+	"  --jailer PATH          casemate-jailer's socket (default /run/casemate/jailer.sock)\n"
+	"  --user NAME            become NAME once the socket exists; required as root\n"
+	"  --default-kernel NAME  kernel of sandboxes that name none (default \"default\")\n"
+	"  --default-image NAME   image of sandboxes that name none (default \"default\")\n"
+	"  --max-sandboxes N      at most N sandboxes at a time (default 64)\n"
+	"  --boot-timeout TIME    a guest must be up within TIME (default 30s)\n"
+	"  --log-level LEVEL      error, warn, info or debug (default info)\n"
+	"  --help                 show this text\n"
+	"  --version              show the version\n";
+
+static int take(int id, const char *arg, struct options *o, struct err *err)
+{
+	switch (id) {
+	case OPT_SOCKET:
+		o->socket = arg;
+		return 0;
+	case OPT_JAILER:
+		o->jailer = arg;
+		return 0;
+	case OPT_USER:
+		o->user = arg;
+		return 0;
+	case OPT_KERNEL:
+		o->kernel = arg;
+		return 0;
+	case OPT_IMAGE:
+		o->image = arg;
+		return 0;
+	case OPT_MAX:
+		if (parse_u64(arg, 1, 4096, &o->sandboxes_max) == 0)
+			return 0;
+		return err_set(err, -EINVAL, "--max-sandboxes: \"%.32s\" is not from 1 to 4096",
+			       arg);
+	case OPT_BOOT:
+		if (parse_duration_ms(arg, 600000, &o->boot_timeout_ms) == 0 &&
+		    o->boot_timeout_ms > 0)
+			return 0;
+		return err_set(err, -EINVAL,
+			       "--boot-timeout: \"%.32s\" is not a time of at most 10m", arg);
+	case OPT_LOG:
+		if (log_level_parse(arg, &o->log_level) == 0)
+			return 0;
+		return err_set(err, -EINVAL,
+			       "--log-level: \"%.32s\" is not error, warn, info or debug", arg);
+	case OPT_HELP:
+		(void)fputs(help, stdout);
+		return OPTIONS_DONE;
+	case OPT_VERSION:
+		(void)puts("casemated " CASEMATE_VERSION);
+		return OPTIONS_DONE;
+	default:
+		BUG("an option without a case");
+	}
+}
+
+int options_parse(int argc, char **argv, struct options *ret, struct err *err)
+{
+	struct options o = {
+		.socket = "/run/casemate/casemated.sock",
+		.jailer = "/run/casemate/jailer.sock",
+		.kernel = "default",
+		.image = "default",
+		.sandboxes_max = 64,
+		.boot_timeout_ms = 30000,
+		.log_level = LOG_LEVEL_INFO,
+	};
+	int c, r;
+
+	optind = 0; /* so that tests may parse more than once */
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
+		if (c == ':')
+			return err_set(err, -EINVAL, "%.64s: needs a value; try --help",
+				       argv[optind - 1]);
+		if (c == '?')
+			return err_set(err, -EINVAL, "%.64s: unknown option; try --help",
+				       argv[optind - 1]);
+		r = take(c, optarg, &o, err);
+		if (r != 0)
+			return r;
+	}
+	if (optind < argc)
+		return err_set(err, -EINVAL, "%.64s: unexpected argument; try --help",
+			       argv[optind]);
+	*ret = o;
+	return 0;
+}

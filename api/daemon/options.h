@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.h - casemated's command line. Pure but for --help and --version, which print. */
+#ifndef API_DAEMON_OPTIONS_H
+#define API_DAEMON_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/log.h"
+
+#define OPTIONS_DONE 1 /* --help or --version has been served */
+
+struct options {
+	const char *socket;
+	const char *jailer;
+	const char *user; /* NULL = stay who we are (not root) */
+	const char *kernel;
+	const char *image;
+	uint64_t sandboxes_max;
+	uint64_t boot_timeout_ms;
+	enum log_level log_level;
+};
+
+/* 0, OPTIONS_DONE, or -EINVAL and *err. */
+MUST_USE int options_parse(int argc, char **argv, struct options *ret, struct err *err);
+
+#endif

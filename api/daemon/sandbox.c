@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Theory of operation: sandbox_event() is the only place that changes a state. Entering STOPPING
+ * drops the connections to the VMM and the agent (which cancels every call on them) and asks the
+ * jailer to destroy the jail; only the jailer's word that the jail is gone ends STOPPING. While
+ * the jailer is away, STOPPING lasts; when it is back, its List settles what is left
+ * (sandboxes_reconcile), jails of an earlier life of the daemon included.
+ */
+#include "api/daemon/sandbox.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "api/daemon/jailer.h"
+#include "api/daemon/sandbox_internal.h"
+#include "api/proto/contract.h"
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define DESTROY_TIMEOUT_MS 30000U
+#define DESTROY_RETRY_MS   1000U
+
+static const char *const state_names[] = {
+	[SANDBOX_CREATING] = "creating", [SANDBOX_RUNNING] = "running",
+	[SANDBOX_STOPPING] = "stopping", [SANDBOX_ENDED] = "ended",
+	[SANDBOX_FAILED] = "failed",
+};
+_Static_assert(ARRAY_SIZE(state_names) == SANDBOX_STATE_COUNT, "a name for each state");
+
+#define NEXT(s) ((s) + 1) /* so that 0, what a table leaves out, means "can't happen" */
+static const uint8_t transitions[SANDBOX_STATE_COUNT][SANDBOX_EVENT_COUNT] = {
+	[SANDBOX_CREATING] = {
+		[SANDBOX_EV_BOOTED] = NEXT(SANDBOX_RUNNING),
+		[SANDBOX_EV_FAULT] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
+	},
+	[SANDBOX_RUNNING] = {
+		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
+	},
+	[SANDBOX_STOPPING] = {
+		[SANDBOX_EV_FAULT] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_GONE] = NEXT(SANDBOX_ENDED),
+		[SANDBOX_EV_VOID] = NEXT(SANDBOX_FAILED),
+	},
+	[SANDBOX_ENDED] = { [SANDBOX_EV_STOP] = NEXT(SANDBOX_ENDED) },
+	[SANDBOX_FAILED] = { [SANDBOX_EV_STOP] = NEXT(SANDBOX_FAILED) },
+};
+
+const char *sandbox_state_name(enum sandbox_state s)
+{
+	BUG_ON(s >= SANDBOX_STATE_COUNT);
+	return state_names[s];
+}
+
+int sandbox_next(enum sandbox_state s, enum sandbox_event ev)
+{
+	BUG_ON(s >= SANDBOX_STATE_COUNT || ev >= SANDBOX_EVENT_COUNT);
+	return transitions[s][ev] == 0 ? -EINVAL : transitions[s][ev] - 1;
+}
+
+void sandbox_id_make(char id[SANDBOX_ID_LEN + 1])
+{
+	static const char digits[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	size_t len = 0;
+
+	id[len++] = 'i';
+	while (len < SANDBOX_ID_LEN) {
+		uint8_t b[32];
+		BUG_ON(getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b));
+		/* 252 = 7 * 36: beyond it a modulo would prefer some digits. */
+		for (size_t i = 0; i < sizeof(b) && len < SANDBOX_ID_LEN; i++)
+			if (b[i] < 252)
+				id[len++] = digits[b[i] % 36];
+	}
+	id[len] = '\0';
+}
+
+bool sandbox_id_valid(const char *s)
+{
+	return strlen(s) == SANDBOX_ID_LEN && s[0] == 'i' &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") == SANDBOX_ID_LEN;
+}
+
+/* ---- The table ----------------------------------------------------------------------------- */
+
+static bool has_ended(const struct sandbox *s)
+{
+	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
+}
+
+static void on_jailer_up(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
+			 size_t count, void *arg)
+{
+	sandboxes_reconcile(arg, conn, jails, count);
+}
+
+int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
+{
+	struct sandboxes *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return -ENOMEM;
+	t->cfg = *cfg;
+	jailer_watch(cfg->jailer, on_jailer_up, t);
+	*ret = t;
+	return 0;
+}
+
+static void close_vm(struct sandbox *s)
+{
+	/* Freeing a connection ends its calls, whose callbacks see the state and do nothing. */
+	rpc_conn_free(s->agent);
+	s->agent = NULL;
+	fd_closep(&s->agent_fd);
+	rpc_conn_free(s->vmm);
+	s->vmm = NULL;
+	vmlog_close(s->log);
+}
+
+static void sandbox_free(struct sandbox *s)
+{
+	struct sandboxes *t = s->table;
+
+	close_vm(s);
+	loop_timer_del(s->boot_timer);
+	loop_timer_del(s->life_timer);
+	loop_timer_del(s->retry_timer);
+	loop_timer_del(s->end_timer);
+	vmlog_free(s->log);
+	spec_done(&s->spec);
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		t->first = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	free(s);
+}
+
+void sandboxes_free(struct sandboxes *t)
+{
+	if (t == NULL)
+		return;
+	while (t->first != NULL) {
+		t->first->state = SANDBOX_STOPPING; /* callbacks of dropped calls do nothing then */
+		sandbox_free(t->first);
+	}
+	free(t);
+}
+
+struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
+{
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (strcmp(s->id, id) == 0)
+			return s;
+	return NULL;
+}
+
+size_t sandboxes_live(const struct sandboxes *t)
+{
+	return t->live;
+}
+
+static void check_all_stopped(struct sandboxes *t)
+{
+	void (*fn)(void *) = t->stopped;
+
+	if (fn == NULL || t->live > 0)
+		return;
+	t->stopped = NULL;
+	fn(t->stopped_arg);
+}
+
+void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg)
+{
+	t->stopping = true;
+	t->stopped = fn;
+	t->stopped_arg = arg;
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		sandbox_stop(s, "shutdown");
+	check_all_stopped(t);
+}
+
+void sandboxes_lease_ended(struct sandboxes *t, const void *lease)
+{
+	for (struct sandbox *s = t->first; s != NULL; s = s->next) {
+		if (s->lease != lease)
+			continue;
+		s->lease = NULL;
+		sandbox_stop(s, "lease");
+	}
+}
+
+/* The oldest records make room for that of newest. */
+static void trim_records(struct sandboxes *t, const struct sandbox *newest)
+{
+	while (t->records > SANDBOX_RECORDS_MAX) {
+		struct sandbox *oldest = NULL;
+		for (struct sandbox *s = t->first; s != NULL; s = s->next)
+			if (s != newest && has_ended(s) && s->watches == NULL)
+				oldest = s;
+		if (oldest == NULL)
+			return;
+		sandbox_forget(oldest);
+	}
+}
+
+void sandbox_forget(struct sandbox *s)
+{
+	BUG_ON(!has_ended(s) || s->watches != NULL);
+	s->table->records--;
+	sandbox_free(s);
+}
+
+/* ---- Life and end -------------------------------------------------------------------------- */
+
+static void notify(struct sandbox *s)
+{
+	for (struct sandbox_watch *w = s->watches; w != NULL;) {
+		struct sandbox_watch *next = w->next;
+		w->fn(s, w->arg);
+		w = next;
+	}
+}
+
+static void on_life_over(void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->life_timer = NULL;
+	sandbox_stop(s, "timeout");
+}
+
+static void enter_running(struct sandbox *s)
+{
+	s->ran = true;
+	s->time_ns[SANDBOX_T_RUNNING] = now_ns();
+	loop_timer_del(s->boot_timer);
+	s->boot_timer = NULL;
+	if (s->spec.timeout_ms > 0 && loop_timer_add(s->table->cfg.loop, s->spec.timeout_ms,
+						     on_life_over, s, &s->life_timer) < 0)
+		sandbox_stop(s, "no-memory"); /* never without the limit that was asked for */
+}
+
+static void on_retry(void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->retry_timer = NULL;
+	sandbox_destroy_jail(s);
+}
+
+static void destroy_after(struct sandbox *s, uint64_t ms)
+{
+	if (s->retry_timer == NULL &&
+	    loop_timer_add(s->table->cfg.loop, ms, on_retry, s, &s->retry_timer) < 0)
+		BUG("no memory for one timer");
+}
+
+static void enter_stopping(struct sandbox *s)
+{
+	loop_timer_del(s->boot_timer);
+	loop_timer_del(s->life_timer);
+	s->boot_timer = NULL;
+	s->life_timer = NULL;
+	loop_timer_del(s->end_timer);
+	s->end_timer = NULL;
+	close_vm(s);
+	/* In a callback of its own: one event at a time. After a Create that is still under way
+	 * its answer does this. */
+	if (s->create_call == NULL)
+		destroy_after(s, 0);
+}
+
+static void enter_ended(struct sandbox *s)
+{
+	if (s->jail_wait != NULL)
+		rpc_cancel(s->jail_wait);
+	loop_timer_del(s->retry_timer);
+	s->retry_timer = NULL;
+	s->table->live--;
+	s->table->records++;
+	s->lease = NULL;
+	spec_done(&s->spec);
+	log_info("sandbox.end", "id=%s state=%s reason=%s detail=\"%s\"", s->id,
+		 state_names[s->state], s->reason, s->fault[0] != '\0' ? s->fault : s->detail);
+}
+
+void sandbox_event(struct sandbox *s, enum sandbox_event ev)
+{
+	int next = sandbox_next(s->state, ev);
+	enum sandbox_state old = s->state;
+	struct sandboxes *t = s->table;
+
+	BUG_ON(next < 0);
+	if ((enum sandbox_state)next == old)
+		return;
+	s->state = (enum sandbox_state)next;
+	log_debug("sandbox.state", "id=%s old=%s new=%s", s->id, state_names[old],
+		  state_names[next]);
+	switch (s->state) {
+	case SANDBOX_RUNNING:
+		enter_running(s);
+		break;
+	case SANDBOX_STOPPING:
+		enter_stopping(s);
+		break;
+	case SANDBOX_ENDED:
+	case SANDBOX_FAILED:
+		enter_ended(s);
+		notify(s);
+		trim_records(t, s);
+		check_all_stopped(t);
+		return;
+	case SANDBOX_CREATING:
+	case SANDBOX_STATE_COUNT:
+		BUG("no way into this state");
+	}
+	notify(s);
+}
+
+static void keep_reason(struct sandbox *s, const char *reason, const char *detail)
+{
+	if (s->reason[0] != '\0')
+		return;
+	(void)snprintf(s->reason, sizeof(s->reason), "%s", reason);
+	(void)log_escape(s->detail, sizeof(s->detail), detail, strlen(detail));
+}
+
+void sandbox_stop(struct sandbox *s, const char *reason)
+{
+	if (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING)
+		return;
+	keep_reason(s, reason, "");
+	sandbox_event(s, SANDBOX_EV_STOP);
+}
+
+void sandbox_exit(struct sandbox *s, const char *reason, const char *detail)
+{
+	keep_reason(s, reason, detail);
+	sandbox_event(s, SANDBOX_EV_EXIT);
+}
+
+void sandbox_fail(struct sandbox *s, unsigned status, const char *code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (s->fault_status == 0) {
+		va_start(ap, fmt);
+		(void)vsnprintf(s->fault, sizeof(s->fault), fmt, ap);
+		va_end(ap);
+		s->fault_status = status;
+		s->fault_code = code;
+		keep_reason(s, code, "");
+	}
+	sandbox_event(s, SANDBOX_EV_FAULT);
+}
+
+void sandbox_keep_tail(struct sandbox *s, const uint8_t *data, size_t len)
+{
+	size_t skip = len > sizeof(s->tail) ? len - sizeof(s->tail) : 0;
+
+	if (len == 0)
+		return;
+	memcpy(s->tail, data + skip, len - skip);
+	s->tail_len = len - skip;
+}
+
+static void jail_gone(struct sandbox *s)
+{
+	s->jailed = false;
+	sandbox_event(s, s->ran ? SANDBOX_EV_GONE : SANDBOX_EV_VOID);
+}
+
+static void on_destroyed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			 void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)out;
+	(void)fds;
+	s->destroy_call = NULL;
+	if (st->code == RPC_OK || st->code == RPC_NOT_FOUND) {
+		jail_gone(s);
+		return;
+	}
+	if (st->code == RPC_CANCELLED || st->code == RPC_UNAVAILABLE)
+		return; /* the jailer is away: reconcile asks again */
+	log_error("sandbox.destroy", "id=%s error=\"%s\"", s->id, st->msg);
+	destroy_after(s, DESTROY_RETRY_MS);
+}
+
+void sandbox_destroy_jail(struct sandbox *s)
+{
+	static const struct rpc_pending_ops ops = { .done = on_destroyed };
+	Casemate__Jailer__V1__DestroyRequest req = CASEMATE__JAILER__V1__DESTROY_REQUEST__INIT;
+	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
+
+	if (!s->jailed) {
+		jail_gone(s);
+		return;
+	}
+	if (jailer == NULL || s->destroy_call != NULL)
+		return;
+	req.id = s->id;
+	if (rpc_start(jailer, &jailer_methods[JAILER_DESTROY], &req.base, NULL, DESTROY_TIMEOUT_MS,
+		      &ops, s, &s->destroy_call) < 0)
+		destroy_after(s, DESTROY_RETRY_MS);
+}
+
+/* ---- Making one ---------------------------------------------------------------------------- */
+
+static int may_create(const struct sandboxes *t, struct err *err)
+{
+	if (t->stopping)
+		return err_set(err, -ESHUTDOWN, "daemon: is shutting down");
+	if (t->live >= t->cfg.max)
+		return err_set(err, -EBUSY, "sandboxes: %zu of %zu in use; end one first", t->live,
+			       t->cfg.max);
+	if (jailer_conn(t->cfg.jailer) == NULL)
+		return err_set(err, -ENOTCONN, "jailer: %s", jailer_problem(t->cfg.jailer));
+	return 0;
+}
+
+int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret, struct err *err)
+{
+	struct sandbox *s;
+	int r = may_create(t, err);
+
+	s = r < 0 ? NULL : calloc(1, sizeof(*s));
+	if (s == NULL) {
+		spec_done(spec);
+		return r < 0 ? r : err_set(err, -ENOMEM, "out of memory");
+	}
+	s->table = t;
+	s->agent_fd = -1;
+	s->spec = *spec;
+	*spec = (struct spec){ 0 };
+	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+	sandbox_id_make(s->id);
+	s->next = t->first;
+	if (t->first != NULL)
+		t->first->prev = s;
+	t->first = s;
+	r = boot_begin(s, jailer_conn(t->cfg.jailer));
+	if (r < 0) {
+		sandbox_free(s);
+		return err_sys(err, r, "jailer: Create");
+	}
+	t->live++;
+	*ret = s;
+	return 0;
+}
+
+/* ---- The jailer is back -------------------------------------------------------------------- */
+
+static void on_orphan_destroyed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+				void *arg)
+{
+	(void)out;
+	(void)fds;
+	(void)arg;
+	if (st->code != RPC_OK && st->code != RPC_NOT_FOUND)
+		log_error("jail.orphan", "error=\"%s\"", st->msg);
+}
+
+static void destroy_orphan(struct rpc_conn *jailer, char *id)
+{
+	static const struct rpc_pending_ops ops = { .done = on_orphan_destroyed };
+	Casemate__Jailer__V1__DestroyRequest req = CASEMATE__JAILER__V1__DESTROY_REQUEST__INIT;
+	struct rpc_pending *p;
+
+	log_warn("jail.orphan", "id=%s: nobody's jail, destroying it", id);
+	req.id = id;
+	if (rpc_start(jailer, &jailer_methods[JAILER_DESTROY], &req.base, NULL, DESTROY_TIMEOUT_MS,
+		      &ops, NULL, &p) < 0)
+		log_error("jail.orphan", "id=%s: can't ask for its end", id);
+}
+
+static bool is_listed(const char *id, Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(jails[i]->id, id) == 0)
+			return true;
+	return false;
+}
+
+static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool listed)
+{
+	switch (s->state) {
+	case SANDBOX_CREATING:
+	case SANDBOX_RUNNING:
+		if (!listed)
+			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
+		else if (s->jail_wait == NULL)
+			boot_watch_jail(s, jailer);
+		break;
+	case SANDBOX_STOPPING:
+		if (listed)
+			sandbox_destroy_jail(s);
+		else if (s->create_call == NULL)
+			jail_gone(s);
+		break;
+	case SANDBOX_ENDED:
+	case SANDBOX_FAILED:
+		break;
+	case SANDBOX_STATE_COUNT:
+		BUG("not a state");
+	}
+}
+
+void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
+			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct sandbox *s = sandboxes_find(t, jails[i]->id);
+		if (s == NULL || has_ended(s))
+			destroy_orphan(jailer, jails[i]->id);
+	}
+	/* Settling one may free records of others that have ended: none of those is kept as next.
+	 */
+	for (struct sandbox *s = t->first, *next; s != NULL; s = next) {
+		next = s->next;
+		while (next != NULL && has_ended(next))
+			next = next->next;
+		reconcile_one(s, jailer, is_listed(s->id, jails, count));
+	}
+}
+
+/* ---- Watches -------------------------------------------------------------------------------- */
+
+void sandbox_watch(struct sandbox *s, struct sandbox_watch *w)
+{
+	w->next = s->watches;
+	s->watches = w;
+}
+
+void sandbox_unwatch(struct sandbox *s, struct sandbox_watch *w)
+{
+	struct sandbox_watch **at = &s->watches;
+
+	while (*at != w) {
+		BUG_ON(*at == NULL);
+		at = &(*at)->next;
+	}
+	*at = w->next;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox.h - the sandboxes of this daemon: one table of them, one state machine each.
+ *
+ * A sandbox is made by jailer Create -> VMM Configure, Listen, Start -> agent Identify (boot.c),
+ * lives, and is unmade by jailer Destroy (sandbox.c). Every step is asynchronous; whoever waits
+ * for one adds a watch. A sandbox that has ended stays as a record without resources until
+ * SANDBOX_RECORDS_MAX newer ones have ended, so that its last words can be asked for.
+ *
+ * Threads: the loop's.
+ */
+#ifndef API_DAEMON_SANDBOX_H
+#define API_DAEMON_SANDBOX_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/daemon/spec.h"
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+
+#define SANDBOX_ID_LEN	    20U
+#define SANDBOX_RECORDS_MAX 64U
+#define SANDBOX_TAIL_MAX    4096U
+
+enum sandbox_state {
+	SANDBOX_CREATING, /* not yet to be used */
+	SANDBOX_RUNNING,  /* the agent has answered */
+	SANDBOX_STOPPING, /* the jail is being destroyed */
+	SANDBOX_ENDED,	  /* nothing is left of it but the record */
+	SANDBOX_FAILED,	  /* the same, and it never ran */
+	SANDBOX_STATE_COUNT
+};
+
+enum sandbox_event {
+	SANDBOX_EV_BOOTED, /* the agent identified itself */
+	SANDBOX_EV_FAULT,  /* a step of making it failed */
+	SANDBOX_EV_STOP,   /* somebody wants it gone */
+	SANDBOX_EV_EXIT,   /* its VMM ended by itself */
+	SANDBOX_EV_GONE,   /* the jail is destroyed; it had run */
+	SANDBOX_EV_VOID,   /* the jail is destroyed; it never ran */
+	SANDBOX_EVENT_COUNT
+};
+
+const char *sandbox_state_name(enum sandbox_state s);
+/* The state after an event: the one transition table. -EINVAL for a pair that can't happen. */
+MUST_USE int sandbox_next(enum sandbox_state s, enum sandbox_event ev);
+/* A fresh random id: 'i' and 19 of [a-z0-9]. */
+void sandbox_id_make(char id[SANDBOX_ID_LEN + 1]);
+/* Has s the form of an id? */
+bool sandbox_id_valid(const char *s);
+
+struct sandbox;
+struct sandboxes;
+struct jailer;
+
+struct sandboxes_config {
+	struct loop *loop;
+	struct jailer *jailer;
+	size_t max;		  /* sandboxes at a time */
+	uint64_t boot_timeout_ms; /* from Create to Identify */
+};
+
+MUST_USE int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret);
+/* Drops all records; what lives is not destroyed (see sandboxes_stop_all). NULL is fine. */
+void sandboxes_free(struct sandboxes *t);
+struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id);
+size_t sandboxes_live(const struct sandboxes *t);
+/* Refuses new ones, stops every sandbox, and calls fn once when none is left. */
+void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg);
+/* The connection that leased sandboxes is gone: stops them. */
+void sandboxes_lease_ended(struct sandboxes *t, const void *lease);
+/* All of them, newest first: live ones only unless `all`. New reference, NULL = no memory. */
+json_t *sandboxes_json(const struct sandboxes *t, bool all);
+
+/*
+ * Begins to make a sandbox; takes spec over (also on failure). Watch it to learn how it went.
+ * -ENOTCONN: the jailer is away; -EBUSY: too many; -ESHUTDOWN: the daemon is stopping.
+ */
+MUST_USE int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
+			    struct err *err);
+/* reason: a literal such as "deleted". Does nothing to one that is stopping or has ended. */
+void sandbox_stop(struct sandbox *s, const char *reason);
+/* Forgets the record of one that has ended. */
+void sandbox_forget(struct sandbox *s);
+/* Ties the sandbox's life to lease (compared by address only); NULL unties. */
+void sandbox_set_lease(struct sandbox *s, const void *lease);
+
+const char *sandbox_id(const struct sandbox *s);
+enum sandbox_state sandbox_state(const struct sandbox *s);
+json_t *sandbox_json(const struct sandbox *s);
+/* Why it failed, for the client that asked for it: an HTTP status, a short code and a line. */
+unsigned sandbox_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);
+/* The end of the guest's console as far as the daemon knows it (hostile bytes). */
+const char *sandbox_console_tail(const struct sandbox *s, size_t *ret_len);
+/* The VMM's own log lines, bounded; "" = none. Valid until the loop goes on. */
+const char *sandbox_vmm_log(const struct sandbox *s, size_t *ret_len);
+/* The VMM's connection while creating or running, else NULL. */
+struct rpc_conn *sandbox_vmm(const struct sandbox *s);
+
+/* Called after each change of state; may remove its own watch and no other. */
+struct sandbox_watch {
+	void (*fn)(struct sandbox *s, void *arg);
+	void *arg;
+	struct sandbox_watch *next;
+};
+void sandbox_watch(struct sandbox *s, struct sandbox_watch *w);
+void sandbox_unwatch(struct sandbox *s, struct sandbox_watch *w);
+
+#endif

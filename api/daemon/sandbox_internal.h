@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sandbox_internal.h - what sandbox.c (life and end) and boot.c (making) share. */
+#ifndef API_DAEMON_SANDBOX_INTERNAL_H
+#define API_DAEMON_SANDBOX_INTERNAL_H
+
+#include <jailer.pb-c.h>
+
+#include "api/daemon/sandbox.h"
+#include "api/daemon/vmlog.h"
+#include "api/rpc/rpc.h"
+
+struct sandboxes {
+	struct sandboxes_config cfg;
+	struct sandbox *first; /* newest first */
+	size_t live;	       /* not ended or failed */
+	size_t records;	       /* ended or failed */
+	bool stopping;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+};
+
+enum sandbox_time {
+	SANDBOX_T_BEGIN,
+	SANDBOX_T_JAILED,
+	SANDBOX_T_CONFIGURED,
+	SANDBOX_T_STARTED,
+	SANDBOX_T_RUNNING,
+	SANDBOX_T_COUNT
+};
+
+struct sandbox {
+	struct sandbox *prev, *next;
+	struct sandboxes *table;
+	char id[SANDBOX_ID_LEN + 1];
+	enum sandbox_state state;
+	struct spec spec;
+	const void *lease;
+	struct sandbox_watch *watches;
+	struct loop_timer *boot_timer;
+	struct loop_timer *life_timer;
+	struct loop_timer *retry_timer; /* the next try of Destroy */
+	struct loop_timer *end_timer;	/* VMM gone: how long to wait for the jailer's reason */
+
+	/* The jail. jailed: one may exist; only Destroy or the jailer's List clears it. */
+	bool jailed;
+	bool ran; /* has been RUNNING */
+	struct rpc_pending *create_call;
+	struct rpc_pending *destroy_call;
+	struct rpc_pending *jail_wait;
+	int32_t pid;
+	uint32_t uid;
+	char cgroup[128];
+	char label[128];
+
+	/* The VM. */
+	struct rpc_conn *vmm;
+	struct rpc_conn *agent;
+	struct vmlog *log;
+	bool initrd;
+	int agent_fd; /* our end of the agent's connection until it is an rpc_conn; or -1 */
+	char kernel_release[96];
+	char agent_version[64];
+
+	/* How it went. */
+	uint64_t time_ns[SANDBOX_T_COUNT]; /* monotonic; 0 = not reached */
+	int64_t created_unix_ms;
+	unsigned fault_status;
+	const char *fault_code; /* literal */
+	char fault[2 * ERR_MSG_MAX];
+	char reason[24]; /* why it ended, one word; "" = not known yet */
+	char detail[ERR_MSG_MAX];
+	char tail[SANDBOX_TAIL_MAX];
+	size_t tail_len;
+};
+
+/* Starts the chain of boot.c. 0, or -errno and no callback will come. */
+MUST_USE int boot_begin(struct sandbox *s, struct rpc_conn *jailer);
+/* Asks the jailer to tell when the VMM has ended. */
+void boot_watch_jail(struct sandbox *s, struct rpc_conn *jailer);
+
+/* The one place that changes a state; notifies the watches. */
+void sandbox_event(struct sandbox *s, enum sandbox_event ev);
+/* Fault: fills in why (only the first counts) and raises SANDBOX_EV_FAULT. */
+void sandbox_fail(struct sandbox *s, unsigned status, const char *code, const char *fmt, ...)
+	PRINTF(4, 5);
+/* The VMM ended by itself: fills in why (only the first counts) and raises SANDBOX_EV_EXIT. */
+void sandbox_exit(struct sandbox *s, const char *reason, const char *detail);
+void sandbox_keep_tail(struct sandbox *s, const uint8_t *data, size_t len);
+/* While stopping, once no Create is under way: gets rid of the jail. */
+void sandbox_destroy_jail(struct sandbox *s);
+/* The jailer is back and says which jails exist. */
+void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
+			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count);
+
+#endif

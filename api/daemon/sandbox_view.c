@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sandbox_view.c - what others may see of a sandbox. Changes nothing. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/daemon/sandbox_internal.h"
+#include "base/bug.h"
+#include "base/log.h"
+
+void sandbox_set_lease(struct sandbox *s, const void *lease)
+{
+	s->lease = lease;
+}
+
+const char *sandbox_id(const struct sandbox *s)
+{
+	return s->id;
+}
+
+enum sandbox_state sandbox_state(const struct sandbox *s)
+{
+	return s->state;
+}
+
+unsigned sandbox_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg)
+{
+	*ret_code = s->fault_code;
+	*ret_msg = s->fault;
+	return s->fault_status;
+}
+
+const char *sandbox_console_tail(const struct sandbox *s, size_t *ret_len)
+{
+	*ret_len = s->tail_len;
+	return s->tail;
+}
+
+const char *sandbox_vmm_log(const struct sandbox *s, size_t *ret_len)
+{
+	return vmlog_text(s->log, ret_len);
+}
+
+struct rpc_conn *sandbox_vmm(const struct sandbox *s)
+{
+	return s->vmm;
+}
+
+/* Milliseconds between two points of the boot, null while the second isn't reached. */
+static json_t *span_json(const struct sandbox *s, enum sandbox_time from, enum sandbox_time to)
+{
+	if (s->time_ns[from] == 0 || s->time_ns[to] == 0)
+		return json_null();
+	return json_real((double)((s->time_ns[to] - s->time_ns[from]) / 1000) / 1000.0);
+}
+
+static json_t *timings_json(const struct sandbox *s)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "jail_ms",
+			 span_json(s, SANDBOX_T_BEGIN, SANDBOX_T_JAILED), "configure_ms",
+			 span_json(s, SANDBOX_T_JAILED, SANDBOX_T_CONFIGURED), "start_ms",
+			 span_json(s, SANDBOX_T_CONFIGURED, SANDBOX_T_STARTED), "boot_ms",
+			 span_json(s, SANDBOX_T_STARTED, SANDBOX_T_RUNNING), "total_ms",
+			 span_json(s, SANDBOX_T_BEGIN, SANDBOX_T_RUNNING));
+}
+
+/* All texts in it are ASCII by now: checked by spec.c, or escaped when they came in. */
+json_t *sandbox_json(const struct sandbox *s)
+{
+	json_t *o = json_pack(
+		"{s:s, s:s, s:i, s:I, s:s, s:s, s:I, s:I, s:b, s:I, s:o}", "id", s->id, "state",
+		sandbox_state_name(s->state), "vcpus", (int)s->spec.vcpus, "memory_bytes",
+		(json_int_t)s->spec.memory_bytes, "kernel", s->spec.kernel, "image", s->spec.image,
+		"scratch_bytes", (json_int_t)s->spec.scratch_bytes, "timeout_ms",
+		(json_int_t)s->spec.timeout_ms, "lease", s->spec.lease, "created_unix_ms",
+		(json_int_t)s->created_unix_ms, "timings", timings_json(s));
+	json_t *jail = json_pack("{s:i, s:I, s:s, s:s}", "pid", (int)s->pid, "uid",
+				 (json_int_t)s->uid, "cgroup", s->cgroup, "label", s->label);
+	json_t *guest = json_pack("{s:s, s:s}", "kernel_release", s->kernel_release,
+				  "agent_version", s->agent_version);
+	json_t *end = json_pack("{s:s, s:s}", "reason", s->reason, "detail",
+				s->fault[0] != '\0' ? s->fault : s->detail);
+
+	if (o == NULL || jail == NULL || guest == NULL || end == NULL) {
+		json_decref(o);
+		json_decref(jail);
+		json_decref(guest);
+		json_decref(end);
+		return NULL;
+	}
+	/* The setters take the references over, also when they fail. */
+	if (json_object_set_new(o, "jail", jail) < 0 ||
+	    json_object_set_new(o, "guest", guest) < 0 ||
+	    json_object_set_new(o, "end", s->reason[0] != '\0' ? json_incref(end) : json_null()) <
+		    0) {
+		json_decref(end);
+		json_decref(o);
+		return NULL;
+	}
+	json_decref(end);
+	return o;
+}
+
+json_t *sandboxes_json(const struct sandboxes *t, bool all)
+{
+	json_t *list = json_array();
+
+	if (list == NULL)
+		return NULL;
+	for (const struct sandbox *s = t->first; s != NULL; s = s->next) {
+		if ((s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED) && !all)
+			continue;
+		if (json_array_append_new(list, sandbox_json(s)) < 0) {
+			json_decref(list);
+			return NULL;
+		}
+	}
+	return list;
+}

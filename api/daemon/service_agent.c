@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GET or POST /v1/sandboxes/{id}/agent with "Connection: Upgrade" and "Upgrade: ttrpc": a
+ * connection of its own to the sandbox's agent. The VMM gets one end of a socketpair to join to
+ * the guest's port; once the guest has accepted, the other end is relayed to the client, unread.
+ */
+#include <strings.h>
+#include <sys/socket.h>
+#include <vmm.pb-c.h>
+
+#include "api/daemon/relay.h"
+#include "api/daemon/service.h"
+#include "api/proto/contract.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#define AGENT_CONNECT_MS 5000U
+
+struct agent_link {
+	struct http_req *req;
+	struct loop *loop;
+	struct rpc_pending *connect; /* the VMM's answer is awaited */
+	struct relay *relay;
+	int fd; /* our end towards the guest */
+};
+
+static void link_done(void *state)
+{
+	struct agent_link *l = state;
+
+	if (l->connect != NULL)
+		rpc_cancel(l->connect);
+	relay_free(l->relay);
+	l->relay = NULL;
+	fd_closep(&l->fd);
+}
+
+static void on_relay_ended(struct relay *r, void *arg)
+{
+	struct agent_link *l = arg;
+
+	relay_free(r);
+	l->relay = NULL;
+	fd_closep(&l->fd);
+	http_upgrade_close(l->req);
+}
+
+static void on_up(struct http_req *req, int fd, const char *extra, size_t len, void *state)
+{
+	struct agent_link *l = state;
+	int r = relay_new(l->loop, fd, l->fd, extra, len, on_relay_ended, l, &l->relay);
+
+	if (r == 0)
+		return;
+	log_warn("agent.relay", "error=%d", r);
+	fd_closep(&l->fd);
+	http_upgrade_close(req);
+}
+
+static void on_connected(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			 void *arg)
+{
+	struct agent_link *l = arg;
+
+	(void)out;
+	(void)fds;
+	l->connect = NULL;
+	if (st->code == RPC_CANCELLED && l->fd < 0)
+		return; /* the client has gone */
+	if (st->code == RPC_OK)
+		http_upgrade(l->req, "ttrpc", on_up);
+	else
+		http_error(l->req, 502, "agent_unreachable", "agent: %s", st->msg);
+}
+
+static void on_client_gone(struct http_req *req, void *state)
+{
+	struct agent_link *l = state;
+
+	(void)req;
+	fd_closep(&l->fd);
+	if (l->connect != NULL)
+		rpc_cancel(l->connect);
+}
+
+static int connect_agent(struct agent_link *l, struct rpc_conn *vmm)
+{
+	static const struct rpc_pending_ops ops = { .done = on_connected };
+	Casemate__Vmm__V1__ConnectRequest req = CASEMATE__VMM__V1__CONNECT_REQUEST__INIT;
+	CLEANUP(fd_closep) int theirs = -1;
+	int sv[2], r = fd_socketpair(sv, true);
+
+	if (r < 0)
+		return r;
+	l->fd = sv[0];
+	theirs = sv[1];
+	req.port = AGENT_PORT;
+	return rpc_start(vmm, &vmm_methods[VMM_CONNECT], &req.base, &theirs, AGENT_CONNECT_MS, &ops,
+			 l, &l->connect);
+}
+
+void service_agent(struct http_req *req, void *arg)
+{
+	struct service *sv = arg;
+	const char *upgrade = http_header(req, "Upgrade");
+	struct sandbox *s = service_find(req, sv);
+	struct agent_link *l;
+
+	if (s == NULL)
+		return;
+	if (upgrade == NULL || strcasecmp(upgrade, "ttrpc") != 0) {
+		http_error(req, 426, "upgrade_required", "agent: needs \"Upgrade: ttrpc\"");
+		return;
+	}
+	if (sandbox_state(s) != SANDBOX_RUNNING || sandbox_vmm(s) == NULL) {
+		http_error(req, 409, "not_running", "sandbox %s: is %s, not running", sandbox_id(s),
+			   sandbox_state_name(sandbox_state(s)));
+		return;
+	}
+	l = http_set_state(req, sizeof(*l), link_done);
+	if (l == NULL) {
+		http_error(req, 500, "internal", "out of memory");
+		return;
+	}
+	l->req = req;
+	l->loop = sv->loop;
+	l->fd = -1;
+	if (connect_agent(l, sandbox_vmm(s)) < 0)
+		http_error(req, 500, "internal", "agent: cannot ask the VMM for a connection");
+	else
+		http_hold(req, on_client_gone);
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/daemon/spec.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/num.h"
+
+#define SPEC_MEMORY_DEFAULT (UINT64_C(512) * MIB)
+#define CHARS_NAME	    "abcdefghijklmnopqrstuvwxyz0123456789._-"
+#define CHARS_HOST	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
+#define CHARS_USER	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define CHARS_ENV	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
+static int take_number(const char *name, const json_t *v, uint64_t min, uint64_t max, uint64_t *ret,
+		       struct err *err)
+{
+	json_int_t n;
+
+	if (!json_is_integer(v))
+		return err_set(err, -EINVAL, "%s: must be a whole number", name);
+	n = json_integer_value(v);
+	if (n < 0 || (uint64_t)n < min || (uint64_t)n > max)
+		return err_set(err, -EINVAL, "%s: must be from %" PRIu64 " to %" PRIu64, name, min,
+			       max);
+	*ret = (uint64_t)n;
+	return 0;
+}
+
+/* A string of at most cap - 1 bytes, made of `chars` when that is not NULL. */
+static int take_text(const char *name, const json_t *v, const char *chars, char *dst, size_t cap,
+		     struct err *err)
+{
+	const char *s = json_string_value(v);
+
+	if (s == NULL)
+		return err_set(err, -EINVAL, "%s: must be a string", name);
+	if (strlen(s) >= cap)
+		return err_set(err, -EINVAL, "%s: longer than %zu bytes", name, cap - 1);
+	if (chars != NULL && s[strspn(s, chars)] != '\0')
+		return err_set(err, -EINVAL, "%s: has a character that is not allowed", name);
+	memcpy(dst, s, strlen(s) + 1);
+	return 0;
+}
+
+static int take_store_name(const char *name, const json_t *v, char *dst, struct err *err)
+{
+	int r = take_text(name, v, CHARS_NAME, dst, SPEC_NAME_MAX + 1, err);
+
+	if (r < 0)
+		return r;
+	/* A name is one component of a store: never empty, hidden or a way out of it. */
+	if (dst[0] == '\0' || dst[0] == '.')
+		return err_set(err, -EINVAL, "%s: must begin with a letter or digit", name);
+	return 0;
+}
+
+static int set_vcpus(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		     struct err *err)
+{
+	uint64_t n;
+	int r = take_number("vcpus", v, 1, SPEC_VCPUS_MAX, &n, err);
+
+	(void)lim;
+	if (r == 0)
+		s->vcpus = (uint32_t)n;
+	return r;
+}
+
+static int set_memory(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		      struct err *err)
+{
+	int r = take_number("memory_bytes", v, 0, INT64_MAX, &s->memory_bytes, err);
+
+	if (r < 0)
+		return r;
+	if (s->memory_bytes < SPEC_MEMORY_MIN)
+		return err_set(err, -EINVAL,
+			       "memory_bytes: %" PRIu64 " is too little; at least %" PRIu64
+			       " (64 MiB) is needed",
+			       s->memory_bytes, SPEC_MEMORY_MIN);
+	if (s->memory_bytes > lim->memory_max)
+		return err_set(err, -EINVAL,
+			       "memory_bytes: %" PRIu64
+			       " is more than this host has; at most %" PRIu64 " (%" PRIu64 " MiB)",
+			       s->memory_bytes, lim->memory_max, lim->memory_max / MIB);
+	if (s->memory_bytes % SPEC_MEMORY_STEP != 0)
+		return err_set(err, -EINVAL, "memory_bytes: must be a multiple of 2 MiB");
+	return 0;
+}
+
+static int set_kernel(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		      struct err *err)
+{
+	(void)lim;
+	return take_store_name("kernel", v, s->kernel, err);
+}
+
+static int set_image(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		     struct err *err)
+{
+	(void)lim;
+	return take_store_name("image", v, s->image, err);
+}
+
+static int add_env(struct spec *s, const char *name, const json_t *v, struct err *err)
+{
+	struct spec_env *e = &s->envs[s->envs_count];
+	char shown[64];
+
+	(void)log_escape(shown, sizeof(shown), name, strlen(name));
+	if (name[0] == '\0' || (name[0] >= '0' && name[0] <= '9') ||
+	    name[strspn(name, CHARS_ENV)] != '\0')
+		return err_set(err, -EINVAL, "envs: \"%s\" is not a variable name", shown);
+	if (!json_is_string(v))
+		return err_set(err, -EINVAL, "envs: %s: must be a string", shown);
+	e->name = strdup(name);
+	e->value = strdup(json_string_value(v));
+	s->envs_count++; /* before the check: spec_done frees a half-made pair too */
+	if (e->name == NULL || e->value == NULL)
+		return err_set(err, -ENOMEM, "envs: out of memory");
+	return 0;
+}
+
+static int set_envs(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
+{
+	size_t count = json_object_size(v);
+
+	(void)lim;
+	if (!json_is_object(v))
+		return err_set(err, -EINVAL, "envs: must be an object of strings");
+	if (count > SPEC_ENVS_MAX)
+		return err_set(err, -EINVAL, "envs: more than %u variables", SPEC_ENVS_MAX);
+	if (count == 0)
+		return 0;
+	s->envs = calloc(count, sizeof(*s->envs));
+	if (s->envs == NULL)
+		return err_set(err, -ENOMEM, "envs: out of memory");
+	/* jansson's iterator wants a non-const object though it does not change it. */
+	json_t *obj;
+	memcpy(&obj, &v, sizeof(obj));
+	for (void *it = json_object_iter(obj); it != NULL; it = json_object_iter_next(obj, it)) {
+		int r = add_env(s, json_object_iter_key(it), json_object_iter_value(it), err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int set_user(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
+{
+	(void)lim;
+	return take_text("user", v, CHARS_USER, s->user, sizeof(s->user), err);
+}
+
+static int set_cwd(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
+{
+	int r = take_text("cwd", v, NULL, s->cwd, sizeof(s->cwd), err);
+
+	(void)lim;
+	if (r == 0 && s->cwd[0] != '\0' && s->cwd[0] != '/')
+		return err_set(err, -EINVAL, "cwd: must be an absolute path");
+	return r;
+}
+
+static int set_timeout(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		       struct err *err)
+{
+	(void)lim;
+	return take_number("timeout_ms", v, 0, SPEC_TIMEOUT_MAX, &s->timeout_ms, err);
+}
+
+static int set_scratch(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		       struct err *err)
+{
+	int r = take_number("scratch_bytes", v, 0, lim->scratch_max, &s->scratch_bytes, err);
+
+	if (r == 0 && s->scratch_bytes % MIB != 0)
+		return err_set(err, -EINVAL, "scratch_bytes: must be a multiple of 1 MiB");
+	return r;
+}
+
+static int set_hostname(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			struct err *err)
+{
+	(void)lim;
+	return take_text("hostname", v, CHARS_HOST, s->hostname, sizeof(s->hostname), err);
+}
+
+static int set_lease(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		     struct err *err)
+{
+	(void)lim;
+	if (!json_is_boolean(v))
+		return err_set(err, -EINVAL, "lease: must be true or false");
+	s->lease = json_is_true(v);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*set)(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err);
+} fields[] = {
+	{ "vcpus", set_vcpus },
+	{ "memory_bytes", set_memory },
+	{ "kernel", set_kernel },
+	{ "image", set_image },
+	{ "envs", set_envs },
+	{ "user", set_user },
+	{ "cwd", set_cwd },
+	{ "timeout_ms", set_timeout },
+	{ "scratch_bytes", set_scratch },
+	{ "hostname", set_hostname },
+	{ "lease", set_lease },
+};
+
+static int set_field(const char *name, const json_t *v, const struct spec_limits *lim,
+		     struct spec *s, struct err *err)
+{
+	char shown[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return fields[i].set(v, lim, s, err);
+	(void)log_escape(shown, sizeof(shown), name, strlen(name));
+	return err_set(err, -EINVAL, "%s: unknown field", shown);
+}
+
+static void set_defaults(struct spec *s, const struct spec_limits *lim)
+{
+	*s = (struct spec){ .vcpus = 1 };
+	s->memory_bytes =
+		MIN(SPEC_MEMORY_DEFAULT, lim->memory_max / SPEC_MEMORY_STEP * SPEC_MEMORY_STEP);
+	memcpy(s->kernel, lim->kernel, strnlen(lim->kernel, SPEC_NAME_MAX));
+	memcpy(s->image, lim->image, strnlen(lim->image, SPEC_NAME_MAX));
+}
+
+int spec_parse(const char *body, size_t len, const struct spec_limits *lim, struct spec *ret,
+	       struct err *err)
+{
+	json_error_t jerr;
+	struct spec s;
+	json_t *root;
+	int r = 0;
+
+	set_defaults(&s, lim);
+	/* An empty body asks for the defaults. */
+	root = len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, &jerr);
+	if (root == NULL) {
+		char shown[128];
+		if (len == 0)
+			return err_set(err, -ENOMEM, "out of memory");
+		(void)log_escape(shown, sizeof(shown), jerr.text, strlen(jerr.text));
+		return err_set(err, -EINVAL, "body: line %d: %s", jerr.line, shown);
+	}
+	if (!json_is_object(root))
+		r = err_set(err, -EINVAL, "body: must be a JSON object");
+	for (void *it = json_object_iter(root); it != NULL && r == 0;
+	     it = json_object_iter_next(root, it))
+		r = set_field(json_object_iter_key(it), json_object_iter_value(it), lim, &s, err);
+	json_decref(root);
+	if (r < 0) {
+		spec_done(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void spec_done(struct spec *s)
+{
+	for (size_t i = 0; i < s->envs_count; i++) {
+		free(s->envs[i].name);
+		free(s->envs[i].value);
+	}
+	free(s->envs);
+	s->envs = NULL;
+	s->envs_count = 0;
+}

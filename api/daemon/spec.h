@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spec.h - what a client asks for in POST /v1/sandboxes: JSON in, a checked struct out. Pure.
+ *
+ * Fails closed: an unknown field, a duplicate, a wrong type or a value out of range refuses the
+ * whole request with one line that names the field.
+ */
+#ifndef API_DAEMON_SPEC_H
+#define API_DAEMON_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define SPEC_NAME_MAX	 64U /* kernel and image names: [a-z0-9._-] */
+#define SPEC_HOST_MAX	 63U
+#define SPEC_USER_MAX	 64U
+#define SPEC_CWD_MAX	 1024U
+#define SPEC_ENVS_MAX	 256U
+#define SPEC_VCPUS_MAX	 8U
+#define SPEC_MEMORY_MIN	 (UINT64_C(64) << 20)
+#define SPEC_MEMORY_STEP (UINT64_C(2) << 20)
+#define SPEC_TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000) /* ms */
+
+struct spec_env {
+	char *name;
+	char *value;
+};
+
+struct spec {
+	uint32_t vcpus;
+	uint64_t memory_bytes;
+	uint64_t scratch_bytes; /* 0 = no scratch drive */
+	uint64_t timeout_ms;	/* 0 = none */
+	char kernel[SPEC_NAME_MAX + 1];
+	char image[SPEC_NAME_MAX + 1];
+	char hostname[SPEC_HOST_MAX + 1]; /* "" = the sandbox's id */
+	char user[SPEC_USER_MAX + 1];	  /* "" = the agent's default */
+	char cwd[SPEC_CWD_MAX + 1];	  /* "" = the user's home */
+	struct spec_env *envs;
+	size_t envs_count;
+	bool lease;
+};
+
+/* What this host and this daemon allow; also the defaults. */
+struct spec_limits {
+	uint64_t memory_max;
+	uint64_t scratch_max;
+	const char *kernel; /* used when the request names none */
+	const char *image;
+};
+
+/* 0 and *ret (free with spec_done), or -EINVAL / -ENOMEM with the reason in *err. */
+MUST_USE int spec_parse(const char *body, size_t len, const struct spec_limits *lim,
+			struct spec *ret, struct err *err);
+/* Frees what the spec owns; the struct may be zero or done already. */
+void spec_done(struct spec *s);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/random.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/user.h"
+#include "base/bug.h"
+#include "base/fd.h"
+
+#define ENTROPY_BYTES_MIN 32
+#define ENTROPY_BYTES_MAX 256
+#define LABEL_MAX	  63
+#define NS_PER_S	  INT64_C(1000000000)
+
+typedef Casemate__Agent__V1__IdentifyRequest identify_pb;
+
+/* struct rand_pool_info, whose bytes are a flexible array. */
+struct pool {
+	int entropy_bits, size;
+	uint8_t bytes[ENTROPY_BYTES_MAX];
+};
+_Static_assert(offsetof(struct pool, bytes) == offsetof(struct rand_pool_info, buf), "same layout");
+
+bool identity_hostname_valid(const char *name)
+{
+	size_t label = 0;
+	char before = '.';
+
+	if (strlen(name) > HOST_NAME_MAX)
+		return false;
+	for (const char *p = name;; before = *p++) {
+		char c = *p;
+		bool alnum =
+			(c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+		if (c == '.' || c == '\0') {
+			if (label == 0 || label > LABEL_MAX || before == '-')
+				return false;
+			if (c == '\0')
+				return true;
+			label = 0;
+		} else if (alnum || (c == '-' && label > 0)) {
+			label++;
+		} else {
+			return false;
+		}
+	}
+}
+
+static int check(const struct agent *a, const identify_pb *req, struct err *err)
+{
+	size_t n = req->entropy.len;
+
+	if (req->hostname[0] != '\0' && !identity_hostname_valid(req->hostname))
+		return err_set(err, -EINVAL, "not a host name: %.80s", req->hostname);
+	if (a->is_init && (n < ENTROPY_BYTES_MIN || n > ENTROPY_BYTES_MAX))
+		return err_set(err, -EINVAL, "%zu bytes of entropy: must be %d to %d", n,
+			       ENTROPY_BYTES_MIN, ENTROPY_BYTES_MAX);
+	if (req->unix_time_ns < 0)
+		return err_set(err, -EINVAL, "the time is before 1970");
+	if (req->default_cwd[0] != '\0' && req->default_cwd[0] != '/')
+		return err_set(err, -EINVAL, "default directory %.80s is not absolute",
+			       req->default_cwd);
+	if (strlen(req->default_user) >= sizeof(a->default_user))
+		return err_set(err, -EINVAL, "default user name is too long");
+	return 0;
+}
+
+/* Credits the bytes and makes the kernel's generator use them at once. */
+static int add_entropy(const ProtobufCBinaryData *b, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	struct pool pool = { .entropy_bits = (int)b->len * 8, .size = (int)b->len };
+	int r = 0;
+
+	memcpy(pool.bytes, b->data, b->len);
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
+		r = err_sys(err, -errno, "/dev/urandom");
+	explicit_bzero(&pool, sizeof(pool));
+	return r;
+}
+
+/* A small file of the image: the link that it may be is not followed. */
+static int put_file(const char *path, int flags, const char *text, struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0644);
+	int r = fd < 0 ? -errno : fd_write_full(fd, text, strlen(text));
+
+	/* An image without /etc, or with a link there, has its own idea of these files. */
+	if (r == -ENOENT || r == -ELOOP || r == -ENOTDIR)
+		return 0;
+	return r < 0 ? err_sys(err, r, "%s", path) : 0;
+}
+
+/* A new one each time: programs take it for the machine's identity. */
+static int put_machine_id(struct err *err)
+{
+	static const char hex[] = "0123456789abcdef";
+	uint8_t bytes[16];
+	char text[2 * sizeof(bytes) + 2];
+	size_t n = 0;
+
+	if (getrandom(bytes, sizeof(bytes), GRND_NONBLOCK) != (ssize_t)sizeof(bytes))
+		return err_sys(err, -errno, "getrandom");
+	bytes[6] = (uint8_t)((bytes[6] & 0x0f) | 0x40); /* a version 4 UUID: machine-id(5) */
+	bytes[8] = (uint8_t)((bytes[8] & 0x3f) | 0x80);
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		text[n++] = hex[bytes[i] >> 4];
+		text[n++] = hex[bytes[i] & 15];
+	}
+	text[n++] = '\n';
+	text[n] = '\0';
+	return put_file("/etc/machine-id", O_TRUNC, text, err);
+}
+
+static int set_hostname(const char *name, struct err *err)
+{
+	char line[HOST_NAME_MAX + 32];
+	int r;
+
+	if (name[0] == '\0')
+		return 0;
+	if (sethostname(name, strlen(name)) < 0)
+		return err_sys(err, -errno, "sethostname");
+	(void)snprintf(line, sizeof(line), "%s\n", name);
+	r = put_file("/etc/hostname", O_TRUNC, line, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(line, sizeof(line), "127.0.1.1 %s\n", name);
+	return put_file("/etc/hosts", O_APPEND, line, err);
+}
+
+/* What belongs to the machine. */
+static int apply_machine(const identify_pb *req, struct err *err)
+{
+	struct timespec ts = { .tv_sec = req->unix_time_ns / NS_PER_S,
+			       .tv_nsec = (long)(req->unix_time_ns % NS_PER_S) };
+	int r = add_entropy(&req->entropy, err);
+
+	if (r == 0 && req->unix_time_ns != 0 && clock_settime(CLOCK_REALTIME, &ts) < 0)
+		r = err_sys(err, -errno, "clock_settime");
+	if (r == 0)
+		r = put_machine_id(err);
+	if (r == 0)
+		r = set_hostname(req->hostname, err);
+	return r;
+}
+
+int identity_apply(struct agent *a, const identify_pb *req, struct err *err)
+{
+	struct user user;
+	struct env envs;
+	char *cwd = NULL;
+	int r = check(a, req, err);
+
+	if (r == 0 && req->default_user[0] != '\0')
+		r = user_lookup(req->default_user, NULL, &user, err);
+	if (r < 0)
+		return r;
+	env_init(&envs);
+	for (size_t i = 0; r == 0 && i < req->n_envs; i++)
+		r = env_set(&envs, req->envs[i]->key, req->envs[i]->value, err);
+	if (r == 0 && req->default_cwd[0] != '\0') {
+		cwd = strdup(req->default_cwd);
+		if (cwd == NULL)
+			r = err_set(err, -ENOMEM, "out of memory");
+	}
+	if (r == 0 && a->is_init)
+		r = apply_machine(req, err);
+	if (r < 0) {
+		env_done(&envs);
+		free(cwd);
+		return r;
+	}
+	env_done(&a->envs);
+	a->envs = envs;
+	free(a->default_cwd);
+	a->default_cwd = cwd;
+	memcpy(a->default_user, req->default_user, strlen(req->default_user) + 1);
+	return 0;
+}

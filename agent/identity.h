@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * identity.h - what makes one sandbox of many that booted alike: name, randomness, wall clock,
+ * environment, default user. Before anything of a tenant runs.
+ */
+#ifndef AGENT_IDENTITY_H
+#define AGENT_IDENTITY_H
+
+#include <agent.pb-c.h>
+
+#include "agent/agent.h"
+#include "base/compiler.h"
+#include "base/err.h"
+
+/* Checks everything, then applies it. On failure the sandbox must not be used: 0 or -errno. */
+MUST_USE int identity_apply(struct agent *a, const Casemate__Agent__V1__IdentifyRequest *req,
+			    struct err *err);
+
+/* Is it 1 to 63 letters, digits and inner hyphens, or several of that joined by dots? Pure. */
+bool identity_hostname_valid(const char *name);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/power.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+
+#define TERM_MS 200  /* what a polite process gets */
+#define KILL_MS 1000 /* a process in an uninterruptible sleep isn't waited for */
+#define STEP_NS 1000000L
+
+/* Reaps until no child is left or the time is over. */
+static bool reap_all(uint64_t ms)
+{
+	const struct timespec step = { .tv_nsec = STEP_NS };
+	uint64_t deadline = now_ms() + ms;
+
+	for (;;) {
+		pid_t pid = waitpid(-1, NULL, WNOHANG);
+		if (pid < 0 && errno == ECHILD)
+			return true;
+		if (pid > 0)
+			continue;
+		if (now_ms() >= deadline)
+			return false;
+		(void)nanosleep(&step, NULL);
+	}
+}
+
+static NORETURN void machine_off(bool restart)
+{
+	(void)reboot(restart ? RB_AUTOBOOT : RB_POWER_OFF);
+	/* A kernel that can't: the end of PID 1 is its panic, and the host sees that. */
+	_exit(1);
+}
+
+void power_down(bool restart)
+{
+	if (kill(-1, SIGTERM) == 0 && !reap_all(TERM_MS)) {
+		(void)kill(-1, SIGKILL);
+		(void)reap_all(KILL_MS);
+	}
+	sync();
+	(void)mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	machine_off(restart);
+}
+
+void power_fail(const struct err *err)
+{
+	static const char *const places[] = { "/dev/console", "/dev/kmsg" };
+	char line[ERR_MSG_MAX + 64];
+	int n = snprintf(line, sizeof(line), "casemate-agent: boot failed: %s\n", err->msg);
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		CLEANUP(fd_closep) int fd = open(places[i], O_WRONLY | O_NOCTTY | O_CLOEXEC);
+		if (fd >= 0 && n > 0)
+			(void)!write(fd, line, (size_t)n);
+	}
+	sync();
+	machine_off(false);
+}

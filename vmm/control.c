@@ -34,10 +34,10 @@ enum event { EVENT_CONFIGURED, EVENT_STARTED, EVENT_ENDED, EVENT_COUNT };
 #define NONE (-1)
 static const int next_state[STATE_COUNT][EVENT_COUNT] = {
 	/*		    configured	 started	ended */
-	[STATE_NEW] =	  { STATE_READY, NONE,		STATE_ENDED },
-	[STATE_READY] =	  { NONE,	 STATE_RUNNING, STATE_ENDED },
-	[STATE_RUNNING] = { NONE,	 NONE,		STATE_ENDED },
-	[STATE_ENDED] =	  { NONE,	 NONE,		NONE },
+	[STATE_NEW] = { STATE_READY, NONE, STATE_ENDED },
+	[STATE_READY] = { NONE, STATE_RUNNING, STATE_ENDED },
+	[STATE_RUNNING] = { NONE, NONE, STATE_ENDED },
+	[STATE_ENDED] = { NONE, NONE, NONE },
 };
 
 #define IN(state) (1U << (state))
@@ -111,7 +111,8 @@ static int to_config(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_con
 	if (to_boot_protocol(q->boot, &cfg->boot) < 0)
 		return err_set(err, -EINVAL, "boot: unknown protocol %d", (int)q->boot);
 	if (q->n_drives > VMM_DRIVES_MAX)
-		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives, VMM_DRIVES_MAX);
+		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives,
+			       VMM_DRIVES_MAX);
 	cfg->drives_count = (unsigned)q->n_drives;
 	for (unsigned i = 0; i < cfg->drives_count; i++)
 		cfg->drives[i] = (struct vm_drive){ .serial = q->drives[i]->id,

@@ -19,12 +19,17 @@
 
 #include "base/compiler.h"
 
-#define GMEM_HOLE_START UINT64_C(0xc0000000)
-#define GMEM_HOLE_END	UINT64_C(0x100000000)
+#define GMEM_HOLE_START	 UINT64_C(0xc0000000)
+#define GMEM_HOLE_END	 UINT64_C(0x100000000)
 #define GMEM_REGIONS_MAX 2
 
-typedef struct { uint64_t v; } gpa_t; /* guest-physical address: no arithmetic by accident */
-static inline gpa_t gpa(uint64_t v) { return (gpa_t){ v }; }
+typedef struct {
+	uint64_t v;
+} gpa_t; /* guest-physical address: no arithmetic by accident */
+static inline gpa_t gpa(uint64_t v)
+{
+	return (gpa_t){ v };
+}
 
 struct gmem_region {
 	uint64_t gpa;

@@ -17,13 +17,13 @@
 #define VERSION 0x20U /* the first with an EOI register */
 
 /* Redirection table entry. */
-#define RTE_VECTOR	 UINT64_C(0xff)
-#define RTE_DELIVERY	 UINT64_C(0x700)
-#define RTE_LOGICAL	 (UINT64_C(1) << 11)
-#define RTE_LEVEL	 (UINT64_C(1) << 15)
-#define RTE_MASKED	 (UINT64_C(1) << 16)
-#define RTE_DEST_SHIFT	 56
-#define RTE_WRITABLE	 UINT64_C(0xff0000000001afff) /* without status and Remote IRR */
+#define RTE_VECTOR     UINT64_C(0xff)
+#define RTE_DELIVERY   UINT64_C(0x700)
+#define RTE_LOGICAL    (UINT64_C(1) << 11)
+#define RTE_LEVEL      (UINT64_C(1) << 15)
+#define RTE_MASKED     (UINT64_C(1) << 16)
+#define RTE_DEST_SHIFT 56
+#define RTE_WRITABLE   UINT64_C(0xff0000000001afff) /* without status and Remote IRR */
 
 #define MSI_ADDRESS	 0xfee00000U
 #define MSI_DEST_SHIFT	 12
@@ -67,7 +67,7 @@ static void write_rte(struct ioapic *io, unsigned pin, bool high, uint32_t v)
 	new &= RTE_WRITABLE;
 	io->rte[pin] = new;
 	/* Kernels write all entries, masked, when they start: that changes no route. */
-	if (new == old || (old & new & RTE_MASKED) != 0)
+	if (new == old || (old & new &RTE_MASKED) != 0)
 		return;
 	update_routes(io);
 	if ((old & RTE_MASKED) != 0 && io->ops->asserted(io->arg, pin))

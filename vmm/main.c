@@ -21,7 +21,7 @@
 #include "vmm/vmm_fds.h"
 
 #ifndef PR_SET_MDWE
-#define PR_SET_MDWE		65
+#define PR_SET_MDWE		 65
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
@@ -53,8 +53,10 @@ static int reserve_numbers(struct err *err)
 {
 	for (int fd = 0; fd <= VMM_FD_CONTROL; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			return err_sys(err, -errno, "descriptor %d is missing; casemate-vmm is started "
-						    "by casemate-jailer", fd);
+			return err_sys(err, -errno,
+				       "descriptor %d is missing; casemate-vmm is started "
+				       "by casemate-jailer",
+				       fd);
 	for (int fd = VMM_FD_CONTROL + 1; fd < VMM_FD_DYNAMIC; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && dup3(0, fd, O_CLOEXEC) < 0)
 			return err_sys(err, -errno, "reserving descriptor %d", fd);

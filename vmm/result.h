@@ -28,7 +28,7 @@ enum end_reason {
 
 struct result {
 	pthread_mutex_t lock;
-	int event_fd; /* becomes readable once */
+	int event_fd;		/* becomes readable once */
 	enum end_reason reason; /* written once; read without the lock, atomic */
 	char detail[RESULT_DETAIL_MAX];
 };
@@ -41,7 +41,10 @@ void result_end(struct result *r, enum end_reason reason, const char *fmt, ...) 
 
 /* END_NONE while it runs. Any thread, no system call. */
 enum end_reason result_reason(const struct result *r);
-static inline bool result_ended(const struct result *r) { return result_reason(r) != END_NONE; }
+static inline bool result_ended(const struct result *r)
+{
+	return result_reason(r) != END_NONE;
+}
 /* Copies the detail. Any thread. */
 void result_detail(struct result *r, char detail[RESULT_DETAIL_MAX]);
 

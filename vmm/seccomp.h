@@ -12,7 +12,7 @@ enum seccomp_role {
 	SECCOMP_START,	 /* the whole process, before the first byte from outside */
 	SECCOMP_CONTROL, /* main thread once the VM is built: control and devices */
 	SECCOMP_VCPU,
-	SECCOMP_BLK,	 /* block device threads */
+	SECCOMP_BLK, /* block device threads */
 	SECCOMP_ROLE_COUNT
 };
 

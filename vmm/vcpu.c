@@ -2,8 +2,8 @@
 #include "vmm/vcpu.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -47,7 +47,9 @@ int vcpu_init(struct vcpu *v, struct vcpu_world *w, int kvm_fd, int vm_fd, unsig
 	fd = ioctl(vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (fd < 0)
 		return err_sys(err, -errno, "KVM_CREATE_VCPU %u", index);
-	*v = (struct vcpu){ .world = w, .index = index, .fd = VMM_FD_VCPU0 + (int)index };
+	*v = (struct vcpu){
+		.world = w, .index = index, .fd = VMM_FD_VCPU0 + (int)index, .pid = getpid()
+	};
 	if (dup3(fd, v->fd, O_CLOEXEC) < 0)
 		return err_sys(err, -errno, "vcpu %u: pinning its descriptor", index);
 	bytes = ioctl(kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -148,8 +150,10 @@ static void *vcpu_thread(void *arg)
 {
 	struct vcpu *v = arg;
 	struct vcpu_world *w = v->world;
-	int r = vmm_seccomp_install(SECCOMP_VCPU);
+	int r;
 
+	v->tid = gettid();
+	r = vmm_seccomp_install(SECCOMP_VCPU);
 	(void)pthread_mutex_lock(&w->lock);
 	if (r < 0)
 		w->failed = r;
@@ -219,6 +223,8 @@ void vcpus_run(struct vcpu_world *w)
 
 void vcpus_kick(struct vcpu *vcpus, unsigned count)
 {
+	/* Not pthread_kill, which needs more system calls. A thread that is already gone is fine:
+	 * its number is not used again, because nothing makes threads any more. */
 	for (unsigned i = 0; i < count; i++)
-		(void)pthread_kill(vcpus[i].thread, KICK_SIGNAL);
+		(void)tgkill(vcpus[i].pid, vcpus[i].tid, KICK_SIGNAL);
 }

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -31,9 +32,9 @@ struct vcpu_world {
 	/* The gate in front of KVM_RUN. */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	unsigned ready;	   /* threads that have their filter; with lock */
-	int failed;	   /* -errno of one that couldn't; with lock */
-	bool open;	   /* vcpus_run; with lock */
+	unsigned ready; /* threads that have their filter; with lock */
+	int failed;	/* -errno of one that couldn't; with lock */
+	bool open;	/* vcpus_run; with lock */
 };
 
 struct vcpu {
@@ -43,6 +44,8 @@ struct vcpu {
 	struct kvm_run *run;
 	size_t run_bytes;
 	pthread_t thread;
+	pid_t pid; /* for tgkill */
+	pid_t tid; /* set before the thread reports */
 };
 
 /* Makes vCPU `index` of the VM and pins its descriptor. 0 or -errno with err. */

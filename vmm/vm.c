@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation: the order in vm_build is the design. First what reads the hostile files,
- * while there is nothing in the process but memory. Then KVM, memory slots and vCPUs before anything
- * is registered on KVM's I/O buses: since Linux 6.18 a slot change after an ioeventfd waits for an
- * RCU grace period (7 ms instead of 0.05). Then devices, then threads.
+ * while there is nothing in the process but memory. Then KVM, memory slots and vCPUs before
+ * anything is registered on KVM's I/O buses: since Linux 6.18 a slot change after an ioeventfd
+ * waits for an RCU grace period (7 ms instead of 0.05). Then devices, then threads.
  */
 #include "vmm/vm.h"
 
@@ -40,14 +40,18 @@ static bool is_id(const char *s)
 int vm_check_config(const struct vm_config *cfg, struct err *err)
 {
 	if (!is_id(cfg->id))
-		return err_set(err, -EINVAL, "id: 1 to %u characters of a-z, 0-9 and '-'", VM_ID_MAX);
+		return err_set(err, -EINVAL, "id: 1 to %u characters of a-z, 0-9 and '-'",
+			       VM_ID_MAX);
 	if (cfg->vcpus < 1 || cfg->vcpus > VCPUS_MAX)
-		return err_set(err, -EINVAL, "vcpus: %u is not between 1 and %u", cfg->vcpus, VCPUS_MAX);
+		return err_set(err, -EINVAL, "vcpus: %u is not between 1 and %u", cfg->vcpus,
+			       VCPUS_MAX);
 	if (cfg->memory_bytes < VM_MEMORY_MIN || cfg->memory_bytes > VM_MEMORY_MAX ||
 	    cfg->memory_bytes % VM_MEMORY_STEP != 0)
 		return err_set(err, -EINVAL,
-			       "memory_bytes: %" PRIu64 " is not a multiple of 2 MiB between 64 MiB "
-			       "and 512 GiB", cfg->memory_bytes);
+			       "memory_bytes: %" PRIu64
+			       " is not a multiple of 2 MiB between 64 MiB "
+			       "and 512 GiB",
+			       cfg->memory_bytes);
 	if (strlen(cfg->cmdline) > LAYOUT_CMDLINE_MAX)
 		return err_set(err, -EINVAL, "cmdline: longer than %u bytes", LAYOUT_CMDLINE_MAX);
 	if (cfg->drives_count > VMM_DRIVES_MAX)
@@ -56,7 +60,8 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 		if (strlen(cfg->drives[i].serial) > VM_SERIAL_MAX)
 			return err_set(err, -EINVAL, "drive %u: id longer than %u bytes", i,
 				       VM_SERIAL_MAX);
-	if (cfg->guest_cid != 0 && (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
+	if (cfg->guest_cid != 0 &&
+	    (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
 		return err_set(err, -EINVAL, "guest_cid: %" PRIu32 " is reserved", cfg->guest_cid);
 	return 0;
 }
@@ -104,7 +109,8 @@ static int create_vm(struct err *err)
 	if (version < 0)
 		return err_sys(err, -errno, "kvm: descriptor %d", VMM_FD_KVM);
 	if (version != KVM_API)
-		return err_set(err, -ENOTSUP, "kvm: API version %d, %d is needed", version, KVM_API);
+		return err_set(err, -ENOTSUP, "kvm: API version %d, %d is needed", version,
+			       KVM_API);
 	fd = ioctl(VMM_FD_KVM, KVM_CREATE_VM, 0);
 	if (fd < 0)
 		return err_sys(err, -errno, "KVM_CREATE_VM");
@@ -131,8 +137,7 @@ static int add_memory(const struct gmem *m, struct err *err)
 /* The local APICs in the kernel, the IOAPIC here, no PIC and no PIT. KVM wants it before vCPUs. */
 static int split_irqchip(struct err *err)
 {
-	const struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP,
-					    .args = { IOAPIC_PINS } };
+	const struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IOAPIC_PINS } };
 	uint64_t identity = LAYOUT_IDENTITY;
 
 	if (ioctl(VMM_FD_VM, KVM_SET_TSS_ADDR, (unsigned long)LAYOUT_TSS) < 0)
@@ -313,8 +318,8 @@ static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct e
 		if (ioctl(VMM_FD_VM, KVM_IOEVENTFD, &kick) < 0)
 			return err_sys(err, -errno, "KVM_IOEVENTFD");
 	}
-	bus_add(&vm->world.mmio, &(struct bus_range){ base, VIRTIO_MMIO_BYTES, device_read,
-						      device_write, dev });
+	bus_add(&vm->world.mmio,
+		&(struct bus_range){ base, VIRTIO_MMIO_BYTES, device_read, device_write, dev });
 	r = virtio_dev_attach(dev, loop);
 	return r < 0 ? err_sys(err, r, "%s: starting it", dev->ops->name) : 0;
 }

@@ -24,13 +24,13 @@
 #include "vmm/virtio/virtio.h"
 #include "vmm/vmm_fds.h"
 
-#define VM_ID_MAX	  64U
-#define VM_MEMORY_MIN	  (64 * MIB)
-#define VM_MEMORY_MAX	  (512 * GIB)
-#define VM_MEMORY_STEP	  (2 * MIB)
-#define VM_SERIAL_MAX	  20U
-#define VM_GUEST_CID_MIN  3U
-#define VM_DEVICES_MAX	  (VMM_DRIVES_MAX + 3U) /* and console, rng, vsock */
+#define VM_ID_MAX	 64U
+#define VM_MEMORY_MIN	 (64 * MIB)
+#define VM_MEMORY_MAX	 (512 * GIB)
+#define VM_MEMORY_STEP	 (2 * MIB)
+#define VM_SERIAL_MAX	 20U
+#define VM_GUEST_CID_MIN 3U
+#define VM_DEVICES_MAX	 (VMM_DRIVES_MAX + 3U) /* and console, rng, vsock */
 
 struct vm_drive {
 	const char *serial;

@@ -15,8 +15,8 @@
 #define VMM_DRIVES_MAX 8
 
 /* Pinned by the VMM itself before the filters go on. */
-#define VMM_FD_VM    16
-#define VMM_FD_VCPU0 32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
+#define VMM_FD_VM     16
+#define VMM_FD_VCPU0  32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
 #define VMM_VCPUS_MAX 32 /* room in the numbers; Configure's own limit is 8 for now */
 
 /* Everything that is made while running (connections, eventfds) is numbered from here. */

@@ -84,8 +84,8 @@ struct PACKED madt_ioapic {
 	le32_t gsi_base;
 };
 
-#define MADT_MAX                                                                                   \
-	(sizeof(struct madt_header) + sizeof(struct madt_ioapic) +                                 \
+#define MADT_MAX                                                   \
+	(sizeof(struct madt_header) + sizeof(struct madt_ioapic) + \
 	 VCPUS_MAX * sizeof(struct madt_lapic))
 
 /* Where the next table goes. */

@@ -24,9 +24,9 @@ enum {
 
 /* Resource descriptors (ACPI 6.5, section 6.4). */
 enum {
-	RES_IO = 0x47,		  /* small, 7 bytes */
+	RES_IO = 0x47,		   /* small, 7 bytes */
 	RES_MEMORY32_FIXED = 0x86, /* large */
-	RES_INTERRUPT = 0x89,	  /* large */
+	RES_INTERRUPT = 0x89,	   /* large */
 	RES_END = 0x79,
 };
 

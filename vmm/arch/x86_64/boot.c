@@ -53,7 +53,8 @@ static int place_initrd(const struct source *s, struct gmem *m, const struct ima
 	top &= ~(PAGE - 1);
 	if (top < floor || s->size > top - floor)
 		return err_set(err, -EINVAL,
-			       "initrd: %" PRIu64 " bytes don't fit between the kernel's end at %" PRIu64
+			       "initrd: %" PRIu64
+			       " bytes don't fit between the kernel's end at %" PRIu64
 			       " MiB and %" PRIu64 " MiB; give the guest more memory",
 			       s->size, floor / MIB, top / MIB);
 	addr = (top - s->size) & ~(PAGE - 1);

@@ -24,7 +24,7 @@ struct boot_config {
 
 /* How the boot processor starts. */
 struct boot_entry {
-	bool pvh;      /* 32-bit protected mode and start_info in ebx, else long mode and rsi */
+	bool pvh; /* 32-bit protected mode and start_info in ebx, else long mode and rsi */
 	uint64_t rip;
 	uint64_t info; /* guest-physical address of start_info or boot_params */
 };

@@ -13,30 +13,30 @@
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/layout.h"
 
-#define HEADER_MAGIC	      0x53726448U /* "HdrS" */
-#define BOOT_FLAG	      0xaa55U
-#define VERSION_MIN	      0x020cU /* xloadflags: Linux 3.8 */
-#define LOADED_HIGH	      0x01U
-#define XLF_KERNEL_64	      0x0001U
-#define ENTRY64_OFF	      0x200U
-#define SECTOR		      512U
-#define SETUP_SECTS_DEFAULT   4U
-#define INIT_SIZE_MAX	      (UINT64_C(1) << 30)
+#define HEADER_MAGIC	    0x53726448U /* "HdrS" */
+#define BOOT_FLAG	    0xaa55U
+#define VERSION_MIN	    0x020cU /* xloadflags: Linux 3.8 */
+#define LOADED_HIGH	    0x01U
+#define XLF_KERNEL_64	    0x0001U
+#define ENTRY64_OFF	    0x200U
+#define SECTOR		    512U
+#define SETUP_SECTS_DEFAULT 4U
+#define INIT_SIZE_MAX	    (UINT64_C(1) << 30)
 
 /* The fields of the setup header that we use, by their offset in the file. */
-#define OFF_SETUP_SECTS	   0x1f1U
-#define OFF_SYSSIZE	   0x1f4U
-#define OFF_BOOT_FLAG	   0x1feU
-#define OFF_JUMP_LEN	   0x201U
-#define OFF_MAGIC	   0x202U
-#define OFF_VERSION	   0x206U
-#define OFF_LOADFLAGS	   0x211U
-#define OFF_INITRD_MAX	   0x22cU
-#define OFF_XLOADFLAGS	   0x236U
-#define OFF_CMDLINE_SIZE   0x238U
-#define OFF_PREF_ADDRESS   0x258U
-#define OFF_INIT_SIZE	   0x260U
-#define HEADER_END_MIN	   0x264U
+#define OFF_SETUP_SECTS	 0x1f1U
+#define OFF_SYSSIZE	 0x1f4U
+#define OFF_BOOT_FLAG	 0x1feU
+#define OFF_JUMP_LEN	 0x201U
+#define OFF_MAGIC	 0x202U
+#define OFF_VERSION	 0x206U
+#define OFF_LOADFLAGS	 0x211U
+#define OFF_INITRD_MAX	 0x22cU
+#define OFF_XLOADFLAGS	 0x236U
+#define OFF_CMDLINE_SIZE 0x238U
+#define OFF_PREF_ADDRESS 0x258U
+#define OFF_INIT_SIZE	 0x260U
+#define HEADER_END_MIN	 0x264U
 
 static uint64_t field(const uint8_t *h, unsigned off, unsigned bytes)
 {
@@ -68,7 +68,8 @@ static int read_header(const struct source *s, uint8_t h[SETUP_HEADER_MAX], uint
 	if (field(h, OFF_BOOT_FLAG, 2) != BOOT_FLAG || field(h, OFF_MAGIC, 4) != HEADER_MAGIC)
 		return err_set(err, -EINVAL, "kernel: not a bzImage");
 	if (field(h, OFF_VERSION, 2) < VERSION_MIN)
-		return err_set(err, -EINVAL, "kernel: boot protocol 0x%" PRIx64 " is too old, 0x%x is needed",
+		return err_set(err, -EINVAL,
+			       "kernel: boot protocol 0x%" PRIx64 " is too old, 0x%x is needed",
 			       field(h, OFF_VERSION, 2), VERSION_MIN);
 	if ((field(h, OFF_LOADFLAGS, 1) & LOADED_HIGH) == 0)
 		return err_set(err, -EINVAL, "kernel: a zImage; only bzImage is supported");
@@ -95,14 +96,16 @@ int bzimage_load(const struct source *s, struct gmem *m, struct image *ret, stru
 	off = ((off == 0 ? SETUP_SECTS_DEFAULT : off) + 1) * SECTOR;
 	bytes = field(h, OFF_SYSSIZE, 4) * 16;
 	if (bytes <= ENTRY64_OFF)
-		return err_set(err, -EINVAL, "kernel: a bzImage with %" PRIu64 " bytes of code", bytes);
+		return err_set(err, -EINVAL, "kernel: a bzImage with %" PRIu64 " bytes of code",
+			       bytes);
 	/* syssize is in units of 16 bytes and may round the file's end up. */
 	if (off < s->size && bytes > s->size - off && bytes - (s->size - off) < 16)
 		bytes = s->size - off;
 	if (!range_fits(off, bytes, s->size))
 		return err_set(err, -EINVAL,
 			       "kernel: truncated: the bzImage's code ends at %" PRIu64
-			       ", beyond the file size %" PRIu64, off + bytes, s->size);
+			       ", beyond the file size %" PRIu64,
+			       off + bytes, s->size);
 	load = field(h, OFF_PREF_ADDRESS, 8);
 	/* It decompresses in place: init_size bytes from the load address are its own. */
 	need = MAX(field(h, OFF_INIT_SIZE, 4), bytes);
@@ -110,7 +113,8 @@ int bzimage_load(const struct source *s, struct gmem *m, struct image *ret, stru
 		return err_set(err, -EINVAL, "kernel: load address 0x%" PRIx64 ", size 0x%" PRIx64,
 			       load, need);
 	if (gmem_check(m, gpa(load), need) < 0)
-		return err_set(err, -EINVAL, "kernel: it needs %" PRIu64 " MiB at %" PRIu64
+		return err_set(err, -EINVAL,
+			       "kernel: it needs %" PRIu64 " MiB at %" PRIu64
 			       " MiB, outside the guest's memory",
 			       need / MIB, load / MIB);
 	r = source_load(s, off, m, gpa(load), bytes, "the code", err);

@@ -22,9 +22,11 @@ static const struct {
 	enum reg reg;
 	uint32_t keep; /* the bits that stay */
 } masks[] = {
-	/* DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, PDCM, DCA; the deadline timer is set below. */
-	{ 1, 0, ECX, ~(1U << 2 | 1U << 3 | 1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 |
-		       1U << 15 | 1U << 18 | 1U << 24) },
+	/* DTES64, MONITOR, DS-CPL, VMX, SMX, EIST, TM2, PDCM, DCA; the deadline timer is set below.
+	 */
+	{ 1, 0, ECX,
+	  ~(1U << 2 | 1U << 3 | 1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 15 |
+	    1U << 18 | 1U << 24) },
 	/* PSN, DS, ACPI, TM, PBE */
 	{ 1, 0, EDX, ~(1U << 18 | 1U << 21 | 1U << 22 | 1U << 29 | 1U << 31) },
 	/* ARAT only: the local APIC timer never stops */
@@ -36,9 +38,11 @@ static const struct {
 	{ 7, 0, EBX, ~(1U << 2 | 1U << 12 | 1U << 15 | 1U << 25) },
 	/* WAITPKG, ENQCMD, SGX_LC, bus-lock detection */
 	{ 7, 0, ECX, ~(1U << 5 | 1U << 24 | 1U << 29 | 1U << 30) },
-	/* SVM, OSVW, IBS, SKINIT, WDT, LWP, TOPOEXT's NodeId is ours, PERFCTR core/nb/llc, MWAITX */
-	{ 0x80000001, 0, ECX, ~(1U << 2 | 1U << 9 | 1U << 10 | 1U << 12 | 1U << 13 | 1U << 15 |
-				1U << 23 | 1U << 24 | 1U << 28 | 1U << 29) },
+	/* SVM, OSVW, IBS, SKINIT, WDT, LWP, TOPOEXT's NodeId is ours, PERFCTR core/nb/llc, MWAITX
+	 */
+	{ 0x80000001, 0, ECX,
+	  ~(1U << 2 | 1U << 9 | 1U << 10 | 1U << 12 | 1U << 13 | 1U << 15 | 1U << 23 | 1U << 24 |
+	    1U << 28 | 1U << 29) },
 	/* invariant TSC only */
 	{ 0x80000007, 0, EAX, 0 },
 	{ 0x80000007, 0, EBX, 0 },
@@ -47,8 +51,9 @@ static const struct {
 	/* kvm-clock (both MSR sets), no I/O delay, steal time, PV EOI, PV unhalt, TLB flush, IPI,
 	 * yield, stable clock. Without: async page faults, poll control, extended MSI destinations
 	 * (our IOAPIC doesn't form them), encryption and migration hypercalls. */
-	{ 0x40000001, 0, EAX, 1U << 0 | 1U << 1 | 1U << 3 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 9 |
-			      1U << 11 | 1U << 13 | 1U << 24 },
+	{ 0x40000001, 0, EAX,
+	  1U << 0 | 1U << 1 | 1U << 3 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << 9 | 1U << 11 |
+		  1U << 13 | 1U << 24 },
 };
 
 /* MONITOR, PMU, RDT (0xf, 0x10), SGX, PT, the second topology leaf; SVM, IBS, SEV, PMU v2. */
@@ -144,17 +149,26 @@ static int add_topology(struct cpuid *c, uint32_t id, unsigned count)
 	const uint32_t flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
 	int r;
 
-	r = add(c, (struct kvm_cpuid_entry2){ .function = 0xb, .index = 0, .flags = flags,
-					      .eax = 0, .ebx = 1, .ecx = 1U << 8, .edx = id });
+	r = add(c, (struct kvm_cpuid_entry2){ .function = 0xb,
+					      .index = 0,
+					      .flags = flags,
+					      .eax = 0,
+					      .ebx = 1,
+					      .ecx = 1U << 8,
+					      .edx = id });
 	if (r < 0)
 		return r;
-	r = add(c, (struct kvm_cpuid_entry2){ .function = 0xb, .index = 1, .flags = flags,
-					      .eax = bits_for(count), .ebx = count,
-					      .ecx = 2U << 8 | 1U, .edx = id });
+	r = add(c, (struct kvm_cpuid_entry2){ .function = 0xb,
+					      .index = 1,
+					      .flags = flags,
+					      .eax = bits_for(count),
+					      .ebx = count,
+					      .ecx = 2U << 8 | 1U,
+					      .edx = id });
 	if (r < 0)
 		return r;
-	return add(c, (struct kvm_cpuid_entry2){ .function = 0xb, .index = 2, .flags = flags,
-						 .ecx = 2, .edx = id });
+	return add(c, (struct kvm_cpuid_entry2){
+			      .function = 0xb, .index = 2, .flags = flags, .ecx = 2, .edx = id });
 }
 
 /* Cache leaves (4 and 0x8000001d): L3 is shared by all cores, the rest is the core's own. */
@@ -201,8 +215,8 @@ static void set_basic(struct cpuid *c, uint32_t id, unsigned count, bool tsc_dea
 		e->ecx &= ~(1U << 1); /* AMD: CmpLegacy */
 }
 
-int cpuid_for_vcpu(const struct cpuid *supported, unsigned index, unsigned count,
-		   bool tsc_deadline, struct cpuid *ret)
+int cpuid_for_vcpu(const struct cpuid *supported, unsigned index, unsigned count, bool tsc_deadline,
+		   struct cpuid *ret)
 {
 	struct kvm_cpuid_entry2 *base;
 

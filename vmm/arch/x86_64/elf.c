@@ -10,8 +10,8 @@
 #include "vmm/arch/x86_64/image.h"
 #include "vmm/arch/x86_64/layout.h"
 
-#define PHDRS_MAX      16U
-#define NOTES_MAX      64U
+#define PHDRS_MAX	16U
+#define NOTES_MAX	64U
 #define NOTES_BYTES_MAX 65536U
 
 #define XEN_ELFNOTE_PHYS32_ENTRY 18U /* the PVH entry point */
@@ -50,16 +50,17 @@ static int check_load(const struct source *s, const struct gmem *m, const struct
 	uint64_t end;
 
 	if (ph->p_filesz > ph->p_memsz)
-		return err_set(err, -EINVAL, "kernel: segment %u is larger in the file than in memory",
-			       i);
+		return err_set(err, -EINVAL,
+			       "kernel: segment %u is larger in the file than in memory", i);
 	if (ADD_OVERFLOW(ph->p_offset, ph->p_filesz, &end) || end > s->size)
 		return err_set(err, -EINVAL,
-			       "kernel: truncated: segment %u ends at 0x%" PRIx64
-			       "+0x%" PRIx64 ", beyond the file size %" PRIu64,
+			       "kernel: truncated: segment %u ends at 0x%" PRIx64 "+0x%" PRIx64
+			       ", beyond the file size %" PRIu64,
 			       i, ph->p_offset, ph->p_filesz, s->size);
 	if (ph->p_paddr < LAYOUT_KERNEL_MIN)
-		return err_set(err, -EINVAL, "kernel: segment %u lies at 0x%" PRIx64 ", below 1 MiB",
-			       i, ph->p_paddr);
+		return err_set(err, -EINVAL,
+			       "kernel: segment %u lies at 0x%" PRIx64 ", below 1 MiB", i,
+			       ph->p_paddr);
 	if (gmem_check(m, gpa(ph->p_paddr), ph->p_memsz) < 0)
 		return err_set(err, -EINVAL,
 			       "kernel: segment %u at 0x%" PRIx64 " with 0x%" PRIx64
@@ -168,15 +169,17 @@ static int find_entries(const struct source *s, const struct segments *seg, uint
 		if (ph->p_type != PT_NOTE || ph->p_filesz > NOTES_BYTES_MAX)
 			continue;
 		if (!range_fits(ph->p_offset, ph->p_filesz, s->size))
-			return err_set(err, -EINVAL, "kernel: truncated: the notes lie beyond the "
-						     "end of the file");
+			return err_set(err, -EINVAL,
+				       "kernel: truncated: the notes lie beyond the "
+				       "end of the file");
 		r = find_pvh(s, ph, &img->entry_pvh, err);
 		if (r < 0)
 			return r;
 	}
 	if (img->entry_pvh != 0 && !in_segments(seg, img->entry_pvh))
-		return err_set(err, -EINVAL, "kernel: the PVH entry 0x%" PRIx32
-					     " is not inside a segment", img->entry_pvh);
+		return err_set(err, -EINVAL,
+			       "kernel: the PVH entry 0x%" PRIx32 " is not inside a segment",
+			       img->entry_pvh);
 	/* A kernel for PVH only may have any ELF entry; boot.c refuses what it then can't use. */
 	if (in_segments(seg, e_entry))
 		img->entry64 = e_entry;

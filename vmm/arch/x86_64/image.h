@@ -17,16 +17,16 @@
 #include "vmm/gmem.h"
 #include "vmm/source.h"
 
-#define SETUP_HEADER_OFF 0x1f1U	 /* of a bzImage and of struct boot_params */
-#define SETUP_HEADER_MAX 0x8fU	 /* up to the end of boot_params' room for it */
+#define SETUP_HEADER_OFF 0x1f1U /* of a bzImage and of struct boot_params */
+#define SETUP_HEADER_MAX 0x8fU	/* up to the end of boot_params' room for it */
 
 struct image {
-	uint64_t start;	      /* guest-physical footprint: [start, end) */
+	uint64_t start; /* guest-physical footprint: [start, end) */
 	uint64_t end;
-	uint64_t entry64;     /* 0 = none */
-	uint32_t entry_pvh;   /* 0 = none */
-	uint64_t initrd_max;  /* last byte that the kernel allows for an initrd */
-	uint32_t cmdline_max; /* bytes without NUL */
+	uint64_t entry64;			/* 0 = none */
+	uint32_t entry_pvh;			/* 0 = none */
+	uint64_t initrd_max;			/* last byte that the kernel allows for an initrd */
+	uint32_t cmdline_max;			/* bytes without NUL */
 	uint8_t setup_header[SETUP_HEADER_MAX]; /* bzImage only */
 	uint32_t setup_header_bytes;		/* 0 = none */
 };

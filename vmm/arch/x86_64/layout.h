@@ -18,27 +18,27 @@
 #include "vmm/gmem.h"
 
 /* Boot data. The kernel copies or abandons all of it early; none of it is reserved. */
-#define LAYOUT_GDT	     UINT64_C(0x500)
-#define LAYOUT_PVH_INFO	     UINT64_C(0x6000)
-#define LAYOUT_PVH_MODULES   UINT64_C(0x6100)
-#define LAYOUT_PVH_MEMMAP    UINT64_C(0x6200)
-#define LAYOUT_ZERO_PAGE     UINT64_C(0x7000)
-#define LAYOUT_BOOT_STACK    UINT64_C(0x8ff0) /* grows down to 0x8000 */
-#define LAYOUT_PML4	     UINT64_C(0x9000)
-#define LAYOUT_PDPT	     UINT64_C(0xa000)
-#define LAYOUT_PD	     UINT64_C(0xb000) /* 4 pages: 4 GiB of 2 MiB pages */
-#define LAYOUT_CMDLINE	     UINT64_C(0x20000)
-#define LAYOUT_LOW_END	     UINT64_C(0x9fc00)
-#define LAYOUT_ACPI	     UINT64_C(0xe0000)
-#define LAYOUT_ACPI_END	     UINT64_C(0x100000)
-#define LAYOUT_KERNEL_MIN    UINT64_C(0x100000) /* nothing of the kernel may lie below */
+#define LAYOUT_GDT	   UINT64_C(0x500)
+#define LAYOUT_PVH_INFO	   UINT64_C(0x6000)
+#define LAYOUT_PVH_MODULES UINT64_C(0x6100)
+#define LAYOUT_PVH_MEMMAP  UINT64_C(0x6200)
+#define LAYOUT_ZERO_PAGE   UINT64_C(0x7000)
+#define LAYOUT_BOOT_STACK  UINT64_C(0x8ff0) /* grows down to 0x8000 */
+#define LAYOUT_PML4	   UINT64_C(0x9000)
+#define LAYOUT_PDPT	   UINT64_C(0xa000)
+#define LAYOUT_PD	   UINT64_C(0xb000) /* 4 pages: 4 GiB of 2 MiB pages */
+#define LAYOUT_CMDLINE	   UINT64_C(0x20000)
+#define LAYOUT_LOW_END	   UINT64_C(0x9fc00)
+#define LAYOUT_ACPI	   UINT64_C(0xe0000)
+#define LAYOUT_ACPI_END	   UINT64_C(0x100000)
+#define LAYOUT_KERNEL_MIN  UINT64_C(0x100000) /* nothing of the kernel may lie below */
 
 #define LAYOUT_CMDLINE_MAX 2047U /* without the NUL */
 
 /* Devices. */
-#define LAYOUT_VIRTIO	UINT64_C(0xd0000000)
-#define LAYOUT_IOAPIC	UINT64_C(0xfec00000)
-#define LAYOUT_LAPIC	UINT64_C(0xfee00000)
+#define LAYOUT_VIRTIO UINT64_C(0xd0000000)
+#define LAYOUT_IOAPIC UINT64_C(0xfec00000)
+#define LAYOUT_LAPIC  UINT64_C(0xfee00000)
 /* KVM's own pages for VMX hosts without unrestricted guest mode. */
 #define LAYOUT_TSS	UINT64_C(0xfffbd000)
 #define LAYOUT_IDENTITY UINT64_C(0xfffbc000)
@@ -56,8 +56,8 @@ _Static_assert(LAYOUT_VIRTIO >= GMEM_HOLE_START, "devices lie in the hole");
 #define PORT_PVPANIC	   0x505
 #define PORT_I8042	   0x64 /* only its reset command, 0xfe */
 
-#define RESET_VALUE	0x06
-#define SLEEP_TYPE_S5	5 /* SLP_TYP of \_S5 */
+#define RESET_VALUE	 0x06
+#define SLEEP_TYPE_S5	 5 /* SLP_TYP of \_S5 */
 #define PVPANIC_PANICKED 0x01
 
 #endif

@@ -15,7 +15,8 @@ static void add(struct memmap *map, uint64_t start, uint64_t end, enum memmap_ty
 void memmap_build(struct memmap *map, const struct gmem *m)
 {
 	map->count = 0;
-	/* The first page is left out of RAM by every kernel; low memory ends where an EBDA would. */
+	/* The first page is left out of RAM by every kernel; low memory ends where an EBDA would.
+	 */
 	add(map, 0, LAYOUT_LOW_END, MEMMAP_RAM);
 	add(map, LAYOUT_LOW_END, UINT64_C(0xa0000), MEMMAP_RESERVED);
 	add(map, LAYOUT_ACPI, LAYOUT_ACPI_END, MEMMAP_RESERVED);

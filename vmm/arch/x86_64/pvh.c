@@ -36,7 +36,8 @@ struct map_entry {
 	le32_t reserved;
 };
 _Static_assert(sizeof(struct map_entry) == 24, "ABI");
-_Static_assert(LAYOUT_PVH_MEMMAP + MEMMAP_MAX * sizeof(struct map_entry) <= LAYOUT_ZERO_PAGE, "room");
+_Static_assert(LAYOUT_PVH_MEMMAP + MEMMAP_MAX * sizeof(struct map_entry) <= LAYOUT_ZERO_PAGE,
+	       "room");
 
 int pvh_write_info(struct gmem *m, const struct memmap *map, const struct boot_initrd *rd)
 {

@@ -9,11 +9,11 @@
 #include "base/le.h"
 #include "vmm/arch/x86_64/layout.h"
 
-#define CR0_PE	UINT64_C(0x1)
-#define CR0_ET	UINT64_C(0x10)
-#define CR0_NE	UINT64_C(0x20)
-#define CR0_PG	UINT64_C(0x80000000)
-#define CR4_PAE UINT64_C(0x20)
+#define CR0_PE	 UINT64_C(0x1)
+#define CR0_ET	 UINT64_C(0x10)
+#define CR0_NE	 UINT64_C(0x20)
+#define CR0_PG	 UINT64_C(0x80000000)
+#define CR4_PAE	 UINT64_C(0x20)
 #define EFER_LME UINT64_C(0x100)
 #define EFER_LMA UINT64_C(0x400)
 
@@ -76,11 +76,21 @@ int regs_write_tables(struct gmem *m, const struct boot_entry *entry)
 
 static void set_segments(struct kvm_sregs *s, bool long_mode)
 {
-	struct kvm_segment code = { .limit = UINT32_MAX, .selector = SEL_CODE, .type = 11,
-				    .present = 1, .s = 1, .g = 1,
-				    .l = long_mode, .db = !long_mode };
-	struct kvm_segment data = { .limit = UINT32_MAX, .selector = SEL_DATA, .type = 3,
-				    .present = 1, .s = 1, .g = 1, .db = 1 };
+	struct kvm_segment code = { .limit = UINT32_MAX,
+				    .selector = SEL_CODE,
+				    .type = 11,
+				    .present = 1,
+				    .s = 1,
+				    .g = 1,
+				    .l = long_mode,
+				    .db = !long_mode };
+	struct kvm_segment data = { .limit = UINT32_MAX,
+				    .selector = SEL_DATA,
+				    .type = 3,
+				    .present = 1,
+				    .s = 1,
+				    .g = 1,
+				    .db = 1 };
 	struct kvm_segment tss = { .limit = 0x67, .selector = SEL_TSS, .type = 11, .present = 1 };
 
 	s->cs = code;

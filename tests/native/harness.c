@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/native/harness.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/proto/contract.h"
+#include "base/clock.h"
+#include "base/fd.h"
+
+#define CALL_MS	   60000
+#define HIGH_FD	   200 /* above every fixed number */
+#define CONSOLE_MS 20000
+
+void need_kvm(void)
+{
+	CLEANUP(fd_closep) int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		cr_skip_test("no usable /dev/kvm: %s", strerror(errno));
+}
+
+int open_guest(void)
+{
+	int fd = open(GUEST_ELF, O_RDONLY | O_CLOEXEC);
+
+	cr_assert(fd >= 0, "%s: %s", GUEST_ELF, strerror(errno));
+	return fd;
+}
+
+int make_file(const void *data, size_t len)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	cr_assert(fd >= 0);
+	cr_assert_eq(fd_write_full(fd, data, len), 0);
+	return fd;
+}
+
+/* In the child: puts fd at `to`, by way of a number that nothing else wants. */
+static void place(int fd, int to)
+{
+	if (fd >= 0 && dup2(fd, to) < 0)
+		_exit(127);
+}
+
+static int lift(int fd)
+{
+	int high;
+
+	if (fd < 0)
+		return -1;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+	if (high < 0)
+		_exit(127);
+	return high;
+}
+
+static void run_child(int control, const struct vmm_files *f)
+{
+	int kvm = lift(open("/dev/kvm", O_RDWR | O_CLOEXEC)),
+	    null = lift(open("/dev/null", O_RDWR));
+	int kernel = lift(f->kernel), initrd = lift(f->initrd), drives[VMM_DRIVES_MAX];
+	char *const argv[] = { (char *)CASEMATE_VMM, NULL };
+
+	control = lift(control);
+	for (unsigned i = 0; i < f->drives_count; i++)
+		drives[i] = lift(f->drives[i].fd);
+	(void)close_range(3, HIGH_FD - 1, 0);
+	place(null, 0);
+	place(null, 1);
+	place(control, VMM_FD_CONTROL);
+	place(kvm, VMM_FD_KVM);
+	place(kernel, VMM_FD_KERNEL);
+	place(initrd, VMM_FD_INITRD);
+	for (unsigned i = 0; i < f->drives_count; i++)
+		place(drives[i], VMM_FD_DRIVE0 + (int)i);
+	(void)execv(CASEMATE_VMM, argv);
+	_exit(127);
+}
+
+static void on_closed(struct rpc_conn *conn, int reason, void *arg)
+{
+	struct vmm *v = arg;
+
+	(void)reason;
+	rpc_conn_free(conn);
+	v->conn = NULL;
+}
+
+void vmm_spawn(struct vmm *v, const struct vmm_files *files)
+{
+	const struct rpc_conn_config cfg = { .closed = on_closed, .arg = v };
+	int sv[2];
+
+	cr_assert_eq(fd_socketpair(sv, false), 0);
+	v->pid = fork();
+	cr_assert(v->pid >= 0);
+	if (v->pid == 0)
+		run_child(sv[1], files);
+	(void)close(sv[1]);
+	cr_assert_eq(loop_new(&v->loop), 0);
+	cr_assert_eq(rpc_conn_new(v->loop, sv[0], &cfg, &v->conn), 0);
+}
+
+enum rpc_code vmm_call(struct vmm *v, unsigned method, const void *in, const int *fds,
+		       struct rpc_status *st, ProtobufCMessage **ret)
+{
+	ProtobufCMessage *out = NULL;
+	int r;
+
+	cr_assert(v->conn != NULL, "the VMM has closed the connection");
+	r = rpc_call_wait(v->loop, v->conn, &vmm_methods[method], in, fds, CALL_MS, st, &out, NULL);
+	cr_assert_eq(r, 0, "%s: %s", vmm_methods[method].name, strerror(-r));
+	if (ret != NULL)
+		*ret = out;
+	else if (st->code == RPC_OK)
+		protobuf_c_message_free_unpacked(out, NULL);
+	return st->code;
+}
+
+void vmm_must(struct vmm *v, unsigned method, const void *in, const int *fds,
+	      ProtobufCMessage **ret)
+{
+	struct rpc_status st;
+	enum rpc_code code = vmm_call(v, method, in, fds, &st, ret);
+
+	cr_assert_eq(code, RPC_OK, "%s: %s: %s", vmm_methods[method].name, rpc_code_name(code),
+		     st.msg);
+}
+
+configure_req vmm_request(const char *cmdline)
+{
+	configure_req q = CASEMATE__VMM__V1__CONFIGURE_REQUEST__INIT;
+
+	q.id = (char *)"test";
+	q.vcpus = 1;
+	q.memory_bytes = UINT64_C(64) << 20;
+	q.cmdline = (char *)cmdline;
+	q.console = true;
+	return q;
+}
+
+wait_resp *vmm_wait(struct vmm *v)
+{
+	Casemate__Vmm__V1__WaitRequest q = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
+	ProtobufCMessage *out = NULL;
+
+	vmm_must(v, VMM_WAIT, &q, NULL, &out);
+	return (wait_resp *)out;
+}
+
+void vmm_free_wait(wait_resp *w)
+{
+	casemate__vmm__v1__wait_response__free_unpacked(w, NULL);
+}
+
+int vmm_reap(struct vmm *v)
+{
+	int status;
+	pid_t pid;
+
+	do {
+		pid = waitpid(v->pid, &status, 0);
+	} while (pid < 0 && errno == EINTR);
+	cr_assert_eq(pid, v->pid);
+	v->pid = -1;
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void vmm_done(struct vmm *v)
+{
+	rpc_conn_free(v->conn);
+	v->conn = NULL;
+	if (v->pid > 0) {
+		(void)kill(v->pid, SIGKILL);
+		(void)vmm_reap(v);
+	}
+	loop_free(v->loop);
+}
+
+static bool holds(const uint8_t *data, size_t len, const char *text)
+{
+	return memmem(data, len, text, strlen(text)) != NULL;
+}
+
+void vmm_expect(const struct vmm_files *files, const configure_req *q,
+		Casemate__Vmm__V1__EndReason reason, int status, const char *text)
+{
+	Casemate__Vmm__V1__StartRequest start = CASEMATE__VMM__V1__START_REQUEST__INIT;
+	struct vmm v;
+	wait_resp *w;
+
+	vmm_spawn(&v, files);
+	vmm_must(&v, VMM_CONFIGURE, q, NULL, NULL);
+	vmm_must(&v, VMM_START, &start, NULL, NULL);
+	w = vmm_wait(&v);
+	cr_expect_eq(w->reason, reason, "ended with reason %d (%s), expected %d; console: %.*s",
+		     (int)w->reason, w->detail, (int)reason, (int)w->console_tail.len,
+		     (const char *)w->console_tail.data);
+	if (text != NULL)
+		cr_expect(holds(w->console_tail.data, w->console_tail.len, text),
+			  "\"%s\" is not in the console: %.*s", text, (int)w->console_tail.len,
+			  (const char *)w->console_tail.data);
+	vmm_free_wait(w);
+	cr_expect_eq(vmm_reap(&v), status);
+	vmm_done(&v);
+}
+
+size_t vmm_console(struct vmm *v, char *text, size_t cap)
+{
+	Casemate__Vmm__V1__ReadConsoleRequest q = CASEMATE__VMM__V1__READ_CONSOLE_REQUEST__INIT;
+	Casemate__Vmm__V1__ReadConsoleResponse *out;
+	ProtobufCMessage *msg = NULL;
+	size_t n;
+
+	vmm_must(v, VMM_READ_CONSOLE, &q, NULL, &msg);
+	out = (Casemate__Vmm__V1__ReadConsoleResponse *)msg;
+	n = out->data.len < cap ? out->data.len : cap - 1;
+	if (n > 0)
+		memcpy(text, out->data.data, n);
+	text[n] = '\0';
+	protobuf_c_message_free_unpacked(msg, NULL);
+	return n;
+}
+
+void vmm_console_until(struct vmm *v, const char *text)
+{
+	uint64_t end = now_ms() + CONSOLE_MS;
+	static char seen[80 * 1024];
+
+	while (vmm_console(v, seen, sizeof(seen)), strstr(seen, text) == NULL) {
+		cr_assert(now_ms() < end, "\"%s\" did not come; console: %s", text, seen);
+		(void)usleep(5000);
+	}
+}

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+# The real casemate-vmm with the bare-metal guest on the machine's own KVM.
+function(vmm_native_test name)
+  casemate_test(${name} native SOURCES ${ARGN} native/harness.c LINKS rpc)
+  target_compile_definitions(${name} PRIVATE
+    CASEMATE_VMM="$<TARGET_FILE:casemate-vmm>" GUEST_ELF="$<TARGET_FILE:guest.elf>")
+  add_dependencies(${name} casemate-vmm guest.elf)
+endfunction()
+
+vmm_native_test(vmm_ends native/vmm_ends.c)

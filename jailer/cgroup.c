@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jailer/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "jailer/cgroup_find.h"
+#include "jailer/cgroup_internal.h"
+
+#define SWEEP_MS_MAX 5000
+#define PROCS_MAX    4096 /* bytes of cgroup.procs that are read at a time */
+
+int cgroup_write(int dir, const char *file, const char *value)
+{
+	CLEANUP(fd_closep) int fd = openat(dir, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd_write_full(fd, value, strlen(value));
+}
+
+int cgroup_write_u64(int dir, const char *file, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
+	return cgroup_write(dir, file, text);
+}
+
+uint64_t cgroup_read_key(int dir, const char *file, const char *key)
+{
+	char text[1024];
+	size_t n = strlen(key);
+	const char *at = text;
+
+	if (dir < 0 || fd_read_file(dir, file, text, sizeof(text)) < 0)
+		return 0;
+	for (;;) {
+		if (strncmp(at, key, n) == 0 && at[n] == ' ')
+			return strtoull(at + n + 1, NULL, 10);
+		at = strchr(at, '\n');
+		if (at == NULL)
+			return 0;
+		at++;
+	}
+}
+
+static int open_group(int parent, const char *name)
+{
+	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* Makes parent/name (which may exist already when `old` is fine) and opens it. */
+static int make_group(int parent, const char *name, bool old)
+{
+	if (mkdirat(parent, name, 0755) < 0 && !(old && errno == EEXIST))
+		return -errno;
+	return open_group(parent, name);
+}
+
+static int open_parents(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT], struct err *err)
+{
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		if (root[t] < 0 || (h->version == 2 && t != CGROUP_V2))
+			continue;
+		h->dir[t] = make_group(root[t], h->parent, true);
+		if (h->dir[t] < 0)
+			return err_sys(err, h->dir[t], "cgroup %s", h->parent);
+		if (flock(h->dir[t], LOCK_EX | LOCK_NB) < 0)
+			return errno == EWOULDBLOCK
+				       ? err_set(err, -EBUSY,
+						 "another jailer is running (cgroup %s)", h->parent)
+				       : err_sys(err, -errno, "cgroup %s", h->parent);
+	}
+	return 0;
+}
+
+static int pick_version(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT], struct err *err)
+{
+	if (cgroup_v2_has_controllers(root[CGROUP_V2])) {
+		h->version = 2;
+		return cgroup_v2_enable(root[CGROUP_V2], err);
+	}
+	h->version = 1;
+	if (root[CGROUP_V1_MEMORY] < 0 || root[CGROUP_V1_PIDS] < 0 || root[CGROUP_V1_CPU] < 0)
+		return err_set(err, -ENOENT,
+			       "no cgroup hierarchy with memory, pids and cpu is mounted");
+	return 0;
+}
+
+int cgroup_host_open(struct cgroup_host *h, const char *parent, struct err *err)
+{
+	int root[CGROUP_TREE_COUNT];
+	int r;
+
+	BUG_ON(strlen(parent) > CGROUP_NAME_MAX);
+	*h = (struct cgroup_host){ .dir = { -1, -1, -1, -1 } };
+	(void)snprintf(h->parent, sizeof(h->parent), "%s", parent);
+	r = cgroup_find(root, err);
+	if (r < 0)
+		return r;
+	r = pick_version(h, root, err);
+	if (r == 0)
+		r = open_parents(h, root, err);
+	if (r == 0 && h->version == 2)
+		r = cgroup_v2_enable(h->dir[CGROUP_V2], err);
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		fd_closep(&root[t]);
+		if (r < 0) /* the parent may be another jailer's: leave it */
+			fd_closep(&h->dir[t]);
+	}
+	return r;
+}
+
+void cgroup_host_close(struct cgroup_host *h)
+{
+	char name[CGROUP_NAME_MAX + 4];
+
+	(void)snprintf(name, sizeof(name), "../%s", h->parent);
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		if (h->dir[t] >= 0)
+			(void)unlinkat(h->dir[t], name, AT_REMOVEDIR);
+		fd_closep(&h->dir[t]);
+	}
+}
+
+/* Is pid still a member? */
+static bool is_member(int dir, long pid)
+{
+	char text[PROCS_MAX];
+	char *at = text, *end;
+
+	if (fd_read_file(dir, "cgroup.procs", text, sizeof(text)) < 0)
+		return false;
+	for (;;) {
+		long member = strtol(at, &end, 10);
+		if (end == at)
+			return false;
+		if (member == pid)
+			return true;
+		at = end;
+	}
+}
+
+/*
+ * Without cgroup.kill: each process by number. The number is bound by a pidfd first and then
+ * looked for in the group again, so that a number which was reused in between is never hit.
+ */
+static void kill_members(int dir)
+{
+	char text[PROCS_MAX];
+	char *at = text, *end;
+
+	if (fd_read_file(dir, "cgroup.procs", text, sizeof(text)) < 0)
+		return;
+	for (;;) {
+		long pid = strtol(at, &end, 10);
+		if (end == at)
+			return;
+		at = end;
+		CLEANUP(fd_closep) int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+		if (fd >= 0 && is_member(dir, pid))
+			(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	}
+}
+
+void cgroup_kill(const struct cgroup *c)
+{
+	if (c->dir[CGROUP_V2] >= 0 && cgroup_write(c->dir[CGROUP_V2], "cgroup.kill", "1") == 0)
+		return;
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		if (c->dir[t] >= 0)
+			kill_members(c->dir[t]);
+	}
+}
+
+void cgroup_clear(struct cgroup *c)
+{
+	*c = (struct cgroup){ .dir = { -1, -1, -1, -1 } };
+}
+
+int cgroup_remove(const struct cgroup_host *h, struct cgroup *c)
+{
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT && c->name[0] != '\0'; t++) {
+		if (c->dir[t] < 0)
+			continue;
+		if (unlinkat(h->dir[t], c->name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+			return errno == EBUSY ? -EBUSY : -errno;
+		fd_closep(&c->dir[t]);
+	}
+	cgroup_clear(c);
+	return 0;
+}
+
+int cgroup_create(const struct cgroup_host *h, const char *name, const struct cgroup_limits *l,
+		  struct cgroup *ret, struct err *err)
+{
+	struct cgroup c;
+	int r = 0;
+
+	BUG_ON(strlen(name) > CGROUP_NAME_MAX);
+	cgroup_clear(&c);
+	(void)snprintf(c.name, sizeof(c.name), "%s", name);
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT && r == 0; t++) {
+		if (h->dir[t] < 0)
+			continue;
+		c.dir[t] = make_group(h->dir[t], name, false);
+		if (c.dir[t] < 0)
+			r = err_sys(err, c.dir[t], "cgroup %s/%s", h->parent, name);
+	}
+	if (r == 0)
+		r = h->version == 2 ? cgroup_v2_limit(&c, l, err) : cgroup_v1_limit(&c, l, err);
+	if (r < 0) {
+		int gone = cgroup_remove(h, &c);
+		BUG_ON(gone == -EBUSY); /* nobody can be in it yet */
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+bool cgroup_was_oom(const struct cgroup *c)
+{
+	return cgroup_read_key(c->dir[CGROUP_V2], "memory.events", "oom_kill") > 0 ||
+	       cgroup_read_key(c->dir[CGROUP_V1_MEMORY], "memory.oom_control", "oom_kill") > 0;
+}
+
+/* One leftover group in all hierarchies where it exists. */
+static int sweep_one(const struct cgroup_host *h, const char *name)
+{
+	static const struct timespec pause = { .tv_nsec = 5000000 };
+	uint64_t deadline = now_ms() + SWEEP_MS_MAX;
+	struct cgroup c;
+	int r;
+
+	cgroup_clear(&c);
+	memcpy(c.name, name, strlen(name)); /* the caller has checked the length */
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		c.dir[t] = h->dir[t] < 0 ? -1 : open_group(h->dir[t], name);
+		if (c.dir[t] < 0)
+			c.dir[t] = -1;
+	}
+	do {
+		cgroup_kill(&c);
+		r = cgroup_remove(h, &c);
+		if (r == -EBUSY)
+			(void)nanosleep(&pause, NULL);
+	} while (r == -EBUSY && now_ms() < deadline);
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
+		fd_closep(&c.dir[t]);
+	return r;
+}
+
+static int sweep_tree(const struct cgroup_host *h, unsigned tree, unsigned *swept, struct err *err)
+{
+	int fd = openat(h->dir[tree], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int r = 0;
+
+	if (d == NULL) {
+		r = err_sys(err, -errno, "cgroup %s", h->parent);
+		fd_closep(&fd);
+		return r;
+	}
+	while (r == 0 && (e = readdir(d)) != NULL) {
+		if (e->d_type != DT_DIR || e->d_name[0] == '.' ||
+		    strlen(e->d_name) > CGROUP_NAME_MAX)
+			continue;
+		r = sweep_one(h, e->d_name);
+		if (r < 0)
+			r = err_sys(err, r, "leftover cgroup %s/%s can't be removed", h->parent,
+				    e->d_name);
+		else
+			*swept += 1;
+	}
+	(void)closedir(d);
+	return r;
+}
+
+int cgroup_sweep(const struct cgroup_host *h, unsigned *ret_swept, struct err *err)
+{
+	unsigned swept = 0;
+
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		int r = h->dir[t] < 0 ? 0 : sweep_tree(h, t, &swept, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_swept = swept;
+	return 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup.h - one control group for each jail: memory, processes, CPU time, and the means to kill
+ * all that is in it.
+ *
+ * Theory of operation. A jail's group is PARENT/ID ("casemate/ID") below the root of each
+ * hierarchy that we use. On a v2 host that is one hierarchy: the child is born in it
+ * (CLONE_INTO_CGROUP) and cgroup.kill ends it. On a v1 host the memory, pids and cpu hierarchies
+ * have a group each, which the child joins before anything else; where a v2 hierarchy without
+ * controllers is mounted beside them (systemd's hybrid layout) it is used too, for cgroup.kill.
+ *
+ * The parent directory is locked (flock) for as long as the jailer lives: a second jailer with
+ * the same parent refuses to start, so the sweep of leftovers can't hit living jails.
+ */
+#ifndef JAILER_CGROUP_H
+#define JAILER_CGROUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define CGROUP_NAME_MAX 64
+
+/* What the VMM may use beyond guest memory: its own code, tables and page tables. */
+#define CGROUP_MEMORY_ALLOWANCE (UINT64_C(64) << 20)
+#define CGROUP_PIDS_MAX		64
+
+/* The hierarchies, in the order of the descriptors below. */
+enum cgroup_tree { CGROUP_V2, CGROUP_V1_MEMORY, CGROUP_V1_PIDS, CGROUP_V1_CPU, CGROUP_TREE_COUNT };
+
+struct cgroup_host {
+	unsigned version; /* 1 or 2: where the controllers are */
+	char parent[CGROUP_NAME_MAX + 1];
+	int dir[CGROUP_TREE_COUNT]; /* the parent group in each hierarchy; -1 = not used */
+};
+
+struct cgroup {
+	char name[CGROUP_NAME_MAX + 1]; /* "" = none */
+	int dir[CGROUP_TREE_COUNT];	/* this jail's groups; -1 = not used */
+};
+
+struct cgroup_limits {
+	uint64_t memory_bytes; /* of the guest; the allowance comes on top */
+	unsigned vcpus;
+};
+
+/* Finds the hierarchies, makes and locks the parent. -EBUSY: another jailer has it. */
+MUST_USE int cgroup_host_open(struct cgroup_host *h, const char *parent, struct err *err);
+/* Removes the parent if it is empty. */
+void cgroup_host_close(struct cgroup_host *h);
+
+/* Kills and removes every group below the parent: the leftovers of an earlier jailer. Waits a few
+ * seconds at most; -EBUSY if something stays. *ret_swept: how many there were. */
+MUST_USE int cgroup_sweep(const struct cgroup_host *h, unsigned *ret_swept, struct err *err);
+
+/* Sets *c to "none"; cgroup_close is then harmless. */
+void cgroup_clear(struct cgroup *c);
+/* Makes the group with its limits. On failure nothing is left. */
+MUST_USE int cgroup_create(const struct cgroup_host *h, const char *name,
+			   const struct cgroup_limits *l, struct cgroup *ret, struct err *err);
+/* SIGKILL to all in it. */
+void cgroup_kill(const struct cgroup *c);
+/* Removes the group: 0, or -EBUSY while something is in it (call again). */
+MUST_USE int cgroup_remove(const struct cgroup_host *h, struct cgroup *c);
+/* Has its memory limit killed something? */
+bool cgroup_was_oom(const struct cgroup *c);
+
+/* In the new process: joins the v1 groups (no-op for v2, where it was born inside). */
+MUST_USE int cgroup_join_v1(const int dir[CGROUP_TREE_COUNT]);
+
+#endif

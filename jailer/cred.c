@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cred.c - from root to nobody in particular. Each step is read back: a set that is silently not
+ * empty would be worse than a start that fails.
+ */
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "jailer/stage.h"
+
+#ifndef PR_SET_MDWE /* Linux 6.3; Debian 12's headers are older */
+#define PR_SET_MDWE		 65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
+
+#define CAP_NUMBER_MAX 63 /* the sets have 64 bits */
+
+/* All bits and their locks: nothing about uid 0 is special any more, and that can't be undone. */
+#define SECUREBITS                                                                               \
+	(SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |                         \
+	 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | \
+	 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
+
+/*
+ * Should: make sure that no exec can ever give a capability, and that uid 0 means nothing.
+ * Mustn't: come after stage_caps: dropping from the set needs CAP_SETPCAP.
+ */
+int stage_bounding(const struct stage_env *env)
+{
+	(void)env;
+	for (unsigned long cap = 0; cap <= CAP_NUMBER_MAX; cap++) {
+		int has = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
+		if (has < 0 && errno == EINVAL)
+			break; /* the kernel knows no more */
+		if (has < 0 || prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return -errno;
+		if (prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != 0)
+			return -EPERM;
+	}
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	return prctl(PR_SET_SECUREBITS, SECUREBITS, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Should: run as a uid and gid that no other process on this host has.
+ * Mustn't: keep a group of the jailer, or a saved id to go back to.
+ */
+int stage_ids(const struct stage_env *env)
+{
+	uid_t ru, eu, su;
+	gid_t rg, eg, sg;
+
+	if (setgroups(0, NULL) < 0 || setresgid(env->uid, env->uid, env->uid) < 0 ||
+	    setresuid(env->uid, env->uid, env->uid) < 0)
+		return -errno;
+	if (getresuid(&ru, &eu, &su) < 0 || getresgid(&rg, &eg, &sg) < 0)
+		return -errno;
+	if (ru != env->uid || eu != env->uid || su != env->uid || rg != env->uid ||
+	    eg != env->uid || sg != env->uid || getgroups(0, NULL) != 0)
+		return -EPERM;
+	return 0;
+}
+
+/* Should: have no capability in any set (the change of uid kept them: NO_SETUID_FIXUP). */
+int stage_caps(const struct stage_env *env)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	(void)env;
+	if (syscall(SYS_capset, &head, data) < 0 || syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	for (unsigned i = 0; i < ARRAY_SIZE(data); i++) {
+		if (data[i].effective != 0 || data[i].permitted != 0 || data[i].inheritable != 0)
+			return -EPERM;
+	}
+	return 0;
+}
+
+/* The reader of the report pipe is the jailer: has it died? */
+static bool jailer_is_gone(void)
+{
+	struct pollfd p = { .fd = STAGE_FD_REPORT };
+
+	return poll(&p, 1, 0) < 0 || (p.revents & POLLERR) != 0;
+}
+
+/*
+ * Should: no new privileges by exec, no write-and-execute memory, no core dump or ptrace by the
+ * same uid, and death with the jailer.
+ * Mustn't: come before stage_ids: the kernel forgets the death signal when the uid changes. It
+ * also forgets it at an exec that changes the SELinux domain, and dumpable at any exec, so the VMM
+ * sets both again.
+ */
+int stage_locks(const struct stage_env *env)
+{
+	(void)env;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
+	/* EINVAL: a kernel that doesn't have it. */
+	if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0 && errno != EINVAL)
+		return -errno;
+	return jailer_is_gone() ? -EPIPE : 0;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jailer/handlers.h"
+
+#include <errno.h>
+#include <jailer.pb-c.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/proto/contract.h"
+#include "base/bug.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+/* A call that waits for the end of a jail. */
+struct pending {
+	struct jail_waiter waiter;
+	struct jail *jail;
+	struct rpc_call *call;
+	bool destroy; /* else Wait */
+};
+
+/* What we say of a jail. The strings are the jail's own; protobuf-c only reads them. */
+static void describe(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
+{
+	casemate__jailer__v1__jail_info__init(ret);
+	ret->id = (char *)(size_t)j->req.id;
+	ret->pid = j->pid;
+	ret->uid = j->uid;
+	ret->cgroup = (char *)(size_t)j->cgroup_path;
+	ret->label = (char *)(size_t)j->label;
+}
+
+static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__CreateRequest *m = (const void *)in;
+	Casemate__Jailer__V1__CreateResponse out = CASEMATE__JAILER__V1__CREATE_RESPONSE__INIT;
+	Casemate__Jailer__V1__JailInfo info;
+	struct session *s = arg;
+	struct jail_ends ends;
+	const struct jail *j;
+	struct request q;
+	struct err err;
+	int pass[2];
+
+	(void)fds;
+	if (request_check(m, &s->host->limits, &q, &err) < 0 ||
+	    jail_create(s->jails, &q, s, &j, &ends, &err) < 0) {
+		log_warn("jail.refused", "%s", err.msg);
+		rpc_fail_err(call, &err);
+		return;
+	}
+	describe(j, &info);
+	out.jail = &info;
+	out.initrd = ends.initrd;
+	pass[0] = ends.control;
+	pass[1] = ends.log;
+	rpc_reply(call, &out.base, pass);
+	fd_closep(&ends.control);
+	fd_closep(&ends.log);
+}
+
+static void reply_destroyed(struct rpc_call *call)
+{
+	Casemate__Jailer__V1__DestroyResponse out = CASEMATE__JAILER__V1__DESTROY_RESPONSE__INIT;
+
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void on_ended(struct jail_waiter *w, const struct ending *how, bool oom)
+{
+	struct pending *p = CONTAINER_OF(w, struct pending, waiter);
+	Casemate__Jailer__V1__WaitResponse out = CASEMATE__JAILER__V1__WAIT_RESPONSE__INIT;
+
+	if (p->destroy) {
+		reply_destroyed(p->call);
+	} else {
+		out.exited = how->exited;
+		out.status = how->status;
+		out.oom = oom;
+		rpc_reply(p->call, &out.base, NULL);
+	}
+	free(p);
+}
+
+static void on_cancelled(struct rpc_call *call, void *arg)
+{
+	struct pending *p = arg;
+
+	(void)call;
+	jail_unwait(p->jail, &p->waiter);
+	free(p);
+}
+
+static void wait_for(struct rpc_call *call, struct jail *j, bool destroy)
+{
+	static const struct rpc_call_ops ops = { .cancelled = on_cancelled };
+	struct pending *p = calloc(1, sizeof(*p));
+
+	if (p == NULL) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
+		return;
+	}
+	*p = (struct pending){
+		.waiter = { .ended = on_ended }, .jail = j, .call = call, .destroy = destroy
+	};
+	rpc_call_watch(call, &ops, p);
+	if (destroy)
+		jail_kill(j);
+	jail_wait(j, &p->waiter);
+}
+
+/* Idempotent: an id without a jail is as destroyed as it can be. */
+static void handle_destroy(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__DestroyRequest *m = (const void *)in;
+	struct session *s = arg;
+	struct jail *j;
+
+	(void)fds;
+	if (!request_id_ok(m->id)) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+		return;
+	}
+	j = jail_find(s->jails, m->id);
+	if (j == NULL)
+		reply_destroyed(call);
+	else
+		wait_for(call, j, true);
+}
+
+static void handle_wait(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__WaitRequest *m = (const void *)in;
+	struct session *s = arg;
+	struct jail *j;
+
+	(void)fds;
+	if (!request_id_ok(m->id)) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+		return;
+	}
+	j = jail_find(s->jails, m->id);
+	if (j == NULL)
+		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", m->id);
+	else
+		wait_for(call, j, false);
+}
+
+static void handle_list(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	Casemate__Jailer__V1__ListResponse out = CASEMATE__JAILER__V1__LIST_RESPONSE__INIT;
+	Casemate__Jailer__V1__JailInfo *infos = NULL, **list = NULL;
+	struct session *s = arg;
+	size_t n = jails_count(s->jails), i = 0;
+
+	(void)in;
+	(void)fds;
+	if (n > 0) {
+		infos = calloc(n, sizeof(*infos));
+		list = calloc(n, sizeof(*list));
+	}
+	if (n > 0 && (infos == NULL || list == NULL)) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
+	} else {
+		for (const struct jail *j = jails_first(s->jails); j != NULL; j = j->next, i++) {
+			BUG_ON(i >= n || infos == NULL || list == NULL);
+			describe(j, &infos[i]);
+			list[i] = &infos[i];
+		}
+		out.jails = list;
+		out.n_jails = n;
+		rpc_reply(call, &out.base, NULL);
+	}
+	free(list);
+	free(infos);
+}
+
+static void free_names(char **names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(names[i]);
+}
+
+static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	static char version[] = CASEMATE_VERSION;
+	Casemate__Jailer__V1__StatusResponse out = CASEMATE__JAILER__V1__STATUS_RESPONSE__INIT;
+	char *kernels[STORE_LIST_MAX], *images[STORE_LIST_MAX];
+	struct session *s = arg;
+	struct err err = { 0 };
+	int kvm = host_open_kvm(&err);
+
+	(void)in;
+	(void)fds;
+	out.version = version;
+	out.selinux = (char *)(size_t)label_mode_name(s->host->label);
+	out.cgroup = s->host->cgroups.version;
+	out.kvm = kvm >= 0;
+	out.kvm_error = err.msg;
+	fd_closep(&kvm);
+	out.jails = jails_count(s->jails);
+	out.jails_max = jails_max(s->jails);
+	out.n_kernels = store_list(&s->host->store, "kernels", kernels);
+	out.kernels = kernels;
+	out.n_images = store_list(&s->host->store, "images", images);
+	out.images = images;
+	rpc_reply(call, &out.base, NULL);
+	free_names(kernels, out.n_kernels);
+	free_names(images, out.n_images);
+}
+
+const struct rpc_handler session_handlers[] = {
+	{ .method = &jailer_methods[JAILER_CREATE], .fn = handle_create },
+	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
+	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
+	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },
+	{ .method = &jailer_methods[JAILER_STATUS], .fn = handle_status },
+};
+const size_t session_handlers_count = ARRAY_SIZE(session_handlers);
+_Static_assert(ARRAY_SIZE(session_handlers) == JAILER_METHOD_COUNT, "each method is served");

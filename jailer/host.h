@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* host.h - what the jailer found out and opened at its start, and shares between all jails. */
+#ifndef JAILER_HOST_H
+#define JAILER_HOST_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "jailer/cgroup.h"
+#include "jailer/label.h"
+#include "jailer/request.h"
+#include "jailer/store.h"
+
+struct host_config {
+	const char *store;
+	const char *vmm;
+	const char *cgroup; /* name of the parent group */
+	uint32_t uid_base;
+	bool allow_no_selinux;
+};
+
+struct host {
+	struct store store;
+	int vmm; /* the binary, opened and checked once: an upgrade needs a restart */
+	int null;
+	struct cgroup_host cgroups;
+	enum label_mode label;
+	uint32_t uid_base;
+	struct request_limits limits;
+};
+
+/* Checks and opens everything, removes an earlier jailer's leftovers. Refuses what is unsafe. */
+MUST_USE int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept,
+		       struct err *err);
+void host_close(struct host *h);
+
+/* /dev/kvm, opened anew for each VM: the fd or -errno and err's text. */
+MUST_USE int host_open_kvm(struct err *err);
+
+#endif

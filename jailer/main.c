@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * casemate-jailer: the one process with root. It opens, clones and cleans up; it doesn't listen on
+ * a network, parse HTTP or read anything that a guest wrote.
+ *
+ * The order of the start: arguments; who we are; a clean process; the host's checks and the
+ * leftovers of an earlier run; only then the socket.
+ */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "jailer/jail.h"
+#include "jailer/options.h"
+#include "jailer/server.h"
+
+#define STOP_MS_MAX   5000
+#define FDS_EACH_JAIL (1 + CGROUP_TREE_COUNT)
+#define FDS_OWN	      128
+
+static int check_root(struct err *err)
+{
+	uid_t r, e, s;
+
+	if (getresuid(&r, &e, &s) < 0)
+		return err_sys(err, -errno, "user ids");
+	if (e != 0)
+		return err_set(err, -EPERM, "must be started as root");
+	/* Not to be made a set-uid helper: the environment and arguments would be hostile. */
+	if (r != 0 || s != 0)
+		return err_set(err, -EPERM, "must not be set-uid");
+	return 0;
+}
+
+static int find_user(const char *name, uid_t *ret, struct err *err)
+{
+	const struct passwd *pw;
+
+	errno = 0;
+	pw = getpwnam(name);
+	if (pw == NULL)
+		return err_set(err, -ENOENT, "the user %s (--daemon-user) doesn't exist", name);
+	*ret = pw->pw_uid;
+	return 0;
+}
+
+/* Nothing inherited that we didn't choose. */
+static int clean_process(unsigned max, struct err *err)
+{
+	struct rlimit core = { 0, 0 }, files;
+	rlim_t want = (rlim_t)max * FDS_EACH_JAIL + FDS_OWN;
+
+	fd_close_from(3);
+	if (clearenv() != 0)
+		return err_set(err, -ENOMEM, "environment");
+	(void)umask(077);
+	if (chdir("/") < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_sys(err, -errno, "process");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ||
+	    getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return err_sys(err, -errno, "process");
+	if (files.rlim_cur < want) {
+		files.rlim_cur = want;
+		if (files.rlim_max < want)
+			files.rlim_max = want;
+		if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+			return err_sys(err, -errno, "limit of %llu open files",
+				       (unsigned long long)want);
+	}
+	return 0;
+}
+
+static void on_stop(int signo, void *arg)
+{
+	(void)signo;
+	loop_stop(arg, 0);
+}
+
+/* Ends all jails and waits, for a while, until nothing is left of them. */
+static int stop_jails(struct loop *l, struct jails *js)
+{
+	uint64_t deadline = now_ms() + STOP_MS_MAX;
+
+	jails_kill_all(js);
+	while (jails_count(js) > 0 && now_ms() < deadline) {
+		if (loop_step(l, 100) < 0)
+			break;
+	}
+	return jails_count(js) > 0 ? -EBUSY : 0;
+}
+
+static int serve(const struct options *o, const struct host *h, uid_t daemon_uid, struct err *err)
+{
+	struct server *server = NULL;
+	struct jails *js = NULL;
+	struct loop *l = NULL;
+	int r;
+
+	if (loop_new(&l) < 0 || jails_new(l, h, o->max, &js) < 0 ||
+	    loop_signal_add(l, SIGTERM, on_stop, l) < 0 ||
+	    loop_signal_add(l, SIGINT, on_stop, l) < 0)
+		r = err_set(err, -ENOMEM, "event loop");
+	else
+		r = server_new(l, h, js, o->socket, daemon_uid, &server, err);
+	if (r == 0) {
+		log_info("jailer.ready", "socket=%s selinux=%s cgroup=v%u max=%u", o->socket,
+			 label_mode_name(h->label), h->cgroups.version, o->max);
+		r = loop_run(l);
+		if (r < 0)
+			(void)err_sys(err, r, "event loop");
+		server_free(server);
+		if (stop_jails(l, js) < 0)
+			r = err_set(err, -EBUSY, "%u jails could not be cleaned up",
+				    jails_count(js));
+	}
+	if (js != NULL && jails_count(js) == 0)
+		jails_free(js);
+	loop_free(l);
+	return r;
+}
+
+static int run(const struct options *o, struct err *err)
+{
+	struct host h;
+	unsigned swept = 0;
+	uid_t uid = 0;
+	int r = check_root(err);
+
+	if (r == 0)
+		r = find_user(o->daemon_user, &uid, err);
+	if (r == 0)
+		r = clean_process(o->max, err);
+	if (r == 0)
+		r = host_open(&h, &o->host, &swept, err);
+	if (r < 0)
+		return r;
+	if (swept > 0)
+		log_warn("jailer.swept", "cgroups=%u", swept);
+	if (h.label == LABEL_PERMISSIVE)
+		log_warn("jailer.selinux", "SELinux is permissive: it denies nothing");
+	r = serve(o, &h, uid, err);
+	host_close(&h);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o;
+	struct err err = { 0 };
+
+	switch (options_parse(&o, argc, argv)) {
+	case OPTIONS_DONE:
+		return EXIT_SUCCESS;
+	case OPTIONS_WRONG:
+		return 2;
+	case OPTIONS_RUN:
+		break;
+	}
+	log_setup("jailer", o.level);
+	if (run(&o, &err) < 0) {
+		log_error("jailer.failed", "%s", err.msg);
+		return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}

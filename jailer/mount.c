@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mount.c - the empty root. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "jailer/stage.h"
+
+#define ROOT_DIR  "empty"
+#define ROOT_ATTR (MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+/* A tmpfs of one page and a few inodes, not attached anywhere yet: its mount, or -errno. */
+static int make_tmpfs(void)
+{
+	static const char *const options[][2] = {
+		{ "size", "4096" },
+		{ "nr_inodes", "4" },
+		{ "mode", "0555" },
+	};
+	CLEANUP(fd_closep) int fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	int mnt;
+
+	if (fs < 0)
+		return -errno;
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++) {
+		if (fsconfig(fs, FSCONFIG_SET_STRING, options[i][0], options[i][1], 0) < 0)
+			return -errno;
+	}
+	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	mnt = fsmount(fs, FSMOUNT_CLOEXEC, ROOT_ATTR);
+	return mnt < 0 ? -errno : mnt;
+}
+
+/* Read-only only now: the directory had to be made first. */
+static int make_root(int *ret)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | ROOT_ATTR };
+	CLEANUP(fd_closep) int mnt = make_tmpfs();
+
+	if (mnt < 0)
+		return mnt;
+	if (mkdirat(mnt, ROOT_DIR, 0555) < 0)
+		return -errno;
+	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+		return -errno;
+	*ret = fd_steal(&mnt);
+	return 0;
+}
+
+/*
+ * Should: leave a root that is empty and read-only, with nothing mounted below or above it.
+ * Mustn't: propagate anything to the host; stop at pivot_root: a process whose root is not the
+ * root of its mount namespace (chroot into a sub-directory) is refused user namespaces by the
+ * kernel, and with them the way back to capabilities.
+ */
+int stage_root(const struct stage_env *env)
+{
+	CLEANUP(fd_closep) int mnt = -1;
+	int r;
+
+	(void)env;
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	r = make_root(&mnt);
+	if (r < 0)
+		return r;
+	/* Over the store, which is surely a directory; this namespace ends up without it. */
+	if (move_mount(mnt, "", STAGE_FD_STORE, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ||
+	    fchdir(mnt) < 0)
+		return -errno;
+	/* New root and place for the old one are the same: the old root lies on top and goes. */
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
+		return -errno;
+	if (chdir("/" ROOT_DIR) < 0 || chroot(".") < 0 || chdir("/") < 0)
+		return -errno;
+	return close(STAGE_FD_STORE) < 0 ? -errno : 0;
+}

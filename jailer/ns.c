@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ns.c - what the new process still shares with the jailer, cut off. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "jailer/stage.h"
+
+/*
+ * Should: give the VMM the signals of a fresh process; the jailer blocks those that it reads from
+ * a signalfd and ignores SIGPIPE, and both would pass through the exec.
+ */
+int stage_signals(const struct stage_env *env)
+{
+	sigset_t none;
+
+	(void)env;
+	if (signal(SIGPIPE, SIG_DFL) == SIG_ERR)
+		return -errno;
+	(void)sigemptyset(&none);
+	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+}
+
+/*
+ * Should: be in the jail's cgroups before anything is allocated for the VMM, and see them as the
+ * roots. CLONE_NEWCGROUP at clone time would make the jailer's own group the root, because the
+ * namespace is copied before CLONE_INTO_CGROUP has moved us.
+ * Mustn't: keep descriptors of the groups.
+ */
+int stage_cgroup(const struct stage_env *env)
+{
+	int dir[CGROUP_TREE_COUNT];
+	int r;
+
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
+		dir[t] = env->cgroup[t] < 0 ? -1 : STAGE_FD_CGROUP + (int)t;
+	r = cgroup_join_v1(dir);
+	if (r < 0)
+		return r;
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
+		fd_closep(&dir[t]);
+	return unshare(CLONE_NEWCGROUP) < 0 ? -errno : 0;
+}
+
+/*
+ * Should: have no terminal, and a session and keyring of its own (SIGCONT reaches any uid in the
+ * same session; keys of the jailer's session would be possessed by the VMM).
+ * A kernel without keyrings has none to share.
+ */
+int stage_session(const struct stage_env *env)
+{
+	(void)env;
+	if (setsid() < 0)
+		return -errno;
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+		return -errno;
+	(void)umask(077);
+	return 0;
+}
+
+/*
+ * Should: make the exec enter the VMM's SELinux domain with this jail's categories.
+ * Mustn't: come after the root is gone: libselinux writes to /proc/thread-self/attr/exec.
+ */
+int stage_label(const struct stage_env *env)
+{
+	return label_next_exec(env->label);
+}
+
+/*
+ * Should: forbid executable memfds in this pid namespace (Linux 6.3): they are the one way to
+ * run a file that needs no path.
+ */
+int stage_memfd(const struct stage_env *env)
+{
+	CLEANUP(fd_closep) int fd = open("/proc/sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC);
+
+	(void)env;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return fd_write_full(fd, "2", 1);
+}
+
+/* Should: tell nothing about the host by name. */
+int stage_uts(const struct stage_env *env)
+{
+	static const char name[] = "casemate", domain[] = "(none)";
+
+	(void)env;
+	if (sethostname(name, strlen(name)) < 0 || setdomainname(domain, strlen(domain)) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* options.h - casemate-jailer's command line. */
+#ifndef JAILER_OPTIONS_H
+#define JAILER_OPTIONS_H
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "jailer/host.h"
+
+struct options {
+	const char *socket;
+	const char *daemon_user;
+	unsigned max;
+	enum log_level level;
+	struct host_config host;
+};
+
+enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
+
+/* OPTIONS_DONE: --help or --version was answered. OPTIONS_WRONG: one line is on stderr. The
+ * strings are argv's. */
+MUST_USE enum options_result options_parse(struct options *o, int argc, char **argv);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.h - what a caller may ask of the jailer. Everything that casemated sends is checked
+ * here again, whatever casemated checked before: the caller is the process that talks to
+ * tenants. Pure functions; no memory, no log.
+ */
+#ifndef JAILER_REQUEST_H
+#define JAILER_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define REQUEST_NAME_MAX      64 /* bytes of an id or of the name of a kernel or image */
+#define REQUEST_VCPUS_MAX     8
+#define REQUEST_MEMORY_MIN    (UINT64_C(64) << 20)
+#define REQUEST_MEMORY_ALIGN  (UINT64_C(2) << 20)
+#define REQUEST_SCRATCH_MAX   (UINT64_C(256) << 30)
+#define REQUEST_SCRATCH_ALIGN UINT64_C(4096)
+
+struct request {
+	char id[REQUEST_NAME_MAX + 1];
+	char kernel[REQUEST_NAME_MAX + 1];
+	char image[REQUEST_NAME_MAX + 1];
+	unsigned vcpus;
+	uint64_t memory_bytes;
+	uint64_t scratch_bytes; /* 0 = none */
+};
+
+/* The host's side of the bounds. */
+struct request_limits {
+	uint64_t memory_max; /* the host's RAM */
+};
+
+/* [a-z0-9-]{1,64}; as a file name it can be neither hidden nor a path. */
+bool request_id_ok(const char *s);
+
+/* [a-z0-9._-]{1,64} that doesn't begin with a dot. */
+bool request_name_ok(const char *s);
+
+/* An encoded casemate.jailer.v1.CreateRequest: 0 and *ret, or -EINVAL/-ERANGE and err's text. */
+struct Casemate__Jailer__V1__CreateRequest;
+MUST_USE int request_check(const struct Casemate__Jailer__V1__CreateRequest *in,
+			   const struct request_limits *limits, struct request *ret,
+			   struct err *err);
+
+#endif

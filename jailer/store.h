@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.h - the directory of kernels and images, and what the jailer opens in it.
+ *
+ *     STORE/kernels/NAME/kernel   STORE/kernels/NAME/initrd (optional)
+ *     STORE/images/NAME/root.erofs
+ *     STORE/scratch/              unnamed files only
+ *
+ * Paths are resolved by the kernel below one directory descriptor, without symbolic links, so a
+ * name can lead nowhere else. What is opened must be a non-empty regular file or a block device.
+ */
+#ifndef JAILER_STORE_H
+#define JAILER_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define STORE_LIST_MAX 64
+
+struct store {
+	int dir; /* O_PATH-like: used for openat2 and as a place to mount on */
+};
+
+/* Refuses a directory that is not root's or that others may write to. */
+MUST_USE int store_open(struct store *s, const char *path, struct err *err);
+void store_close(struct store *s);
+
+/* Read-only descriptors. *ret_initrd is -1 when the kernel has none. */
+MUST_USE int store_open_kernel(const struct store *s, const char *name, int *ret_kernel,
+			       int *ret_initrd, struct err *err);
+MUST_USE int store_open_image(const struct store *s, const char *name, int *ret, struct err *err);
+
+/* A sparse file without a name, read-write: it is gone when its last descriptor is. */
+MUST_USE int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct err *err);
+
+/* The names below `kind` ("kernels" or "images"), at most STORE_LIST_MAX, sorted; the count.
+ * Each is freed by the caller. */
+size_t store_list(const struct store *s, const char *kind, char *names[STORE_LIST_MAX]);
+
+/* A file that others can't have changed: root's, not writable for group and others. */
+MUST_USE int store_open_trusted(const char *path, int *ret, struct err *err);
+
+#endif

@@ -10,6 +10,7 @@ top=${here%/images/*}
 kernel=$("$top/images/debian-kernel/build.sh")
 packages=$(sed 's/#.*//' "$here/packages" | xargs)
 policy=$(find "$top/policies/selinux" \( -name '*.cil' -o -name file_contexts \) -type f 2>/dev/null | sort)
+policy="$here/lab.cil $policy"
 # shellcheck disable=SC2086 # lists of words
 id=$({ versions $packages; echo "$kernel"; } | key "$here"/build.sh "$here"/customize.sh "$here"/init "$here"/initrd-init \
 	"$here"/packages "$top/images/initramfs/newc.sh" $policy)

@@ -2,7 +2,8 @@
 # shellcheck shell=sh disable=SC2154 # cache and others come from images/lib.sh
 # Runs a lab: an emulated host that lives exactly as long as the script that sourced this file.
 #
-#   lab_start PAYLOAD    boots a fresh lab; PAYLOAD is a tar archive unpacked at its root, or empty
+#   lab_prepare          makes $lab_dir, the files of this run; what is put there goes away with it
+#   lab_start [PAYLOAD]  boots a fresh lab; PAYLOAD is a tar archive unpacked at its root
 #   lab_ssh ARGS...      ssh into it as root
 #   lab_stop             ends it and removes its files
 #
@@ -11,16 +12,20 @@
 
 lab_memory=${CASEMATE_LAB_MEMORY:-4096}
 
-lab_start() {
-	lab_image=$("$top/images/lab/build.sh")
-	lab_kernel=$("$top/images/debian-kernel/build.sh")
-	lab_store=$("$top/images/lab/store.sh" "$("$top/images/rootfs/build.sh")")
+lab_prepare() {
 	# Files of runs that were killed before they could clean up: the name holds their process.
 	for old in "${TMPDIR:-/tmp}"/casemate-lab.*; do
 		pid=${old##*/casemate-lab.}
 		[ ! -d "$old" ] || [ ! -O "$old" ] || [ -d "/proc/${pid%%.*}" ] || rm -rf "$old"
 	done
 	lab_dir=$(mktemp -d "${TMPDIR:-/tmp}/casemate-lab.$$.XXXXXX")
+	lab_pid=
+}
+
+lab_start() {
+	lab_image=$("$top/images/lab/build.sh")
+	lab_kernel=$("$top/images/debian-kernel/build.sh")
+	lab_store=$("$top/images/lab/store.sh" "$("$top/images/rootfs/build.sh")")
 	payload=${1-}
 	try=0
 	while :; do
@@ -73,8 +78,7 @@ lab_ssh() {
 
 lab_stop() {
 	[ -n "${lab_dir-}" ] || return 0
-	kill "$lab_pid" 2>/dev/null || :
-	wait "$lab_pid" 2>/dev/null || :
+	[ -z "$lab_pid" ] || { kill "$lab_pid" && wait "$lab_pid"; } 2>/dev/null || :
 	rm -rf "$lab_dir"
 	lab_dir=
 }

@@ -15,7 +15,6 @@
 #include "base/fd.h"
 
 #define CALL_MS	   60000
-#define HIGH_FD	   200 /* above every fixed number */
 #define CONSOLE_MS 20000
 
 void need_kvm(void)
@@ -43,48 +42,6 @@ int make_file(const void *data, size_t len)
 	return fd;
 }
 
-/* In the child: puts fd at `to`, by way of a number that nothing else wants. */
-static void place(int fd, int to)
-{
-	if (fd >= 0 && dup2(fd, to) < 0)
-		_exit(127);
-}
-
-static int lift(int fd)
-{
-	int high;
-
-	if (fd < 0)
-		return -1;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
-	if (high < 0)
-		_exit(127);
-	return high;
-}
-
-static void run_child(int control, const struct vmm_files *f)
-{
-	int kvm = lift(open("/dev/kvm", O_RDWR | O_CLOEXEC)),
-	    null = lift(open("/dev/null", O_RDWR));
-	int kernel = lift(f->kernel), initrd = lift(f->initrd), drives[VMM_DRIVES_MAX];
-	char *const argv[] = { (char *)CASEMATE_VMM, NULL };
-
-	control = lift(control);
-	for (unsigned i = 0; i < f->drives_count; i++)
-		drives[i] = lift(f->drives[i].fd);
-	(void)close_range(3, HIGH_FD - 1, 0);
-	place(null, 0);
-	place(null, 1);
-	place(control, VMM_FD_CONTROL);
-	place(kvm, VMM_FD_KVM);
-	place(kernel, VMM_FD_KERNEL);
-	place(initrd, VMM_FD_INITRD);
-	for (unsigned i = 0; i < f->drives_count; i++)
-		place(drives[i], VMM_FD_DRIVE0 + (int)i);
-	(void)execv(CASEMATE_VMM, argv);
-	_exit(127);
-}
-
 static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 {
 	struct vmm *v = arg;
@@ -97,16 +54,12 @@ static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 void vmm_spawn(struct vmm *v, const struct vmm_files *files)
 {
 	const struct rpc_conn_config cfg = { .closed = on_closed, .arg = v };
-	int sv[2];
+	int control = -1;
 
-	cr_assert_eq(fd_socketpair(sv, false), 0);
-	v->pid = fork();
-	cr_assert(v->pid >= 0);
-	if (v->pid == 0)
-		run_child(sv[1], files);
-	(void)close(sv[1]);
+	v->pid = vmm_fork(CASEMATE_VMM, files, &control);
+	cr_assert(v->pid >= 0, "fork: %s", strerror(-v->pid));
 	cr_assert_eq(loop_new(&v->loop), 0);
-	cr_assert_eq(rpc_conn_new(v->loop, sv[0], &cfg, &v->conn), 0);
+	cr_assert_eq(rpc_conn_new(v->loop, control, &cfg, &v->conn), 0);
 }
 
 enum rpc_code vmm_call(struct vmm *v, unsigned method, const void *in, const int *fds,

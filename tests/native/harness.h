@@ -15,23 +15,11 @@
 
 #include "api/rpc/rpc.h"
 #include "base/loop.h"
+#include "tests/native/spawn.h"
 #include "vmm/vmm_fds.h"
 
 typedef Casemate__Vmm__V1__ConfigureRequest configure_req;
 typedef Casemate__Vmm__V1__WaitResponse wait_resp;
-
-struct drive_file {
-	int fd;
-	bool read_only;
-};
-
-/* What a VMM gets. -1 = that descriptor is not there. */
-struct vmm_files {
-	int kernel;
-	int initrd;
-	struct drive_file drives[VMM_DRIVES_MAX];
-	unsigned drives_count;
-};
 
 struct vmm {
 	struct loop *loop;

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * jail_rig.h - a store, a casemate-jailer over it and a client, for one test. The jailer has its
+ * own socket and its own parent cgroup, so tests disturb neither each other nor the host.
+ */
+#ifndef TESTS_NATIVE_JAIL_RIG_H
+#define TESTS_NATIVE_JAIL_RIG_H
+
+#include <jailer.pb-c.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "api/proto/contract.h"
+#include "api/rpc/rpc.h"
+
+#define RIG_MEMORY  (UINT64_C(64) << 20)
+#define RIG_SCRATCH (UINT64_C(1) << 20)
+
+struct rig {
+	char dir[64];
+	char cgroup[64];
+	pid_t jailer;
+	struct loop *loop;
+	struct rpc_conn *conn;
+	int errors; /* the jailer's stderr */
+};
+
+struct rig_jail {
+	int control;
+	int log;
+	pid_t pid;
+	uid_t uid;
+	char cgroup[160];
+};
+
+/* Skips the test when this machine can't do it, and says why. */
+void rig_require(void);
+
+void rig_open(struct rig *g);
+/* Stops the jailer (unless it is dead) and removes everything; the jailer must end with status 0.
+ */
+void rig_close(struct rig *g);
+void rig_start_jailer(struct rig *g);
+void rig_connect(struct rig *g);
+/* kill -9, and its connection is gone. */
+void rig_kill_jailer(struct rig *g);
+
+enum rpc_code rig_create(struct rig *g, const char *id, const char *kernel, const char *image,
+			 uint64_t memory, struct rig_jail *ret, struct rpc_status *st);
+/* As above with sane values; fails the test otherwise. */
+void rig_create_ok(struct rig *g, const char *id, struct rig_jail *ret);
+enum rpc_code rig_destroy(struct rig *g, const char *id);
+enum rpc_code rig_wait(struct rig *g, const char *id, bool *exited, int *status, bool *oom);
+
+/* The probe's report: the value of key, or fails the test. Reads the report when text is empty. */
+struct rig_report {
+	char text[8192];
+};
+void rig_report(const struct rig_jail *j, struct rig_report *ret);
+long long rig_value(const struct rig_report *r, const char *key);
+
+/* How many groups are below the rig's parent in all hierarchies; -1 when there is no parent. */
+int rig_groups(const struct rig *g);
+/* The content of a group's file, of whichever hierarchy has it. */
+bool rig_group_file(const struct rig *g, const char *id, const char *file, char *ret, size_t cap);
+bool rig_pid_gone(pid_t pid);
+
+#endif

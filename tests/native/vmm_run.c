@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vmm_run.c - vmm-run: boots a kernel in a casemate-vmm without a jail, shows its console and exits
+ * with the VMM's status. A developer's tool, for looking at guests and for comparing kernels.
+ *
+ *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]
+ *           [--memory SIZE] [--boot auto|pvh|linux64|bzimage] [--timeout SECONDS] [CMDLINE]
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vmm.pb-c.h>
+
+#include "api/proto/contract.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "tests/native/spawn.h"
+
+#define CALL_MS 120000U
+#define POLL_MS 20
+
+struct options {
+	const char *vmm;
+	struct vmm_files files;
+	Casemate__Vmm__V1__ConfigureRequest q;
+	Casemate__Vmm__V1__Drive drives[VMM_DRIVES_MAX], *drive_list[VMM_DRIVES_MAX];
+	uint64_t timeout_ms;
+};
+
+struct run {
+	struct loop *loop;
+	struct rpc_conn *conn;
+	uint64_t console_at;
+	bool ended;
+};
+
+NORETURN static void die(const char *what, const char *why)
+{
+	(void)fprintf(stderr, "vmm-run: %s: %s\n", what, why);
+	exit(125);
+}
+
+static int open_or_die(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+
+	if (fd < 0)
+		die(path, strerror(errno));
+	return fd;
+}
+
+static void add_drive(struct options *o, char *arg)
+{
+	unsigned n = o->files.drives_count;
+	char *ro = strstr(arg, ":ro");
+	static char empty[] = "";
+
+	if (n >= VMM_DRIVES_MAX)
+		die(arg, "too many drives");
+	if (ro != NULL)
+		*ro = '\0';
+	o->files.drives[n].fd = open_or_die(arg, ro != NULL ? O_RDONLY : O_RDWR);
+	casemate__vmm__v1__drive__init(&o->drives[n]);
+	o->drives[n].id = empty;
+	o->drives[n].read_only = ro != NULL;
+	o->drive_list[n] = &o->drives[n];
+	o->files.drives_count++;
+}
+
+static Casemate__Vmm__V1__BootProtocol boot_protocol(const char *name)
+{
+	if (strcmp(name, "auto") == 0)
+		return CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_AUTO;
+	if (strcmp(name, "pvh") == 0)
+		return CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_PVH;
+	if (strcmp(name, "linux64") == 0)
+		return CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_LINUX64;
+	if (strcmp(name, "bzimage") == 0)
+		return CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_BZIMAGE;
+	die("--boot", "unknown protocol");
+}
+
+static void parse_options(struct options *o, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "vmm", required_argument, NULL, 'v' },
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "initrd", required_argument, NULL, 'i' },
+		{ "drive", required_argument, NULL, 'd' },
+		{ "cpus", required_argument, NULL, 'c' },
+		{ "memory", required_argument, NULL, 'm' },
+		{ "boot", required_argument, NULL, 'b' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ NULL, 0, NULL, 0 },
+	};
+	uint64_t n = 1;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 'v')
+			o->vmm = optarg;
+		else if (c == 'k')
+			o->files.kernel = open_or_die(optarg, O_RDONLY);
+		else if (c == 'i')
+			o->files.initrd = open_or_die(optarg, O_RDONLY);
+		else if (c == 'd')
+			add_drive(o, optarg);
+		else if (c == 'c' && parse_u64(optarg, 1, UINT32_MAX, &n) == 0)
+			o->q.vcpus = (uint32_t)n;
+		else if (c == 'm' && parse_size(optarg, 1, UINT64_MAX, &o->q.memory_bytes) == 0)
+			continue;
+		else if (c == 'b')
+			o->q.boot = boot_protocol(optarg);
+		else if (c == 't' && parse_duration_ms(optarg, UINT32_MAX, &o->timeout_ms) == 0)
+			continue;
+		else
+			die("usage", "see the head of tests/native/vmm_run.c");
+	}
+	if (optind < argc)
+		o->q.cmdline = argv[optind];
+	if (o->vmm == NULL || o->files.kernel < 0)
+		die("usage", "--vmm and --kernel are needed");
+	o->q.initrd = o->files.initrd >= 0;
+	o->q.n_drives = o->files.drives_count;
+	o->q.drives = o->drive_list;
+}
+
+static void call(struct run *r, unsigned method, const void *in, ProtobufCMessage **ret)
+{
+	struct rpc_status st = { 0 };
+	int rc = rpc_call_wait(r->loop, r->conn, &vmm_methods[method], in, NULL, CALL_MS, &st, ret,
+			       NULL);
+
+	if (rc < 0)
+		die(vmm_methods[method].name, strerror(-rc));
+	if (st.code != RPC_OK)
+		die(vmm_methods[method].name, st.msg);
+}
+
+static void show_console(struct run *r)
+{
+	Casemate__Vmm__V1__ReadConsoleRequest q = CASEMATE__VMM__V1__READ_CONSOLE_REQUEST__INIT;
+	Casemate__Vmm__V1__ReadConsoleResponse *out;
+	ProtobufCMessage *msg = NULL;
+
+	q.from = r->console_at;
+	call(r, VMM_READ_CONSOLE, &q, &msg);
+	out = (Casemate__Vmm__V1__ReadConsoleResponse *)msg;
+	(void)fwrite(out->data.data, 1, out->data.len, stdout);
+	(void)fflush(stdout);
+	r->console_at = out->from + out->data.len;
+	protobuf_c_message_free_unpacked(msg, NULL);
+}
+
+static void on_waited(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__WaitResponse *w = (const void *)out;
+	struct run *r = arg;
+
+	(void)fds;
+	r->ended = true;
+	if (st->code != RPC_OK) {
+		(void)fprintf(stderr, "vmm-run: %s\n", st->msg);
+		return;
+	}
+	(void)fprintf(stderr, "vmm-run: ended: reason %d, %s; the console's last bytes:\n%.*s\n",
+		      (int)w->reason, w->detail, (int)w->console_tail.len,
+		      (const char *)w->console_tail.data);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct rpc_pending_ops wait_ops = { .done = on_waited };
+	const struct rpc_conn_config cfg = { .handlers = NULL };
+	Casemate__Vmm__V1__StartRequest start = CASEMATE__VMM__V1__START_REQUEST__INIT;
+	Casemate__Vmm__V1__WaitRequest wait = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
+	struct options o = { .files = { .kernel = -1, .initrd = -1 }, .timeout_ms = UINT32_MAX };
+	static char id[] = "vmm-run";
+	struct run r = { 0 };
+	uint64_t began;
+	int control = -1, status;
+	pid_t pid;
+
+	casemate__vmm__v1__configure_request__init(&o.q);
+	o.q.id = id;
+	o.q.vcpus = 1;
+	o.q.memory_bytes = 128 * MIB;
+	o.q.console = true;
+	o.q.rng = true;
+	o.q.guest_cid = 3;
+	parse_options(&o, argc, argv);
+	pid = vmm_fork(o.vmm, &o.files, &control);
+	if (pid < 0 || loop_new(&r.loop) < 0 || rpc_conn_new(r.loop, control, &cfg, &r.conn) < 0)
+		die(o.vmm, "can't be started");
+	call(&r, VMM_CONFIGURE, &o.q, NULL);
+	call(&r, VMM_START, &start, NULL);
+	began = now_ms();
+	if (rpc_start(r.conn, &vmm_methods[VMM_WAIT], &wait.base, NULL, 0, &wait_ops, &r, NULL) < 0)
+		die("Wait", "can't be called");
+	while (!r.ended && now_ms() - began < o.timeout_ms) {
+		show_console(&r);
+		if (!r.ended && loop_step(r.loop, POLL_MS) < 0)
+			die("loop", "failed");
+	}
+	if (!r.ended) {
+		(void)fprintf(stderr, "vmm-run: timeout\n");
+		(void)kill(pid, SIGKILL);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		die("waitpid", strerror(errno));
+	(void)fprintf(stderr, "vmm-run: %llu ms\n", (unsigned long long)(now_ms() - began));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 124;
+}

@@ -9,7 +9,7 @@
 #include "base/fd.h"
 #include "jailer/stage.h"
 
-#define ENTRIES_MAX (STAGE_FDS_MAX + 3 + CGROUP_TREE_COUNT)
+#define ENTRIES_MAX (STAGE_FDS_MAX + 2 + CGROUP_TREE_COUNT)
 
 struct entry {
 	int from;
@@ -26,7 +26,6 @@ static unsigned list_entries(const struct stage_env *env, struct entry list[ENTR
 		list[n++] = (struct entry){ env->fds[i].from, env->fds[i].to, true };
 	list[n++] = (struct entry){ env->report, STAGE_FD_REPORT, false };
 	list[n++] = (struct entry){ env->exec, STAGE_FD_EXEC, false };
-	list[n++] = (struct entry){ env->store, STAGE_FD_STORE, false };
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
 		if (env->cgroup[t] >= 0)
 			list[n++] =

@@ -45,7 +45,8 @@ static int make_root(int *ret)
 
 	if (mnt < 0)
 		return mnt;
-	if (mkdirat(mnt, ROOT_DIR, 0555) < 0)
+	/* Root's alone: the uid of the VMM can't even look into its own root. */
+	if (mkdirat(mnt, ROOT_DIR, 0500) < 0)
 		return -errno;
 	if (mount_setattr(mnt, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
 		return -errno;
@@ -70,15 +71,16 @@ int stage_root(const struct stage_env *env)
 	r = make_root(&mnt);
 	if (r < 0)
 		return r;
-	/* Over the store, which is surely a directory; this namespace ends up without it. */
-	if (move_mount(mnt, "", STAGE_FD_STORE, "",
-		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ||
-	    fchdir(mnt) < 0)
+	/*
+	 * Over the working directory: the jailer's is the store, and the clone has translated it
+	 * into this namespace (a descriptor would still belong to the jailer's).
+	 */
+	if (move_mount(mnt, "", AT_FDCWD, ".", MOVE_MOUNT_F_EMPTY_PATH) < 0 || fchdir(mnt) < 0)
 		return -errno;
 	/* New root and place for the old one are the same: the old root lies on top and goes. */
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
 		return -errno;
 	if (chdir("/" ROOT_DIR) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return -errno;
-	return close(STAGE_FD_STORE) < 0 ? -errno : 0;
+	return 0;
 }

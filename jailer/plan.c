@@ -69,7 +69,6 @@ static void fill_env(struct plan *p, const struct host *h, const struct request 
 	add_fd(e, p->image, VMM_FD_DRIVE0);
 	add_fd(e, p->scratch, VMM_FD_DRIVE0 + 1);
 	e->exec = h->vmm;
-	e->store = h->store.dir;
 	memcpy(e->cgroup, p->cgroup.dir, sizeof(e->cgroup));
 	label_of_slot(h->label, slot, e->label);
 	e->uid = slot_uid(slot, h->uid_base);

@@ -9,6 +9,8 @@
  * it failed. The last stage is the exec; the report pipe is close-on-exec, so that its end without
  * a word is the sign of success.
  *
+ * The working directory is the store (host.c) until the root stage mounts over it.
+ *
  * Each stage says what it should do and what it must not leave to the stages after it.
  */
 #ifndef JAILER_STAGE_H
@@ -25,8 +27,7 @@
 /* Descriptors that the stages need: above the VMM's table, close-on-exec, gone after the exec. */
 #define STAGE_FD_REPORT VMM_FD_DYNAMIC
 #define STAGE_FD_EXEC	(VMM_FD_DYNAMIC + 1)
-#define STAGE_FD_STORE	(VMM_FD_DYNAMIC + 2)
-#define STAGE_FD_CGROUP (VMM_FD_DYNAMIC + 3) /* one for each tree */
+#define STAGE_FD_CGROUP (VMM_FD_DYNAMIC + 2) /* one for each tree */
 #define STAGE_FD_END	(STAGE_FD_CGROUP + CGROUP_TREE_COUNT)
 
 /* One descriptor of the new process: source in the jailer, number in the VMM. */
@@ -43,7 +44,6 @@ struct stage_env {
 	unsigned fds_count;
 	int report; /* write end */
 	int exec;   /* the VMM's binary */
-	int store;  /* a directory to mount the empty root on; invisible afterwards */
 	int cgroup[CGROUP_TREE_COUNT];
 	char label[LABEL_MAX];
 	uint32_t uid; /* and gid */

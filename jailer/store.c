@@ -48,6 +48,9 @@ int store_open(struct store *s, const char *path, struct err *err)
 	r = check_owner(fd, path, S_IFDIR, err);
 	if (r < 0)
 		return r;
+	/* The new process mounts its root over its working directory, in its own namespace. */
+	if (fchdir(fd) < 0)
+		return err_sys(err, -errno, "the store %s", path);
 	s->dir = fd_steal(&fd);
 	return 0;
 }

@@ -21,10 +21,10 @@
 #define STORE_LIST_MAX 64
 
 struct store {
-	int dir; /* O_PATH-like: used for openat2 and as a place to mount on */
+	int dir;
 };
 
-/* Refuses a directory that is not root's or that others may write to. */
+/* Makes it the working directory too. Refuses one that is not root's or that others may write. */
 MUST_USE int store_open(struct store *s, const char *path, struct err *err);
 void store_close(struct store *s);
 

@@ -2,12 +2,13 @@
 #include "base/buf.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bug.h"
 
-#define BUF_FIRST_BYTES 512
+#define BUF_FIRST_BYTES 256
 
 void buf_init(struct buf *b, size_t max)
 {
@@ -25,6 +26,25 @@ const uint8_t *buf_head(const struct buf *b)
 	return buf_len(b) > 0 ? b->data + b->off : NULL;
 }
 
+/* Makes room for more than `need` bytes in all, as far as max allows. The data is at the front. */
+static bool grow(struct buf *b, size_t need)
+{
+	size_t cap = b->cap > 0 ? b->cap : BUF_FIRST_BYTES;
+	uint8_t *data;
+
+	do
+		cap = cap <= b->max / 2 ? cap * 2 : b->max;
+	while (cap < need);
+	if (cap == 0)
+		cap = 1; /* max is 0: still a pointer that is not NULL */
+	data = realloc(b->data, cap);
+	if (data == NULL)
+		return false;
+	b->data = data;
+	b->cap = cap;
+	return true;
+}
+
 uint8_t *buf_reserve(struct buf *b, size_t len)
 {
 	size_t used = buf_len(b);
@@ -38,18 +58,12 @@ uint8_t *buf_reserve(struct buf *b, size_t len)
 		b->off = 0;
 		b->end = used;
 	}
-	if (len > b->cap - b->end || b->data == NULL) {
-		size_t cap = b->cap > 0 ? b->cap : BUF_FIRST_BYTES;
-		while (cap < used + len)
-			cap *= 2;
-		if (cap > b->max)
-			cap = b->max > 0 ? b->max : 1;
-		uint8_t *data = realloc(b->data, cap);
-		if (data == NULL)
-			return NULL;
-		b->data = data;
-		b->cap = cap;
-	}
+	/* More than half full counts as full: otherwise each small step at the end of a long queue
+	 * would move all of it to the front again. */
+	bool crowded = used > b->cap / 2 && b->cap < b->max;
+	if ((crowded || len > b->cap - used || b->data == NULL) && !grow(b, used + len) &&
+	    len > b->cap - used)
+		return NULL;
 	return b->data + b->end;
 }
 

@@ -8,7 +8,7 @@
 
 static inline uint64_t clock_ns(clockid_t id)
 {
-	struct timespec ts;
+	struct timespec ts = { 0 };
 
 	(void)clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;

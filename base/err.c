@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/bug.h"
 
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
 
+	BUG_ON(code >= 0); /* would pass for success */
 	if (e == NULL)
 		return code;
 	e->code = code;
@@ -23,6 +27,7 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 	va_list ap;
 	size_t used;
 
+	BUG_ON(code >= 0);
 	if (e == NULL)
 		return code;
 	e->code = code;
@@ -43,7 +48,7 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	size_t used;
 
 	if (e == NULL)
-		return -1;
+		return -EIO;
 	memcpy(old, e->msg, sizeof(old));
 	va_start(ap, fmt);
 	(void)vsnprintf(e->msg, sizeof(e->msg), fmt, ap);

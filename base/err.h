@@ -29,7 +29,8 @@ int err_set(struct err *e, int code, const char *fmt, ...) PRINTF(3, 4);
 /* As err_set, and appends ": " and the text of errno -code. */
 int err_sys(struct err *e, int code, const char *fmt, ...) PRINTF(3, 4);
 
-/* Puts "WHAT: " before the message that is there; returns e->code. */
+/* Puts "WHAT: " before the message that is there; returns e->code. Where e may be NULL, keep the
+ * code elsewhere: the answer is then -EIO, whatever it was. */
 int err_wrap(struct err *e, const char *fmt, ...) PRINTF(2, 3);
 
 #endif

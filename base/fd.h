@@ -27,7 +27,8 @@ MUST_USE int fd_dup(int fd, int min);
 
 MUST_USE int fd_set_nonblock(int fd, bool on);
 
-/* All len bytes (blocking fd; EINTR retried): 0 or -errno. fd_read_full: -EPIPE on early end. */
+/* All len bytes (blocking fd; EINTR retried): 0 or -errno. fd_read_full: -EPIPE on early end.
+ * fd_write_full on a pipe or socket without a reader raises SIGPIPE unless it is ignored. */
 MUST_USE int fd_write_full(int fd, const void *data, size_t len);
 MUST_USE int fd_read_full(int fd, void *data, size_t len);
 
@@ -41,13 +42,13 @@ MUST_USE int fd_socketpair(int sv[2], bool nonblock);
  * sendmsg/recvmsg of bytes with up to FD_PASS_MAX descriptors, one call, no retry except EINTR.
  * Return bytes moved (>= 0, 0 = end of file on receive) or -errno.
  * fd_recv: *nfds in = capacity of fds, out = received (close-on-exec, owned by the caller).
- * More descriptors than the capacity, or truncated control data: everything received is closed
- * and -EPROTO returned.
+ * More descriptors than the capacity, or truncated control data (also for want of free
+ * descriptors here): everything received is closed and -EPROTO returned.
  */
 MUST_USE ssize_t fd_send(int sock, const void *data, size_t len, const int *fds, size_t nfds);
 MUST_USE ssize_t fd_recv(int sock, void *data, size_t len, int *fds, size_t *nfds);
 
-/* Closes every descriptor >= first. */
+/* Closes every descriptor >= first; aborts when the kernel can't (before 5.9). */
 void fd_close_from(unsigned first);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 
 #define LOG_WINDOW_MS 10000
+#define LOG_HEAD_MAX  128
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -67,11 +68,11 @@ size_t log_escape(char *dst, size_t cap, const char *src, size_t len)
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
-	char text[LOG_LINE_MAX], line[LOG_LINE_MAX + 64];
+	char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+	int head, saved = errno;
 	uint64_t t;
 	va_list ap;
 	size_t n;
-	int head;
 
 	if (level > log_max)
 		return;
@@ -79,14 +80,15 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	t = now_ms();
-	head = snprintf(line, 128, "%s %s[%llu.%03llu] %s ", level_names[level], log_role,
+	head = snprintf(line, LOG_HEAD_MAX, "%s %s[%llu.%03llu] %s ", level_names[level], log_role,
 			(unsigned long long)(t / 1000), (unsigned long long)(t % 1000), event);
-	n = head < 0 ? 0 : head >= 128 ? 127 : (size_t)head;
+	n = head < 0 ? 0 : head >= LOG_HEAD_MAX ? LOG_HEAD_MAX - 1 : (size_t)head;
 	n += log_escape(line + n, sizeof(line) - n - 1, text, strlen(text));
 	line[n++] = '\n';
 	/* A log that can't be written must not stop the work it describes. */
-	if (write(STDERR_FILENO, line, n) < 0)
-		return;
+	while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR)
+		continue;
+	errno = saved;
 }
 
 bool log_allowed(struct log_limit *l)

@@ -26,6 +26,7 @@ void log_setup(const char *role, enum log_level level);
 /* Level from its name ("error", "warn", "info", "debug"): 0 or -EINVAL. */
 MUST_USE int log_level_parse(const char *name, enum log_level *ret);
 
+/* event: a literal. errno is kept. */
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF(3, 4);
 
 #define log_error(event, ...) log_event(LOG_LEVEL_ERROR, event, __VA_ARGS__)
@@ -48,7 +49,9 @@ struct log_limit {
 #define LOG_LIMIT(n) { .burst = (n) }
 bool log_allowed(struct log_limit *limit);
 
-/* Escapes control characters and non-ASCII of src into dst (always terminated). Pure. */
+/* Escapes control characters and non-ASCII of src into dst as \xNN (always terminated, cut where
+ * the next character doesn't fit whole): the length. A backslash stays as it is, so that text
+ * which passes several processes isn't escaped again at each. Pure. */
 size_t log_escape(char *dst, size_t cap, const char *src, size_t len);
 
 #endif

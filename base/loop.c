@@ -21,6 +21,7 @@
 #include "base/num.h"
 
 #define LOOP_BATCH 64
+#define NS_PER_MS  UINT64_C(1000000)
 
 struct loop_io {
 	struct loop *loop;
@@ -35,7 +36,7 @@ struct loop_timer {
 	struct loop_timer *next;
 	loop_timer_fn *fn;
 	void *arg;
-	uint64_t due_ms;
+	uint64_t due_ns;
 	uint64_t serial;
 };
 
@@ -86,6 +87,7 @@ void loop_free(struct loop *l)
 {
 	if (l == NULL)
 		return;
+	BUG_ON(l->depth > 0);
 	while (l->ios != NULL)
 		loop_io_del(l->ios);
 	free_dead(l);
@@ -124,6 +126,7 @@ int loop_io_set(struct loop_io *io, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = io };
 
+	BUG_ON(io->fn == NULL);
 	return epoll_ctl(io->loop->epfd, EPOLL_CTL_MOD, io->fd, &ev) < 0 ? -errno : 0;
 }
 
@@ -155,9 +158,10 @@ int loop_timer_add(struct loop *l, uint64_t delay_ms, loop_timer_fn *fn, void *a
 	if (t == NULL)
 		return -ENOMEM;
 	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg, .serial = l->timers_made++ };
-	if (ADD_OVERFLOW(now_ms(), delay_ms, &t->due_ms))
-		t->due_ms = UINT64_MAX;
-	while (*at != NULL && (*at)->due_ms <= t->due_ms)
+	if (MUL_OVERFLOW(delay_ms, NS_PER_MS, &t->due_ns) ||
+	    ADD_OVERFLOW(now_ns(), t->due_ns, &t->due_ns))
+		t->due_ns = UINT64_MAX;
+	while (*at != NULL && (*at)->due_ns <= t->due_ns)
 		at = &(*at)->next;
 	t->next = *at;
 	*at = t;
@@ -214,10 +218,10 @@ int loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *arg)
 /* Calls the timers that are due. One that a callback adds waits for the next round. */
 static void run_timers(struct loop *l)
 {
-	uint64_t now = now_ms(), limit = l->timers_made;
+	uint64_t now = now_ns(), limit = l->timers_made;
 
 	/* A new timer that is due at once sorts behind all old ones that are due. */
-	while (l->timers != NULL && l->timers->due_ms <= now && l->timers->serial < limit) {
+	while (l->timers != NULL && l->timers->due_ns <= now && l->timers->serial < limit) {
 		struct loop_timer *t = l->timers;
 		loop_timer_fn *fn = t->fn;
 		void *arg = t->arg;
@@ -233,10 +237,11 @@ static int wait_ms(const struct loop *l, int timeout_ms)
 
 	if (l->timers == NULL)
 		return timeout_ms;
-	now = now_ms();
-	if (l->timers->due_ms <= now)
+	now = now_ns();
+	if (l->timers->due_ns <= now)
 		return 0;
-	left = l->timers->due_ms - now;
+	/* Rounded up: a timer is never early, and the loop doesn't spin through the last ms. */
+	left = (l->timers->due_ns - now - 1) / NS_PER_MS + 1;
 	if (timeout_ms >= 0 && left > (uint64_t)timeout_ms)
 		return timeout_ms;
 	return left > INT_MAX ? INT_MAX : (int)left;

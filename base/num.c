@@ -74,7 +74,8 @@ int parse_duration_ms(const char *s, uint64_t max_ms, uint64_t *ret_ms)
 		s++;
 		if (*s < '0' || *s > '9')
 			return -EINVAL;
-		for (uint64_t scale = 100; *s >= '0' && *s <= '9'; s++, scale /= 10)
+		/* A fourth digit stops here and is then no unit. */
+		for (uint64_t scale = 100; *s >= '0' && *s <= '9' && scale > 0; s++, scale /= 10)
 			milli += scale * (uint64_t)(*s - '0');
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {

@@ -43,7 +43,8 @@ MUST_USE int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
 /* A size with an optional suffix K, M, G or T (1024; also KiB, MiB...): bytes; as parse_u64. */
 MUST_USE int parse_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret_bytes);
 
-/* A duration: a number with ms, s, m or h (none = seconds), fraction allowed ("1.5s"): in ms. */
+/* A duration: a number with ms, s, m or h (none = seconds) and at most three decimals ("1.5s"): in
+ * whole ms, rounded down. */
 MUST_USE int parse_duration_ms(const char *s, uint64_t max_ms, uint64_t *ret_ms);
 
 #endif

@@ -393,9 +393,8 @@ fail:
 
 void rpc_conn_free(struct rpc_conn *c)
 {
-	if (c == NULL)
+	if (c == NULL || c->freed)
 		return;
-	BUG_ON(c->freed);
 	c->freed = true;
 	conn_enter(c);
 	if (!c->closed)

@@ -85,6 +85,7 @@ struct rpc_call {
 	struct loop_timer *deadline;
 	uint32_t id;
 	bool remote_closed; /* the client has sent its last message */
+	bool cancelled;	    /* ops->cancelled is being called */
 };
 
 struct rpc_pending {

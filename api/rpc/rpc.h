@@ -118,7 +118,8 @@ struct rpc_conn_config {
 MUST_USE int rpc_conn_new(struct loop *l, int fd, const struct rpc_conn_config *cfg,
 			  struct rpc_conn **ret);
 /* Closes at once, without the closed callback; calls made get RPC_CANCELLED first. NULL is fine.
- * Allowed in any callback of this connection. */
+ * Allowed in any callback of this connection, also in those that this very call makes (where it
+ * does nothing). */
 void rpc_conn_free(struct rpc_conn *c);
 /* Sends what is queued, then closes (the closed callback comes with reason 0). */
 void rpc_conn_finish(struct rpc_conn *c);

@@ -49,6 +49,7 @@ static void call_end(struct rpc_call *call)
 {
 	struct rpc_conn *c = call->conn;
 
+	BUG_ON(call->cancelled); /* its handler was told that it is gone */
 	if (c != NULL) {
 		struct rpc_call **at = &c->calls;
 		while (*at != call) {
@@ -71,6 +72,7 @@ static void call_drop(struct rpc_call *call)
 	call->next = NULL;
 	if (call->ops == NULL || call->ops->cancelled == NULL)
 		return; /* the handler's rpc_reply or rpc_fail will free it */
+	call->cancelled = true;
 	call->ops->cancelled(call, call->arg);
 	free(call);
 }

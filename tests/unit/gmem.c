@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Guest memory: edges of the regions, the hole, wraps, misalignment. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "vmm/gmem.h"
+
+Test(gmem, sizes)
+{
+	struct gmem m;
+
+	cr_assert_eq(gmem_init(&m, 0), -EINVAL);
+	cr_assert_eq(gmem_init(&m, 1), -EINVAL);
+	cr_assert_eq(gmem_init(&m, 2 * MIB + 4096), -EINVAL);
+	cr_assert_eq(gmem_init(&m, UINT64_MAX - 2 * MIB + 1), -EINVAL);
+	cr_assert_eq(gmem_init(&m, 64 * MIB), 0);
+	cr_assert_eq(m.count, 1);
+	cr_assert_eq(m.bytes, 64 * MIB);
+	cr_assert_eq((uintptr_t)m.regions[0].hva % (2 * MIB), 0, "huge pages need the alignment");
+	gmem_done(&m);
+	cr_assert_eq(m.count, 0);
+	/* Exactly up to the hole: one region. */
+	cr_assert_eq(gmem_init(&m, GMEM_HOLE_START), 0);
+	cr_assert_eq(m.count, 1);
+	gmem_done(&m);
+}
+
+Test(gmem, edges)
+{
+	const uint64_t size = 4 * MIB;
+	uint8_t b[8] = { 1, 2, 3, 4, 5, 6, 7, 8 }, got[8];
+	struct gmem m;
+
+	cr_assert_eq(gmem_init(&m, size), 0);
+	cr_assert_eq(gmem_check(&m, gpa(0), size), 0);
+	cr_assert_eq(gmem_check(&m, gpa(0), size + 1), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(size - 1), 1), 0);
+	cr_assert_eq(gmem_check(&m, gpa(size - 1), 2), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(size), 1), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(UINT64_MAX), 1), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(UINT64_MAX), UINT64_MAX), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(4096), UINT64_MAX - 4095), -EFAULT, "the end wraps to 0");
+	cr_assert_eq(gmem_check(&m, gpa(4096), UINT64_MAX), -EFAULT);
+	cr_assert_eq(gmem_write(&m, gpa(size - 8), b, 8), 0);
+	cr_assert_eq(gmem_read(&m, gpa(size - 8), got, 8), 0);
+	cr_assert_arr_eq(b, got, 8);
+	cr_assert_eq(gmem_write(&m, gpa(size - 7), b, 8), -EFAULT);
+	cr_assert_eq(gmem_read(&m, gpa(size - 7), got, 8), -EFAULT);
+	cr_assert_eq(gmem_zero(&m, gpa(size - 7), 8), -EFAULT);
+	cr_assert_eq(gmem_zero(&m, gpa(size - 4), 4), 0);
+	cr_assert_eq(gmem_read(&m, gpa(size - 8), got, 8), 0);
+	cr_assert(got[3] == 4 && got[4] == 0 && got[7] == 0);
+	gmem_done(&m);
+}
+
+Test(gmem, hole)
+{
+	uint8_t b = 42, got = 0;
+	struct gmem m;
+
+	cr_assert_eq(gmem_init(&m, GMEM_HOLE_START + 4 * MIB), 0);
+	cr_assert_eq(m.count, 2);
+	cr_assert_eq(m.regions[1].gpa, GMEM_HOLE_END);
+	cr_assert_eq(m.regions[1].size, 4 * MIB);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_START - 1), 1), 0);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_START - 1), 2), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_START), 1), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_END - 1), 1), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_END - 1), 2), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_END), 4 * MIB), 0);
+	cr_assert_eq(gmem_check(&m, gpa(GMEM_HOLE_END), 4 * MIB + 1), -EFAULT);
+	cr_assert_eq(gmem_check(&m, gpa(0), GMEM_HOLE_END + 1), -EFAULT, "across the hole");
+	cr_assert_eq(gmem_write(&m, gpa(GMEM_HOLE_END), &b, 1), 0);
+	cr_assert_eq(gmem_read(&m, gpa(GMEM_HOLE_END), &got, 1), 0);
+	cr_assert_eq(got, 42);
+	gmem_done(&m);
+}
+
+Test(gmem, values)
+{
+	static const uint8_t b[8] = { 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88 };
+	const uint64_t size = 2 * MIB;
+	uint16_t v16 = 0;
+	uint32_t v32 = 0;
+	uint64_t v64 = 0;
+	struct gmem m;
+
+	cr_assert_eq(gmem_init(&m, size), 0);
+	cr_assert_eq(gmem_write(&m, gpa(64), b, 8), 0);
+	cr_assert_eq(gmem_read_le16(&m, gpa(64), &v16), 0);
+	cr_assert_eq(v16, 0x2211);
+	cr_assert_eq(gmem_read_le32(&m, gpa(64), &v32), 0);
+	cr_assert_eq(v32, 0x44332211U);
+	cr_assert_eq(gmem_read_le64(&m, gpa(64), &v64), 0);
+	cr_assert_eq(v64, UINT64_C(0x8877665544332211));
+	for (uint64_t off = 1; off < 8; off++) {
+		cr_assert_eq(gmem_read_le16(&m, gpa(64 + off), &v16), off % 2 ? -EFAULT : 0);
+		cr_assert_eq(gmem_read_le16_acquire(&m, gpa(64 + off), &v16),
+			     off % 2 ? -EFAULT : 0);
+		cr_assert_eq(gmem_read_le32(&m, gpa(64 + off), &v32), off % 4 ? -EFAULT : 0);
+		cr_assert_eq(gmem_read_le64(&m, gpa(64 + off), &v64), -EFAULT);
+		cr_assert_eq(gmem_write_le16_release(&m, gpa(128 + off), 7), off % 2 ? -EFAULT : 0);
+	}
+	cr_assert_eq(gmem_read_le64(&m, gpa(size - 4), &v64), -EFAULT);
+	cr_assert_eq(gmem_read_le16(&m, gpa(size), &v16), -EFAULT);
+	cr_assert_eq(gmem_read_le32(&m, gpa(UINT64_MAX - 3), &v32), -EFAULT);
+	cr_assert_eq(gmem_write_le16_release(&m, gpa(size - 2), 0xbeef), 0);
+	cr_assert_eq(gmem_read_le16_acquire(&m, gpa(size - 2), &v16), 0);
+	cr_assert_eq(v16, 0xbeef);
+	gmem_done(&m);
+}
+
+Test(gmem, iov)
+{
+	struct iovec iov[2];
+	struct gmem m;
+	size_t n = 0;
+
+	cr_assert_eq(gmem_init(&m, 2 * MIB), 0);
+	cr_assert_eq(gmem_iov(&m, gpa(0), 2 * MIB + 1, iov, 2, &n), -EFAULT);
+	cr_assert_eq(n, 0);
+	cr_assert_eq(gmem_iov(&m, gpa(4096), 100, iov, 2, &n), 0);
+	cr_assert_eq(gmem_iov(&m, gpa(0), 2 * MIB, iov, 2, &n), 0);
+	cr_assert_eq(gmem_iov(&m, gpa(0), 1, iov, 2, &n), -E2BIG);
+	cr_assert_eq(n, 2);
+	cr_assert_eq(iov[0].iov_len, 100);
+	cr_assert_eq((char *)iov[0].iov_base - (char *)iov[1].iov_base, 4096);
+	gmem_done(&m);
+}
+
+/* A slip of one byte past the end, or before the start, must hit a guard, not a neighbour. */
+static void touch(bool before)
+{
+	struct gmem m;
+	volatile uint8_t *p;
+
+	(void)signal(SIGSEGV, SIG_DFL); /* the sanitizers would report instead */
+	cr_assert_eq(gmem_init(&m, 2 * MIB), 0);
+	p = before ? m.regions[0].hva - 1 : m.regions[0].hva + 2 * MIB;
+	*p = 1;
+}
+
+Test(gmem, guard_after, .signal = SIGSEGV)
+{
+	touch(false);
+}
+
+Test(gmem, guard_before, .signal = SIGSEGV)
+{
+	touch(true);
+}

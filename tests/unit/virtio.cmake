@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+casemate_test(gmem unit SOURCES unit/gmem.c LINKS virtio)
+foreach(name queue mmio)
+  casemate_test(virtio_${name} unit
+    SOURCES unit/virtio_${name}.c unit/fake_driver.c
+    LINKS virtio)
+endforeach()

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+
+#define COMPLAINT_MAX 1024
+
+__attribute__((format(printf, 1, 0))) static void complain(const char *fmt, va_list ap)
+{
+	char text[COMPLAINT_MAX], shown[2 * COMPLAINT_MAX];
+
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	(void)log_escape(shown, sizeof(shown), text, strlen(text));
+	(void)fprintf(stderr, "casemate: %s\n", shown);
+}
+
+int cli_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, ap);
+	va_end(ap);
+	return CLI_FAILED;
+}
+
+void cli_warn(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain(fmt, ap);
+	va_end(ap);
+}
+
+bool cli_id_valid(const char *id)
+{
+	return strlen(id) == 20 && id[0] == 'i' &&
+	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789") == 20;
+}

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/cli/http_client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "api/cli/http_parse.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define SEND_TIMEOUT_S 10
+#define PATH_BYTES_MAX 256U
+
+struct http_client {
+	struct cli *cli;
+	int fd;
+	struct buf in;
+	bool readable; /* set by the loop */
+};
+
+static void on_readable(struct loop_io *io, int fd, uint32_t events, void *arg)
+{
+	struct http_client *c = arg;
+
+	(void)fd;
+	(void)events;
+	c->readable = true;
+	loop_io_del(io);
+}
+
+int http_client_open(struct cli *cli, struct http_client **ret, struct err *err)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	const struct timeval limit = { .tv_sec = SEND_TIMEOUT_S };
+	CLEANUP(fd_closep) int fd = -1;
+	struct http_client *c;
+
+	if (strlen(cli->socket) >= sizeof(sa.sun_path))
+		return err_set(
+			err, -ENAMETOOLONG,
+			"daemon: socket path is longer than %zu bytes; pass a shorter --socket",
+			sizeof(sa.sun_path) - 1);
+	memcpy(sa.sun_path, cli->socket, strlen(cli->socket));
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(err, -errno, "socket");
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return err_set(err, -errno,
+			       "daemon: cannot connect to %s: %s; start casemated or pass --socket",
+			       cli->socket, strerror(errno));
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	c = calloc(1, sizeof(*c));
+	if (c == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	c->cli = cli;
+	c->fd = fd_steal(&fd);
+	buf_init(&c->in, HTTP_HEAD_MAX + HTTP_ANSWER_MAX);
+	*ret = c;
+	return 0;
+}
+
+void http_client_free(struct http_client *c)
+{
+	if (c == NULL)
+		return;
+	fd_closep(&c->fd);
+	buf_done(&c->in);
+	free(c);
+}
+
+/* Waits for bytes: 0, -ETIMEDOUT, -EINTR, -errno. until_ms 0 = for ever. */
+static int wait_readable(struct http_client *c, uint64_t until_ms)
+{
+	struct cli *cli = c->cli;
+	struct loop_io *io = NULL;
+	int r;
+
+	c->readable = false;
+	r = loop_io_add(cli->loop, c->fd, EPOLLIN, on_readable, c, &io);
+	if (r < 0)
+		return r;
+	while (r == 0 && !c->readable) {
+		uint64_t now = now_ms();
+		if (cli->signo != 0 && cli->on_signal == NULL)
+			r = -EINTR;
+		else if (until_ms != 0 && now >= until_ms)
+			r = -ETIMEDOUT;
+		else
+			r = loop_step(cli->loop,
+				      until_ms == 0 ? -1
+						    : (int)MIN(until_ms - now, UINT64_C(60000)));
+	}
+	if (!c->readable)
+		loop_io_del(io); /* else its callback has done so */
+	return r;
+}
+
+/* More bytes of the answer: 0 or -errno; the end of the connection is -ECONNRESET. */
+static int read_more(struct http_client *c, uint64_t until_ms)
+{
+	uint8_t *p = buf_reserve(&c->in, 4096);
+	ssize_t n;
+	int r;
+
+	if (p == NULL)
+		return -EFBIG;
+	r = wait_readable(c, until_ms);
+	if (r < 0)
+		return r;
+	n = recv(c->fd, p, 4096, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		return -ECONNRESET;
+	buf_commit(&c->in, (size_t)n);
+	return 0;
+}
+
+static int explain(struct err *err, int r)
+{
+	switch (-r) {
+	case EINTR:
+		return err_set(err, r, "interrupted");
+	case ETIMEDOUT:
+		return err_set(err, r, "daemon: no answer in time; see its log");
+	case ECONNRESET:
+		return err_set(err, r, "daemon: closed the connection; see its log");
+	case EPROTO:
+		return err_set(err, r, "daemon: not an HTTP/1.1 answer; is --socket casemated's?");
+	case EFBIG:
+		return err_set(err, r, "daemon: answer is too long");
+	default:
+		return err_sys(err, r, "daemon");
+	}
+}
+
+static int send_request(struct http_client *c, const char *method, const char *path,
+			const char *extra, const char *body)
+{
+	char head[PATH_BYTES_MAX + 256];
+	const size_t len = body == NULL ? 0 : strlen(body);
+	int n = snprintf(head, sizeof(head),
+			 "%s %s HTTP/1.1\r\nHost: casemate\r\n%sContent-Length: %zu\r\n\r\n",
+			 method, path, extra, len);
+	int r;
+
+	if (n < 0 || (size_t)n >= sizeof(head))
+		return -ENAMETOOLONG;
+	r = fd_write_full(c->fd, head, (size_t)n);
+	if (r == 0 && len > 0)
+		r = fd_write_full(c->fd, body, len);
+	/* The daemon may have answered and closed without reading all: the answer counts. */
+	return r == -EPIPE ? 0 : r;
+}
+
+/* The head of the next answer; informational ones but 101 are skipped. */
+static int read_head(struct http_client *c, uint64_t until_ms, struct http_head *ret)
+{
+	for (;;) {
+		ssize_t n = http_head_parse((const char *)buf_head(&c->in), buf_len(&c->in), ret);
+		int r;
+		if (n < 0)
+			return (int)n;
+		if (n > 0) {
+			buf_consume(&c->in, (size_t)n);
+			if (ret->status >= 200 || ret->status == 101)
+				return 0;
+			continue;
+		}
+		r = read_more(c, until_ms);
+		if (r < 0)
+			return r;
+	}
+}
+
+/* Gives the body to fn in pieces. */
+static int read_body(struct http_client *c, const struct http_head *h, uint64_t until_ms,
+		     int (*fn)(const char *data, size_t len, void *arg), void *arg)
+{
+	uint64_t left = h->body == HTTP_BODY_LENGTH ? h->length : 0;
+	struct http_chunks chunks = { .state = 0 };
+	bool end = h->body == HTTP_BODY_NONE || (h->body == HTTP_BODY_LENGTH && left == 0);
+	int r = 0;
+
+	while (r == 0 && !end) {
+		const char *data = (const char *)buf_head(&c->in), *piece = data;
+		size_t len = buf_len(&c->in), n = 0;
+		if (len == 0) {
+			r = read_more(c, until_ms);
+			continue;
+		}
+		if (h->body == HTTP_BODY_LENGTH) {
+			n = (size_t)MIN(left, (uint64_t)len);
+			left -= n;
+			end = left == 0;
+			r = fn(piece, n, arg);
+		} else {
+			size_t piece_len;
+			ssize_t used =
+				http_chunks_next(&chunks, data, len, &piece, &piece_len, &end);
+			if (used < 0)
+				return (int)used;
+			n = (size_t)used;
+			if (piece_len > 0)
+				r = fn(piece, piece_len, arg);
+		}
+		buf_consume(&c->in, n);
+	}
+	return r;
+}
+
+static int keep_body(const char *data, size_t len, void *arg)
+{
+	int r = buf_put(arg, data, len);
+
+	return r == -ENOSPC ? -EFBIG : r;
+}
+
+/* The message of an error answer into *err: always -EREMOTEIO. */
+static int remote_error(const struct http_head *h, const struct buf *body, json_t **ret_error,
+			struct err *err)
+{
+	json_t *o = json_loadb((const char *)buf_head(body), buf_len(body), JSON_REJECT_DUPLICATES,
+			       NULL);
+	json_t *e = json_object_get(o, "error");
+	const char *msg = json_string_value(json_object_get(e, "message"));
+
+	if (msg != NULL)
+		(void)err_set(err, -EREMOTEIO, "%s", msg);
+	else
+		(void)err_set(err, -EREMOTEIO, "daemon: answered with status %u", h->status);
+	if (ret_error != NULL)
+		*ret_error = json_incref(e);
+	json_decref(o);
+	return -EREMOTEIO;
+}
+
+static int finish_call(struct http_client *c, const struct http_head *h, uint64_t until_ms,
+		       json_t **ret, json_t **ret_error, struct err *err)
+{
+	struct buf body;
+	json_t *o = NULL;
+	int r;
+
+	buf_init(&body, HTTP_ANSWER_MAX);
+	r = read_body(c, h, until_ms, keep_body, &body);
+	if (r < 0)
+		(void)explain(err, r);
+	else if (h->status >= 300 || h->status == 101)
+		r = remote_error(h, &body, ret_error, err);
+	else if (buf_len(&body) > 0) {
+		o = json_loadb((const char *)buf_head(&body), buf_len(&body),
+			       JSON_REJECT_DUPLICATES, NULL);
+		if (o == NULL)
+			r = err_set(err, -EPROTO, "daemon: answer is not JSON");
+	}
+	buf_done(&body);
+	if (r == 0 && ret != NULL)
+		*ret = o;
+	else
+		json_decref(o);
+	return r;
+}
+
+int http_client_call(struct http_client *c, const char *method, const char *path,
+		     const json_t *body, uint64_t timeout_ms, json_t **ret, json_t **ret_error,
+		     struct err *err)
+{
+	const uint64_t until = now_ms() + timeout_ms;
+	char *text = NULL;
+	struct http_head h;
+	int r;
+
+	if (ret_error != NULL)
+		*ret_error = NULL;
+	if (body != NULL) {
+		text = json_dumps(body, JSON_COMPACT);
+		if (text == NULL)
+			return err_set(err, -ENOMEM, "out of memory");
+	}
+	r = send_request(c, method, path, "", text);
+	free(text);
+	if (r == 0)
+		r = read_head(c, until, &h);
+	if (r < 0)
+		return explain(err, r);
+	return finish_call(c, &h, until, ret, ret_error, err);
+}
+
+int http_client_stream(struct http_client *c, const char *path,
+		       int (*fn)(const char *data, size_t len, void *arg), void *arg,
+		       struct err *err)
+{
+	struct http_head h;
+	int r = send_request(c, "GET", path, "", NULL);
+
+	if (r == 0)
+		r = read_head(c, 0, &h);
+	if (r < 0)
+		return explain(err, r);
+	if (h.status != 200)
+		return finish_call(c, &h, now_ms() + 5000, NULL, NULL, err);
+	r = read_body(c, &h, 0, fn, arg);
+	return r < 0 ? explain(err, r) : 0;
+}
+
+int http_client_upgrade(struct http_client *c, const char *path, uint64_t timeout_ms, int *ret_fd,
+			struct err *err)
+{
+	const uint64_t until = now_ms() + timeout_ms;
+	struct http_head h;
+	int r = send_request(c, "GET", path, "Connection: Upgrade\r\nUpgrade: ttrpc\r\n", NULL);
+
+	if (r == 0)
+		r = read_head(c, until, &h);
+	if (r < 0)
+		return explain(err, r);
+	if (h.status != 101) {
+		r = finish_call(c, &h, until, NULL, NULL, err);
+		return r < 0 ? r : err_set(err, -EPROTO, "daemon: refused to upgrade");
+	}
+	/* A ttrpc server doesn't speak first: bytes now are nobody's. */
+	if (!h.upgrade_ttrpc || buf_len(&c->in) > 0)
+		return err_set(err, -EPROTO, "daemon: upgraded to something else than ttrpc");
+	*ret_fd = fd_steal(&c->fd);
+	return 0;
+}

@@ -5,3 +5,7 @@ foreach(name queue mmio)
     SOURCES unit/virtio_${name}.c unit/fake_driver.c
     LINKS virtio)
 endforeach()
+casemate_test(virtio_vsock unit
+  SOURCES unit/virtio_vsock.c unit/virtio_vsock_bulk.c unit/virtio_vsock_attack.c
+    unit/vsock_guest.c unit/fake_driver.c
+  LINKS virtio)

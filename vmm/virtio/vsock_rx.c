@@ -177,7 +177,9 @@ static bool wants_data(struct vsock_conn *c)
 {
 	if (c->state != VSOCK_OPEN || !c->can_read)
 		return false;
-	if ((c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0)
+	/* Nobody reads there, or the end has been met already (an edge may tell of it again). */
+	if ((c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0 ||
+	    (c->host_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0)
 		return false;
 	if (vsock_credit_space(&c->credit) > 0)
 		return true;

@@ -38,10 +38,11 @@ static const struct option table[] = {
 };
 
 static const char help[] =
-	"Usage: casemate-jailer --socket PATH [OPTION...]\n"
+	"Usage: casemate-jailer [OPTION...]\n"
 	"Creates and destroys the jails of casemate's virtual machines. Runs as root.\n"
 	"\n"
-	"  --socket PATH         unix socket to serve; made with mode 0600 for the daemon's user\n"
+	"  --socket PATH         unix socket to serve, mode 0600 for the daemon's user\n"
+	"                        (default /run/casemate/jailer.sock)\n"
 	"  --store DIR           kernels and images (default /var/lib/casemate)\n"
 	"  --vmm PATH            the VMM (default /usr/libexec/casemate/casemate-vmm)\n"
 	"  --daemon-user NAME    who may connect, beside root (default casemate)\n"
@@ -111,7 +112,8 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 {
 	int opt;
 
-	*o = (struct options){ .daemon_user = "casemate",
+	*o = (struct options){ .socket = "/run/casemate/jailer.sock",
+			       .daemon_user = "casemate",
 			       .max = 256,
 			       .level = LOG_LEVEL_INFO,
 			       .host = { .store = "/var/lib/casemate",
@@ -130,7 +132,5 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	if (optind < argc)
 		return wrong(argv[optind], "unexpected argument; see --help") < 0 ? OPTIONS_WRONG
 										  : OPTIONS_RUN;
-	if (o->socket == NULL)
-		return wrong("--socket", "is needed; see --help") < 0 ? OPTIONS_WRONG : OPTIONS_RUN;
 	return OPTIONS_RUN;
 }

@@ -109,13 +109,16 @@ static int make_dir(const char *path, struct err *err)
 	const char *slash = strrchr(path, '/');
 	size_t n = slash == NULL ? 0 : (size_t)(slash - path);
 	struct stat st;
+	int r;
 
 	if (path[0] != '/' || n == 0 || n >= sizeof(dir))
 		return err_set(err, -EINVAL,
 			       "socket %s: an absolute path below a directory is needed", path);
 	memcpy(dir, path, n);
 	dir[n] = '\0';
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+	/* Others reach casemated's socket through the same directory, whatever our umask is. */
+	r = mkdir(dir, 0755) == 0 ? chmod(dir, 0755) : errno == EEXIST ? 0 : -1;
+	if (r < 0)
 		return err_sys(err, -errno, "socket directory %s", dir);
 	if (stat(dir, &st) < 0)
 		return err_sys(err, -errno, "socket directory %s", dir);

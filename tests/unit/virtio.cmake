@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 casemate_test(gmem unit SOURCES unit/gmem.c LINKS virtio)
-foreach(name queue mmio)
+foreach(name queue mmio blk misc)
   casemate_test(virtio_${name} unit
     SOURCES unit/virtio_${name}.c unit/fake_driver.c
     LINKS virtio)

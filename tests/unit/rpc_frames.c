@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/proto/contract.h"
 #include "api/rpc/internal.h"
 #include "rpc_fixture.h"
 
@@ -459,4 +460,40 @@ Test(rpc_frames, hostile_server)
 	cr_assert_eq(client_fed(b, n, FX_LATE, &a), 1);
 	cr_assert_eq(a.st.code, RPC_NOT_FOUND);
 	cr_assert_str_eq(a.st.msg, "\\x1b[2J");
+}
+
+/* ---- The example of docs/PROTOCOL.md, byte for byte ---- */
+
+Test(rpc_frames, example)
+{
+	static const uint8_t request[] = "\0\0\0\x23\0\0\0\1\1\0"
+					 "\x0a\x19"
+					 "casemate.agent.v1.Sandbox"
+					 "\x12\x06"
+					 "Health";
+	static const uint8_t answer[] = "\0\0\0\5\0\0\0\1\2\0"
+					"\x12\x03\x08\xdc\x0b";
+	struct rpc_conn_config cfg = { 0 };
+	struct fx_answer a = { 0 };
+	struct rpc_conn *c;
+	uint8_t b[64];
+	struct loop *l;
+	int sv[2];
+
+	cr_assert_eq(loop_new(&l), 0);
+	cr_assert_eq(fd_socketpair(sv, true), 0);
+	cr_assert_eq(rpc_conn_new(l, sv[0], &cfg, &c), 0);
+	cr_assert_eq(rpc_start(c, &agent_methods[AGENT_HEALTH], &empty.base, NULL, 0,
+			       &fx_answer_ops, &a, NULL),
+		     0);
+	cr_assert_eq(read(sv[1], b, sizeof(b)), (ssize_t)sizeof(request) - 1);
+	cr_assert_arr_eq(b, request, sizeof(request) - 1);
+	cr_assert_eq(fd_write_full(sv[1], answer, sizeof(answer) - 1), 0);
+	cr_assert_eq(loop_step(l, 1000), 0);
+	cr_assert_eq(a.count, 1);
+	cr_assert_eq(a.st.code, RPC_OK);
+	cr_assert_eq(a.value, 1500);
+	rpc_conn_free(c);
+	fd_closep(&sv[1]);
+	loop_free(l);
 }

@@ -150,8 +150,14 @@ static void show_console(struct run *r)
 	Casemate__Vmm__V1__ReadConsoleResponse *out;
 	ProtobufCMessage *msg = NULL;
 
+	struct rpc_status st = { 0 };
+
 	q.from = r->console_at;
-	call(r, VMM_READ_CONSOLE, &q, &msg);
+	/* The end of the VM, and of the connection, may come at any moment. */
+	if (rpc_call_wait(r->loop, r->conn, &vmm_methods[VMM_READ_CONSOLE], &q, NULL, CALL_MS, &st,
+			  &msg, NULL) < 0 ||
+	    st.code != RPC_OK)
+		return;
 	out = (Casemate__Vmm__V1__ReadConsoleResponse *)msg;
 	(void)fwrite(out->data.data, 1, out->data.len, stdout);
 	(void)fflush(stdout);

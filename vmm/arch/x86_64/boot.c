@@ -75,6 +75,28 @@ static int write_cmdline(const char *cmdline, const struct image *img, struct gm
 	return gmem_write(m, gpa(LAYOUT_CMDLINE), cmdline, len + 1);
 }
 
+/*
+ * What a BIOS would do at its entry. Linux with EFI compiled in takes hardware-reduced ACPI for a
+ * sign of EFI and restarts by that; without EFI it then falls back to the BIOS, in real mode, where
+ * it would run through empty memory for ever.
+ */
+static int write_reset_vector(struct gmem *m)
+{
+	static const uint8_t code[] = {
+		0xba,
+		PORT_RESET & 0xff,
+		PORT_RESET >> 8, /* mov $PORT_RESET, %dx */
+		0xb0,
+		RESET_VALUE, /* mov $RESET_VALUE, %al */
+		0xee,	     /* out %al, (%dx) */
+		0xf4,	     /* hlt */
+		0xeb,
+		0xfd, /* jmp back to the hlt */
+	};
+
+	return gmem_write(m, gpa(LAYOUT_RESET_VECTOR), code, sizeof(code));
+}
+
 int boot_load(const struct boot_config *cfg, struct gmem *m, struct boot_entry *ret,
 	      struct err *err)
 {
@@ -98,6 +120,9 @@ int boot_load(const struct boot_config *cfg, struct gmem *m, struct boot_entry *
 	r = write_cmdline(cfg->cmdline, &img, m, err);
 	if (r < 0)
 		return r;
+	r = write_reset_vector(m);
+	if (r < 0)
+		return err_sys(err, r, "reset vector");
 	memmap_build(&map, m);
 	if (entry.pvh)
 		r = pvh_write_info(m, &map, &rd);

@@ -19,7 +19,7 @@ void memmap_build(struct memmap *map, const struct gmem *m)
 	 */
 	add(map, 0, LAYOUT_LOW_END, MEMMAP_RAM);
 	add(map, LAYOUT_LOW_END, UINT64_C(0xa0000), MEMMAP_RESERVED);
-	add(map, LAYOUT_ACPI, LAYOUT_ACPI_END, MEMMAP_RESERVED);
+	add(map, LAYOUT_ACPI, LAYOUT_FIRMWARE_END, MEMMAP_RESERVED);
 	for (unsigned i = 0; i < m->count; i++) {
 		uint64_t start = m->regions[i].gpa, end = start + m->regions[i].size;
 		if (start == 0)

@@ -26,13 +26,13 @@ static struct rpc_pending *pending_by_id(struct rpc_conn *c, uint32_t id)
 static void pending_tell(struct rpc_pending *p, const struct rpc_status *st,
 			 const ProtobufCMessage *out, int *fds)
 {
-	const struct rpc_pending_ops *ops = p->ops;
+	const struct rpc_pending_ops ops = p->ops;
 
 	loop_timer_del(p->deadline);
 	p->deadline = NULL;
-	p->ops = NULL;
-	if (ops != NULL)
-		ops->done(st, out, fds, p->arg);
+	p->ops = (struct rpc_pending_ops){ 0 };
+	if (ops.done != NULL)
+		ops.done(st, out, fds, p->arg);
 }
 
 /* The server has ended the call. */
@@ -127,7 +127,7 @@ int rpc_start(struct rpc_conn *c, const struct rpc_method *m, const ProtobufCMes
 		return -ENOMEM;
 	*p = (struct rpc_pending){ .conn = c,
 				   .method = m,
-				   .ops = ops,
+				   .ops = *ops,
 				   .arg = arg,
 				   .id = c->next_id,
 				   .local_closed = m->kind != RPC_CLIENT_STREAM };
@@ -158,7 +158,7 @@ int rpc_stream_send(struct rpc_pending *p, const ProtobufCMessage *msg)
 	struct rpc_conn *c = p->conn;
 	int r;
 
-	BUG_ON(p->ops == NULL || p->local_closed || msg->descriptor != p->method->in);
+	BUG_ON(p->ops.done == NULL || p->local_closed || msg->descriptor != p->method->in);
 	if (!conn_can_send(c))
 		return -EPIPE;
 	r = frame_put(&c->tx, p->id, FRAME_DATA, 0, msg, p->method->in_bytes_max, NULL, 0);
@@ -172,7 +172,7 @@ int rpc_stream_close(struct rpc_pending *p)
 	struct rpc_conn *c = p->conn;
 	int r;
 
-	BUG_ON(p->ops == NULL || p->local_closed);
+	BUG_ON(p->ops.done == NULL || p->local_closed);
 	if (!conn_can_send(c))
 		return -EPIPE;
 	r = frame_put(&c->tx, p->id, FRAME_DATA, FRAME_REMOTE_CLOSED | FRAME_NO_DATA, NULL, 0, NULL,
@@ -189,7 +189,7 @@ void rpc_cancel(struct rpc_pending *p)
 	struct rpc_conn *c = p->conn;
 	struct rpc_status st;
 
-	BUG_ON(p->ops == NULL);
+	BUG_ON(p->ops.done == NULL);
 	conn_enter(c);
 	status_text(&st, RPC_CANCELLED, "cancelled");
 	pending_tell(p, &st, NULL, NULL);
@@ -265,11 +265,11 @@ int call_data(struct rpc_conn *c, const struct frame *f)
 	if ((f->h.flags & FRAME_NO_DATA) == 0) {
 		if (f->h.len > p->method->out_bytes_max)
 			return -EMSGSIZE;
-		if (p->ops != NULL && p->ops->data != NULL) {
+		if (p->ops.data != NULL) {
 			msg = frame_unpack(p->method->out, f->body, f->h.len);
 			if (msg == NULL)
 				return -EBADMSG;
-			p->ops->data(msg, p->arg);
+			p->ops.data(msg, p->arg);
 			protobuf_c_message_free_unpacked(msg, NULL);
 		}
 	}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/rpc/internal.h"
@@ -97,9 +98,10 @@ static void on_kick(void *arg)
 
 static void kick(struct rpc_conn *c)
 {
-	/* Without memory for a timer the peer's hang-up or the owner's own time limit must do. */
-	if (c->kick == NULL && !c->closed && loop_timer_add(c->loop, 0, on_kick, c, &c->kick) < 0)
-		c->kick = NULL;
+	if (c->kick != NULL || c->closed || loop_timer_add(c->loop, 0, on_kick, c, &c->kick) == 0)
+		return;
+	/* No memory for a timer: the hang-up that this brings about does its work (on_io). */
+	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
 void conn_fail_soon(struct rpc_conn *c, int error)
@@ -318,10 +320,14 @@ void rpc_conn_feed(struct rpc_conn *c, const uint8_t *data, size_t len)
 
 /*
  * The peer is gone and the state forbids reading what it left. epoll would report that for ever,
- * so the descriptor is parked until the owner reads on.
+ * so while the owner pauses the connection its descriptor is parked.
  */
 static void on_hangup(struct rpc_conn *c)
 {
+	if (c->finishing) {
+		conn_close(c, -EPIPE);
+		return;
+	}
 	loop_io_del(c->io);
 	c->io = NULL;
 	c->events = 0;
@@ -335,7 +341,9 @@ static void on_io(struct loop_io *io, int fd, uint32_t events, void *arg)
 	(void)io;
 	(void)fd;
 	conn_enter(c);
-	if ((events & EPOLLOUT) != 0) {
+	if (c->error != 0)
+		conn_close(c, c->error);
+	if (!c->closed && (events & EPOLLOUT) != 0) {
 		flush(c);
 		if (c->congested && rpc_conn_writable(c)) {
 			c->congested = false;

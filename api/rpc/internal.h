@@ -92,7 +92,7 @@ struct rpc_pending {
 	struct rpc_pending *next;
 	struct rpc_conn *conn;
 	const struct rpc_method *method;
-	const struct rpc_pending_ops *ops; /* NULL: done was called, the server's end is awaited */
+	struct rpc_pending_ops ops; /* done == NULL: it was called, the server's end is awaited */
 	void *arg;
 	struct loop_timer *deadline;
 	uint32_t id;

@@ -169,7 +169,7 @@ struct rpc_pending_ops {
 /*
  * Starts a call. timeout_ms 0 = none; at expiry done gets RPC_DEADLINE_EXCEEDED (and the server's
  * later answer is ignored). For RPC_CLIENT_STREAM `in` is the first message and more follow by
- * rpc_stream_send. fds are duplicated. 0, or -errno and no callback.
+ * rpc_stream_send. fds are duplicated, ops is copied. 0, or -errno and no callback.
  */
 MUST_USE int rpc_start(struct rpc_conn *c, const struct rpc_method *m, const ProtobufCMessage *in,
 		       const int *fds, uint64_t timeout_ms, const struct rpc_pending_ops *ops,

@@ -185,11 +185,11 @@ static void send_start(struct process *p)
 
 static void send_end(struct process *p)
 {
-	Casemate__Agent__V1__ProcessEvent__EndEvent end =
-		CASEMATE__AGENT__V1__PROCESS_EVENT__END_EVENT__INIT;
+	Casemate__Agent__V1__ProcessEvent__EndEvent end;
 	event_pb ev = CASEMATE__AGENT__V1__PROCESS_EVENT__INIT;
 	char status[64];
 
+	casemate__agent__v1__process_event__end_event__init(&end);
 	if (WIFSIGNALED(p->wait_status)) {
 		int signo = WTERMSIG(p->wait_status);
 		const char *name = sigabbrev_np(signo);

@@ -147,8 +147,6 @@ static char *lend(const char *text)
 
 static void list_one(struct process *p, void *arg)
 {
-	static const info_pb info_init = CASEMATE__AGENT__V1__PROCESS_INFO__INIT;
-	static const config_pb config_init = CASEMATE__AGENT__V1__PROCESS_CONFIG__INIT;
 	struct listing *l = arg;
 	info_pb *info = &l->info[l->count];
 	config_pb *cfg = &l->config[l->count];
@@ -156,12 +154,12 @@ static void list_one(struct process *p, void *arg)
 	char *const *argv = process_argv(p, &argc);
 
 	BUG_ON(l->count >= AGENT_PROCESSES_MAX || argc == 0);
-	*cfg = config_init;
+	casemate__agent__v1__process_config__init(cfg);
 	cfg->cmd = argv[0];
 	cfg->n_args = argc - 1;
 	memcpy(&cfg->args, &(char *const *){ argv + 1 }, sizeof(cfg->args));
 	cfg->cwd = lend(process_cwd(p));
-	*info = info_init;
+	casemate__agent__v1__process_info__init(info);
 	info->pid = (uint32_t)process_pid(p);
 	info->tag = lend(process_tag(p));
 	info->config = cfg;

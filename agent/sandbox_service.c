@@ -12,7 +12,7 @@
 
 static void identify(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
-	Casemate__Agent__V1__IdentifyResponse out = CASEMATE__AGENT__V1__IDENTIFY_RESPONSE__INIT;
+	Casemate__Agent__V1__IdentifyResponse out;
 	char version[] = CASEMATE_VERSION;
 	struct agent *a = arg;
 	struct utsname un;
@@ -30,6 +30,7 @@ static void identify(struct rpc_call *call, const ProtobufCMessage *in, int *fds
 		return;
 	}
 	a->identified = true;
+	casemate__agent__v1__identify_response__init(&out);
 	out.agent_version = version;
 	if (uname(&un) == 0)
 		out.kernel_release = un.release;

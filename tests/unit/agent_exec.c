@@ -355,5 +355,4 @@ Test(agent_exec, end_of_the_agent_ends_its_commands)
 	for (int i = 0; i < 100 && access(path, F_OK) == 0; i++)
 		usleep(20000);
 	cr_assert_neq(access(path, F_OK), 0);
-	agent_test_start(&t); /* for teardown */
 }

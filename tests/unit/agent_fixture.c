@@ -67,9 +67,13 @@ void agent_test_stop(struct agent_test *t)
 
 	for (unsigned i = 0; i < AGENT_TEST_CONNS; i++)
 		agent_test_hang_up(t, i);
-	cr_assert_eq(waitpid(t->pid, &status, 0), t->pid);
-	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "agent's wait status %#x", status);
+	if (t->pid > 0) {
+		cr_assert_eq(waitpid(t->pid, &status, 0), t->pid);
+		cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "agent's wait status %#x",
+			  status);
+	}
 	loop_free(t->loop);
+	memset(t, 0, sizeof(*t));
 }
 
 void agent_test_idle(struct agent_test *t, uint64_t ms)
@@ -151,20 +155,16 @@ static void on_event(const ProtobufCMessage *msg, void *arg)
 		return;
 	}
 	cr_assert_eq(ev->event_case, CASEMATE__AGENT__V1__PROCESS_EVENT__EVENT_DATA);
-	switch (ev->data->output_case) {
-	case CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDOUT:
+	if (ev->data->output_case == CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT_PTY) {
+		put(&run->pty, &ev->data->pty);
+	} else if (ev->data->output_case ==
+		   CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDERR) {
+		put(&run->err, &ev->data->stderr);
+	} else {
+		cr_assert_eq(ev->data->output_case,
+			     CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDOUT);
 		cr_assert_leq(ev->data->stdout.len, 32768);
 		put(&run->out, &ev->data->stdout);
-		break;
-	case CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT_STDERR:
-		put(&run->err, &ev->data->stderr);
-		break;
-	case CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT_PTY:
-		put(&run->pty, &ev->data->pty);
-		break;
-	case CASEMATE__AGENT__V1__PROCESS_EVENT__DATA_EVENT__OUTPUT__NOT_SET:
-	default:
-		cr_assert_fail("a data event without data");
 	}
 }
 

@@ -25,7 +25,8 @@ struct agent_test {
 	pid_t pid;
 };
 
-/* The agent's state is fresh in each test. stop fails the test unless the agent ends well. */
+/* The agent's state is fresh in each test. stop fails the test unless the agent ends well; a
+ * second stop does nothing. */
 void agent_test_start(struct agent_test *t);
 void agent_test_stop(struct agent_test *t);
 /* Client n goes away without a word. */

@@ -59,7 +59,7 @@ static void die(const char *what)
 }
 
 /* Starts argv with stdin and stdout on /dev/null. */
-static pid_t start(char *const argv[])
+static pid_t start(const char *const argv[])
 {
 	pid_t pid = fork();
 
@@ -69,7 +69,8 @@ static pid_t start(char *const argv[])
 		int null = open("/dev/null", O_RDWR);
 		if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
 			_exit(126);
-		(void)execvp(argv[0], argv);
+		/* execvp takes char *const[] for history's sake and writes to none of it. */
+		(void)execvp(argv[0], (char *const *)(uintptr_t)argv);
 		_exit(127);
 	}
 	return pid;
@@ -139,9 +140,7 @@ static pid_t find_process(const char *name)
 static double run_ours(void)
 {
 	char memory[32];
-	char *argv[] = {
-		(char *)(uintptr_t)opt.casemate, "run", "--memory", memory, "--", "/bin/true", NULL
-	};
+	const char *argv[] = { opt.casemate, "run", "--memory", memory, "--", "/bin/true", NULL };
 	uint64_t t0;
 
 	(void)snprintf(memory, sizeof(memory), "%lluM", (unsigned long long)opt.memory_mib);
@@ -158,14 +157,8 @@ static double run_ours(void)
 static double memory_ours(void)
 {
 	char memory[32];
-	char *argv[] = { (char *)(uintptr_t)opt.casemate,
-			 "run",
-			 "--memory",
-			 memory,
-			 "--",
-			 "/bin/sleep",
-			 "30",
-			 NULL };
+	const char *argv[] = { opt.casemate, "run",	   "--memory", memory,
+			       "--",	     "/bin/sleep", "30",       NULL };
 	double kib;
 
 	(void)snprintf(memory, sizeof(memory), "%lluM", (unsigned long long)opt.memory_mib);
@@ -206,8 +199,8 @@ static int vsock_listen(void)
 static pid_t start_qemu(void)
 {
 	char memory[32], drive[512];
-	char *argv[] = {
-		(char *)(uintptr_t)opt.qemu,
+	const char *argv[] = {
+		opt.qemu,
 		"-M",
 		"microvm,pit=off,pic=off,rtc=off,isa-serial=off",
 		"-enable-kvm",
@@ -222,9 +215,9 @@ static pid_t start_qemu(void)
 		"-nographic",
 		"-no-reboot",
 		"-kernel",
-		(char *)(uintptr_t)opt.kernel,
+		opt.kernel,
 		"-initrd",
-		(char *)(uintptr_t)opt.initrd,
+		opt.initrd,
 		"-append",
 		"console=hvc0 quiet panic=-1",
 		"-drive",

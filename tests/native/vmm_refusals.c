@@ -295,7 +295,7 @@ static unsigned long status_field(pid_t pid, const char *tid, const char *name)
 /* Newer kernels put a worker of KVM's own into the process; it runs no user code. */
 static bool is_kernel_worker(pid_t pid, const char *tid)
 {
-	char path[64], comm[32] = "";
+	char path[320], comm[32] = "";
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/comm", (int)pid, tid);

@@ -205,10 +205,11 @@ static size_t read_console_tail(struct control *c, uint8_t tail[CONSOLE_TAIL_BYT
 
 static void answer_wait(struct control *c, struct rpc_call *call)
 {
-	Casemate__Vmm__V1__WaitResponse out = CASEMATE__VMM__V1__WAIT_RESPONSE__INIT;
+	Casemate__Vmm__V1__WaitResponse out;
 	uint8_t tail[CONSOLE_TAIL_BYTES];
 	char detail[RESULT_DETAIL_MAX];
 
+	casemate__vmm__v1__wait_response__init(&out);
 	result_detail(&c->result, detail);
 	out.reason = to_end_reason(result_reason(&c->result));
 	out.detail = detail;

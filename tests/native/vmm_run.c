@@ -154,7 +154,7 @@ static void show_console(struct run *r)
 
 	q.from = r->console_at;
 	/* The end of the VM, and of the connection, may come at any moment. */
-	if (rpc_call_wait(r->loop, r->conn, &vmm_methods[VMM_READ_CONSOLE], &q, NULL, CALL_MS, &st,
+	if (rpc_call_wait(r->loop, r->conn, &vmm_methods[VMM_READ_CONSOLE], &q.base, NULL, CALL_MS, &st,
 			  &msg, NULL) < 0 ||
 	    st.code != RPC_OK)
 		return;

@@ -249,16 +249,13 @@ static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg)
 
 /* Starts a VMM call of the chain; a failure to start it ends the sandbox. */
 static void vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage *in,
-		     const int *fds, uint64_t timeout_ms,
-		     void (*done)(const struct rpc_status *, const ProtobufCMessage *, int *,
-				  void *))
+		     const int *fds, uint64_t timeout_ms, const struct rpc_pending_ops *ops)
 {
-	const struct rpc_pending_ops ops = { .done = done };
 	struct rpc_pending *p;
-	int r = s->vmm == NULL
-			? -EPIPE
-			: rpc_start(s->vmm, &vmm_methods[m], in, fds, timeout_ms, &ops, s, &p);
+	int r = -EPIPE;
 
+	if (s->vmm != NULL)
+		r = rpc_start(s->vmm, &vmm_methods[m], in, fds, timeout_ms, ops, s, &p);
 	if (r < 0)
 		sandbox_fail(s, 500, "internal", "VMM %s: %s", vmm_methods[m].name, strerror(-r));
 }
@@ -293,6 +290,7 @@ static void on_configured(const struct rpc_status *st, const ProtobufCMessage *o
 
 static void boot_configure(struct sandbox *s)
 {
+	static const struct rpc_pending_ops ops = { .done = on_configured };
 	Casemate__Vmm__V1__ConfigureRequest req = CASEMATE__VMM__V1__CONFIGURE_REQUEST__INIT;
 	Casemate__Vmm__V1__Drive root = CASEMATE__VMM__V1__DRIVE__INIT;
 	Casemate__Vmm__V1__Drive scratch = CASEMATE__VMM__V1__DRIVE__INIT;
@@ -312,7 +310,7 @@ static void boot_configure(struct sandbox *s)
 	req.guest_cid = BOOT_GUEST_CID;
 	req.rng = true;
 	req.console = true;
-	vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, on_configured);
+	vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, &ops);
 }
 
 static void on_listening(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
@@ -328,6 +326,7 @@ static void on_listening(const struct rpc_status *st, const ProtobufCMessage *ou
 
 static void boot_listen(struct sandbox *s)
 {
+	static const struct rpc_pending_ops ops = { .done = on_listening };
 	Casemate__Vmm__V1__ListenRequest req = CASEMATE__VMM__V1__LISTEN_REQUEST__INIT;
 	CLEANUP(fd_closep) int theirs = -1;
 	int sv[2], r = fd_socketpair(sv, true);
@@ -339,12 +338,13 @@ static void boot_listen(struct sandbox *s)
 	s->agent_fd = sv[0];
 	theirs = sv[1];
 	req.port = AGENT_PORT;
-	vmm_call(s, VMM_LISTEN, &req.base, &theirs, BOOT_CALL_MS, on_listening);
+	vmm_call(s, VMM_LISTEN, &req.base, &theirs, BOOT_CALL_MS, &ops);
 }
 
 static void on_started(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 		       void *arg)
 {
+	static const struct rpc_pending_ops ops = { .done = on_vm_ended };
 	struct sandbox *s = arg;
 	Casemate__Vmm__V1__WaitRequest req = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
 
@@ -353,16 +353,17 @@ static void on_started(const struct rpc_status *st, const ProtobufCMessage *out,
 	if (!vmm_ok(s, VMM_START, st))
 		return;
 	s->time_ns[SANDBOX_T_STARTED] = now_ns();
-	vmm_call(s, VMM_WAIT, &req.base, NULL, 0, on_vm_ended);
+	vmm_call(s, VMM_WAIT, &req.base, NULL, 0, &ops);
 	if (booting(s))
 		boot_identify(s);
 }
 
 static void boot_start(struct sandbox *s)
 {
+	static const struct rpc_pending_ops ops = { .done = on_started };
 	Casemate__Vmm__V1__StartRequest req = CASEMATE__VMM__V1__START_REQUEST__INIT;
 
-	vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, on_started);
+	vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, &ops);
 }
 
 /* ---- The agent ----------------------------------------------------------------------------- */
@@ -472,6 +473,7 @@ static void on_last_words(const struct rpc_status *st, const ProtobufCMessage *o
 
 static void on_boot_deadline(void *arg)
 {
+	static const struct rpc_pending_ops ops = { .done = on_last_words };
 	struct sandbox *s = arg;
 	Casemate__Vmm__V1__ReadConsoleRequest req = CASEMATE__VMM__V1__READ_CONSOLE_REQUEST__INIT;
 
@@ -480,7 +482,7 @@ static void on_boot_deadline(void *arg)
 		too_slow(s);
 		return;
 	}
-	vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, on_last_words);
+	vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, &ops);
 }
 
 int boot_begin(struct sandbox *s, struct rpc_conn *jailer)

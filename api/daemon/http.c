@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Theory of operation: libmicrohttpd runs in its external mode, with its epoll descriptor as one
- * source of our loop; its timeout is one timer. It calls on_request several times for a request:
- * with the headers, with parts of the body, with the end of the body, and again after a resume.
+ * source of our loop; its timeout is one timer. In that mode a resume doesn't wake the descriptor
+ * (libmicrohttpd 0.9.75 has no inter-thread channel then), so http_kick sets the timer to now. It
+ * calls on_request several times for a request: with the headers, with parts of the body, with the
+ * end of the body, and again after a resume.
  *
  * A request that can't be answered at once is suspended. libmicrohttpd doesn't watch the socket
  * of a suspended connection, so a client that goes away would go unnoticed; http_suspend puts
@@ -52,6 +54,14 @@ static void on_mhd_timer(void *arg)
 
 	h->timer = NULL;
 	pump(h);
+}
+
+void http_kick(struct http *h)
+{
+	loop_timer_del(h->timer);
+	h->timer = NULL;
+	if (loop_timer_add(h->cfg.loop, 0, on_mhd_timer, h, &h->timer) < 0)
+		BUG("no memory for one timer");
 }
 
 static void on_mhd(struct loop_io *io, int fd, uint32_t events, void *arg)
@@ -111,7 +121,8 @@ void http_resume(struct http_req *req)
 	req->suspended = false;
 	loop_io_del(req->watch);
 	req->watch = NULL;
-	MHD_resume_connection(req->mhd); /* wakes the epoll descriptor */
+	MHD_resume_connection(req->mhd);
+	http_kick(req->http);
 }
 
 void http_hold(struct http_req *req, void (*gone)(struct http_req *req, void *state))

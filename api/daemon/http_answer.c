@@ -210,4 +210,5 @@ void http_upgrade_close(struct http_req *req)
 		return;
 	req->phase = HTTP_CLOSED;
 	(void)MHD_upgrade_action(req->urh, MHD_UPGRADE_ACTION_CLOSE);
+	http_kick(req->http);
 }

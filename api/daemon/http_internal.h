@@ -51,6 +51,8 @@ struct http_req {
 	struct MHD_UpgradeResponseHandle *urh;
 };
 
+/* Lets libmicrohttpd run soon: something has changed that no descriptor shows. */
+void http_kick(struct http *h);
 void http_suspend(struct http_req *req);
 void http_resume(struct http_req *req);
 

@@ -10,8 +10,9 @@
 #include "base/log.h"
 #include "base/num.h"
 
-#define VMLOG_READS_MAX 64 /* reads of a pipe that is being closed: its capacity bounds them too \
-			    */
+#define VMLOG_READS_MAX                                                          \
+	64 /* reads of a pipe that is being closed: its capacity bounds them too \
+	    */
 
 struct vmlog {
 	struct loop_io *io;

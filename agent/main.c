@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * casemate-agent: PID 1 of a sandbox. docs/casemate-agent.8.md describes it.
+ * casemate-agent: PID 1 of a sandbox. docs/casemate-agent.8 describes it.
  *
  * As PID 1 it takes no arguments: the kernel appends words of its command line that it doesn't
  * know, and they mean nothing here.

@@ -57,15 +57,14 @@ void power_down(bool restart)
 
 void power_fail(const struct err *err)
 {
-	static const char *const places[] = { "/dev/console", "/dev/kmsg" };
 	char line[ERR_MSG_MAX + 64];
-	int n = snprintf(line, sizeof(line), "casemate-agent: boot failed: %s\n", err->msg);
+	/* Through the kernel's log, at a level that `quiet` lets pass: printing there is
+	 * synchronous, while what is written to /dev/console may be lost at power-off. */
+	int n = snprintf(line, sizeof(line), "<2>casemate-agent: boot failed: %s\n", err->msg);
+	CLEANUP(fd_closep) int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		CLEANUP(fd_closep) int fd = open(places[i], O_WRONLY | O_NOCTTY | O_CLOEXEC);
-		if (fd >= 0 && n > 0)
-			(void)!write(fd, line, (size_t)n);
-	}
+	if (n > 0 && (fd < 0 || write(fd, line, (size_t)n) < 0))
+		(void)!write(STDERR_FILENO, line + 3, (size_t)n - 3);
 	sync();
 	machine_off(false);
 }

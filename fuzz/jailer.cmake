@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+casemate_fuzz(jailer_request SOURCES jailer_request.c LINKS jailer)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the jailer takes from casemated, and the identities that it gives. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <jailer.pb-c.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "jailer/request.h"
+#include "jailer/slot.h"
+
+#define NAME_64 "0123456789012345678901234567890123456789012345678901234567890123"
+
+static const struct request_limits limits = { .memory_max = 8 * GIB };
+
+static Casemate__Jailer__V1__CreateRequest sane(void)
+{
+	Casemate__Jailer__V1__CreateRequest q = CASEMATE__JAILER__V1__CREATE_REQUEST__INIT;
+
+	q.id = (char *)(uintptr_t) "one";
+	q.kernel = (char *)(uintptr_t) "debian-6.1";
+	q.image = (char *)(uintptr_t) "python_3";
+	q.vcpus = 2;
+	q.memory_bytes = 128 * MIB;
+	q.scratch_bytes = GIB;
+	return q;
+}
+
+static int check(const Casemate__Jailer__V1__CreateRequest *q)
+{
+	struct request out = { .vcpus = 99 };
+	struct err err = { 0 };
+	int r = request_check(q, &limits, &out, &err);
+
+	if (r < 0) {
+		cr_expect_eq(out.vcpus, 99, "the result was touched");
+		cr_expect_neq(err.msg[0], '\0', "no reason");
+	}
+	return r;
+}
+
+Test(jailer_request, a_sane_one_is_taken_over)
+{
+	Casemate__Jailer__V1__CreateRequest q = sane();
+	struct request out;
+	struct err err;
+
+	cr_assert_eq(request_check(&q, &limits, &out, &err), 0);
+	cr_expect_str_eq(out.id, "one");
+	cr_expect_str_eq(out.kernel, "debian-6.1");
+	cr_expect_str_eq(out.image, "python_3");
+	cr_expect_eq(out.vcpus, 2);
+	cr_expect_eq(out.memory_bytes, 128 * MIB);
+	cr_expect_eq(out.scratch_bytes, GIB);
+}
+
+Test(jailer_request, ids_and_names)
+{
+	static const char *const never[] = { "",  "/",	 "a/b",	     "..", ".",	  ".a",	      "a b",
+					     "A", "a\n", "\xc3\xa4", "%s", "a:b", NAME_64 "4" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+		cr_expect_not(request_id_ok(never[i]), "id %s", never[i]);
+		cr_expect_not(request_name_ok(never[i]), "name %s", never[i]);
+	}
+	cr_expect(request_id_ok(NAME_64));
+	cr_expect(request_name_ok(NAME_64));
+	cr_expect(request_id_ok("-rf"));
+	cr_expect_not(request_id_ok("a.b"), "dots are for names");
+	cr_expect_not(request_id_ok("a_b"));
+	cr_expect(request_name_ok("a..b"));
+	cr_expect(request_name_ok("_"));
+}
+
+Test(jailer_request, each_name_is_checked)
+{
+	Casemate__Jailer__V1__CreateRequest q = sane();
+
+	q.id = (char *)(uintptr_t) "../x";
+	cr_expect_eq(check(&q), -EINVAL);
+	q = sane();
+	q.kernel = (char *)(uintptr_t) "../x";
+	cr_expect_eq(check(&q), -EINVAL);
+	q = sane();
+	q.image = (char *)(uintptr_t) "../x";
+	cr_expect_eq(check(&q), -EINVAL);
+}
+
+Test(jailer_request, sizes_at_their_edges)
+{
+	static const struct {
+		uint32_t vcpus;
+		uint64_t memory, scratch;
+		int want;
+	} cases[] = {
+		{ 0, 128 * MIB, 0, -ERANGE },
+		{ 1, 128 * MIB, 0, 0 },
+		{ 8, 128 * MIB, 0, 0 },
+		{ 9, 128 * MIB, 0, -ERANGE },
+		{ UINT32_MAX, 128 * MIB, 0, -ERANGE },
+		{ 1, 0, 0, -ERANGE },
+		{ 1, 62 * MIB, 0, -ERANGE },
+		{ 1, 64 * MIB, 0, 0 },
+		{ 1, 65 * MIB, 0, -EINVAL },
+		{ 1, 64 * MIB + 1, 0, -EINVAL },
+		{ 1, 8 * GIB, 0, 0 },
+		{ 1, 8 * GIB + 2 * MIB, 0, -ERANGE },
+		{ 1, UINT64_MAX, 0, -ERANGE },
+		{ 1, 64 * MIB, 4096, 0 },
+		{ 1, 64 * MIB, 4095, -EINVAL },
+		{ 1, 64 * MIB, REQUEST_SCRATCH_MAX, 0 },
+		{ 1, 64 * MIB, REQUEST_SCRATCH_MAX + 4096, -ERANGE },
+		{ 1, 64 * MIB, UINT64_MAX, -ERANGE },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		Casemate__Jailer__V1__CreateRequest q = sane();
+		q.vcpus = cases[i].vcpus;
+		q.memory_bytes = cases[i].memory;
+		q.scratch_bytes = cases[i].scratch;
+		cr_expect_eq(check(&q), cases[i].want, "case %zu", i);
+	}
+}
+
+/* Text of the caller never comes back: it could be anything. */
+Test(jailer_request, messages_do_not_repeat_bad_text)
+{
+	Casemate__Jailer__V1__CreateRequest q = sane();
+	struct request out;
+	struct err err;
+
+	q.kernel = (char *)(uintptr_t) "\033[2Jevil";
+	cr_assert_lt(request_check(&q, &limits, &out, &err), 0);
+	cr_expect_null(strstr(err.msg, "evil"));
+}
+
+Test(jailer_slot, each_once_and_reused_late)
+{
+	static struct slots s;
+	uint32_t first = slot_take(&s);
+
+	cr_expect_eq(first, 0);
+	slot_put(&s, first);
+	for (uint32_t i = 1; i < SLOT_COUNT; i++)
+		cr_assert_eq(slot_take(&s), i, "slot 0 came back too early");
+	cr_expect_eq(slot_take(&s), 0);
+	cr_expect_eq(slot_take(&s), SLOT_NONE);
+	slot_put(&s, 77);
+	cr_expect_eq(slot_take(&s), 77);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return memcmp(a, b, SLOT_MCS_MAX);
+}
+
+Test(jailer_slot, identities_are_unique)
+{
+	static char levels[SLOT_COUNT][SLOT_MCS_MAX];
+
+	for (uint32_t i = 0; i < SLOT_COUNT; i++) {
+		unsigned a, b;
+		slot_level(i, levels[i]);
+		cr_assert_eq(sscanf(levels[i], "s0:c%u,c%u", &a, &b), 2);
+		cr_assert(a < b && b < 1024, "%s", levels[i]);
+		cr_assert_eq(slot_uid(i, SLOT_UID_BASE), SLOT_UID_BASE + i);
+	}
+	qsort(levels, SLOT_COUNT, SLOT_MCS_MAX, by_text);
+	for (uint32_t i = 1; i < SLOT_COUNT; i++)
+		cr_assert_neq(by_text(levels[i - 1], levels[i]), 0, "%s twice", levels[i]);
+}

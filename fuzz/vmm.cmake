@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: Apache-2.0
+casemate_fuzz(elf SOURCES elf.c LINKS vmm_boot)
+casemate_fuzz(bzimage SOURCES bzimage.c LINKS vmm_boot)

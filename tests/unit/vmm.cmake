@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+casemate_test(vmm_loader unit SOURCES unit/vmm_loader.c LINKS vmm_boot)
+casemate_test(vmm_tables unit SOURCES unit/vmm_tables.c LINKS vmm_boot)
+casemate_test(vmm_chips unit SOURCES unit/vmm_chips.c LINKS vmm_core)

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmm_tables.c - what a guest is told about its machine: memory map, ACPI, AML, CPUID. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/num.h"
+#include "vmm/arch/x86_64/acpi.h"
+#include "vmm/arch/x86_64/aml.h"
+#include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/memmap.h"
+
+/* ---- Memory map -------------------------------------------------------------------------- */
+
+Test(memmap, ascending_and_whole)
+{
+	static const uint64_t sizes[] = { 64 * MIB, 3 * GIB, 3 * GIB + 2 * MIB, 8 * GIB };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		struct gmem m = { .count = 1, .bytes = sizes[i] };
+		struct memmap map;
+		uint64_t end = 0, ram = 0;
+
+		m.regions[0].size = MIN(sizes[i], GMEM_HOLE_START);
+		if (sizes[i] > GMEM_HOLE_START) {
+			m.count = 2;
+			m.regions[1].gpa = GMEM_HOLE_END;
+			m.regions[1].size = sizes[i] - GMEM_HOLE_START;
+		}
+		memmap_build(&map, &m);
+		for (unsigned k = 0; k < map.count; k++) {
+			cr_expect_geq(map.entries[k].addr, end);
+			end = map.entries[k].addr + map.entries[k].size;
+			ram += map.entries[k].type == MEMMAP_RAM ? map.entries[k].size : 0;
+			cr_expect(end <= GMEM_HOLE_START || map.entries[k].addr >= GMEM_HOLE_END);
+		}
+		cr_expect_eq(ram, sizes[i] - MIB + LAYOUT_LOW_END);
+	}
+}
+
+/* ---- ACPI -------------------------------------------------------------------------------- */
+
+static uint8_t table[65536];
+
+static uint8_t sum(size_t len)
+{
+	uint8_t s = 0;
+
+	for (size_t i = 0; i < len; i++)
+		s = (uint8_t)(s + table[i]);
+	return s;
+}
+
+static uint32_t le32_at(size_t off)
+{
+	uint32_t v;
+
+	memcpy(&v, table + off, 4);
+	return v;
+}
+
+static uint64_t le64_at(size_t off)
+{
+	uint64_t v;
+
+	memcpy(&v, table + off, 8);
+	return v;
+}
+
+/* Reads the table at `at` and checks signature and checksum: its length. */
+static size_t read_table(struct gmem *m, uint64_t at, const char *signature)
+{
+	uint32_t len;
+
+	cr_assert_geq(at, LAYOUT_ACPI);
+	cr_assert_eq(gmem_read(m, gpa(at), table, 36), 0);
+	cr_assert_arr_eq(table, signature, 4);
+	len = le32_at(4);
+	cr_assert_leq(at + len, LAYOUT_ACPI_END);
+	cr_assert_eq(gmem_read(m, gpa(at), table, len), 0);
+	cr_expect_eq(sum(len), 0, "checksum of %s", signature);
+	return len;
+}
+
+static bool contains(size_t len, const void *what, size_t n)
+{
+	return memmem(table, len, what, n) != NULL;
+}
+
+Test(acpi, tables_are_linked_and_sound)
+{
+	static const uint8_t crs1[] = { 0x86, 9, 0, 1, 0, 0x10, 0, 0xd0, 0, 0x10, 0, 0,
+					0x89, 6, 0, 3, 1, 6,	0, 0,	 0, 0x79, 0 };
+	static const uint8_t s5[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12 };
+	const struct acpi_config cfg = { .vcpus = 8, .devices = 11 };
+	uint64_t xsdt, fadt, madt, dsdt;
+	struct gmem m = { 0 };
+	size_t len;
+
+	cr_assert_eq(gmem_init(&m, 64 * MIB), 0);
+	cr_assert_eq(acpi_write(&m, &cfg), 0);
+	cr_assert_eq(gmem_read(&m, gpa(LAYOUT_ACPI), table, 36), 0);
+	cr_expect_arr_eq(table, "RSD PTR ", 8);
+	cr_expect_eq(sum(20), 0);
+	cr_expect_eq(sum(36), 0);
+	xsdt = le64_at(24);
+	cr_assert_eq(read_table(&m, xsdt, "XSDT"), 36 + 2 * 8);
+	fadt = le64_at(36);
+	madt = le64_at(44);
+	cr_assert_eq(read_table(&m, fadt, "FACP"), 276);
+	cr_expect((le32_at(112) & 1U << 20) != 0, "hardware-reduced");
+	cr_expect_eq(le64_at(120), PORT_RESET);
+	cr_expect_eq(le64_at(248), PORT_SLEEP_CONTROL);
+	cr_expect_eq(le64_at(260), PORT_SLEEP_STATUS);
+	dsdt = le64_at(140);
+	len = read_table(&m, madt, "APIC");
+	cr_expect_eq(len, 44 + 12 + 8 * 8);
+	cr_expect_eq(le32_at(40), 0, "no 8259");
+	for (unsigned i = 0; i < 8; i++)
+		cr_expect_eq(table[44 + 12 + i * 8 + 3], i, "APIC id");
+	len = read_table(&m, dsdt, "DSDT");
+	cr_expect(contains(len, "VR00", 4));
+	cr_expect(contains(len, "VR0A", 4));
+	cr_expect_not(contains(len, "VR0B", 4));
+	cr_expect(contains(len, crs1, sizeof(crs1)), "resources of the second device");
+	cr_expect(contains(len, s5, sizeof(s5)));
+	cr_expect(contains(len, "QEMU0001", 9));
+	gmem_done(&m);
+}
+
+/* ---- AML --------------------------------------------------------------------------------- */
+
+Test(aml, encodings)
+{
+	static const uint8_t want[] = { 0x10, 0x81, 0x02, 0x00, '\\', '_',  'S',  'B',	'_',
+					0x08, 'A',  'B',  'C',	'D',  0x0a, 0x05, 0x08, 'E',
+					'F',  'G',  'H',  0x0c, 0x00, 0x00, 0x01, 0x00, 0x08,
+					'I',  'J',  'K',  'L',	0x0d, 'x',  0x00 };
+	uint8_t buf[64];
+	struct aml a;
+	size_t len = 0;
+
+	aml_init(&a, buf, sizeof(buf));
+	aml_scope_begin(&a, "\\_SB_");
+	aml_name(&a, "ABCD");
+	aml_integer(&a, 5);
+	aml_name(&a, "EFGH");
+	aml_integer(&a, 0x10000);
+	aml_name(&a, "IJKL");
+	aml_string(&a, "x");
+	aml_end(&a);
+	cr_assert_eq(aml_finish(&a, &len), 0);
+	cr_assert_eq(len, sizeof(want));
+	cr_expect_arr_eq(buf, want, sizeof(want));
+}
+
+/* Every capacity that is too small is an error and nothing is written beyond it. */
+Test(aml, overflow_sticks)
+{
+	for (size_t cap = 0; cap < 60; cap++) {
+		uint8_t buf[64];
+		struct aml a;
+		size_t len = 0;
+
+		memset(buf, 0xee, sizeof(buf));
+		aml_init(&a, buf, cap);
+		aml_device_begin(&a, "DEV0");
+		aml_crs_mmio(&a, 0xd0000000, 0x1000, 5);
+		aml_name(&a, "_UID");
+		aml_integer(&a, UINT64_MAX);
+		aml_end(&a);
+		if (aml_finish(&a, &len) == 0)
+			cr_expect_leq(len, cap);
+		else
+			cr_expect_eq(aml_finish(&a, &len), -ENOSPC);
+		for (size_t i = cap; i < sizeof(buf); i++)
+			cr_assert_eq(buf[i], 0xee);
+	}
+}
+
+Test(aml, open_package_is_an_error)
+{
+	uint8_t buf[64];
+	struct aml a;
+	size_t len;
+
+	aml_init(&a, buf, sizeof(buf));
+	aml_scope_begin(&a, "\\_SB_");
+	cr_expect_eq(aml_finish(&a, &len), -EINVAL);
+}
+
+/* ---- CPUID ------------------------------------------------------------------------------- */
+
+static struct cpuid all_ones(void)
+{
+	static const uint32_t leaves[] = { 0,	       1,	   4,	       5,
+					   6,	       7,	   0xa,	       0xb,
+					   0xd,	       0x12,	   0x14,       0x1f,
+					   0x40000000, 0x40000001, 0x80000001, 0x80000007,
+					   0x80000008, 0x8000000a, 0x8000001e };
+	struct cpuid c = { .count = ARRAY_SIZE(leaves) };
+
+	for (size_t i = 0; i < ARRAY_SIZE(leaves); i++)
+		c.entries[i] = (struct kvm_cpuid_entry2){ .function = leaves[i],
+							  .eax = UINT32_MAX,
+							  .ebx = UINT32_MAX,
+							  .ecx = UINT32_MAX,
+							  .edx = UINT32_MAX };
+	return c;
+}
+
+Test(cpuid, what_we_do_not_emulate_is_hidden)
+{
+	struct cpuid all = all_ones(), c;
+
+	cr_assert_eq(cpuid_for_vcpu(&all, 0, 1, true, &c), 0);
+	cr_expect_eq(cpuid_find(&c, 1, 0)->ecx & (1U << 5 | 1U << 3 | 1U << 15), 0, "VMX, PMU");
+	cr_expect_neq(cpuid_find(&c, 1, 0)->ecx & 1U << 31, 0, "hypervisor");
+	cr_expect_neq(cpuid_find(&c, 1, 0)->ecx & 1U << 24, 0, "deadline timer");
+	cr_expect_eq(cpuid_find(&c, 0x80000001, 0)->ecx & 1U << 2, 0, "SVM");
+	cr_expect_null(cpuid_find(&c, 0xa, 0));
+	cr_expect_null(cpuid_find(&c, 0x8000000a, 0));
+	cr_expect_null(cpuid_find(&c, 0x12, 0));
+	cr_expect_eq(cpuid_find(&c, 0x40000001, 0)->eax & 1U << 4, 0, "asynchronous faults");
+	cr_expect_eq(cpuid_find(&c, 0x40000001, 0)->eax & 1U << 15, 0, "extended destinations");
+	cr_assert_eq(cpuid_for_vcpu(&all, 0, 1, false, &c), 0);
+	cr_expect_eq(cpuid_find(&c, 1, 0)->ecx & 1U << 24, 0, "no deadline timer");
+}
+
+Test(cpuid, topology)
+{
+	struct cpuid all = all_ones(), c;
+
+	for (unsigned n = 1; n <= 8; n++) {
+		for (unsigned i = 0; i < n; i++) {
+			const struct kvm_cpuid_entry2 *e;
+			cr_assert_eq(cpuid_for_vcpu(&all, i, n, true, &c), 0);
+			cr_expect_eq(cpuid_find(&c, 1, 0)->ebx >> 24, i);
+			e = cpuid_find(&c, 0xb, 0);
+			cr_expect(e->eax == 0 && e->ebx == 1 && e->edx == i);
+			e = cpuid_find(&c, 0xb, 1);
+			cr_expect(e->ebx == n && e->edx == i && (1U << e->eax) >= n);
+			cr_expect_eq(cpuid_find(&c, 0x80000008, 0)->ecx & 0xff, n - 1);
+			cr_expect_eq(cpuid_find(&c, 0x8000001e, 0)->eax, i);
+		}
+	}
+}
+
+/* Room for KVM's answer is not enough: three topology leaves come in addition. */
+Test(cpuid, full_table_is_refused)
+{
+	struct cpuid all = { .count = CPUID_ENTRIES_MAX }, c;
+
+	for (unsigned i = 0; i < all.count; i++)
+		all.entries[i].function = 0x20000000 + i;
+	all.entries[0] = (struct kvm_cpuid_entry2){ .function = 0, .eax = 0x1f };
+	cr_expect_eq(cpuid_for_vcpu(&all, 0, 1, true, &c), -E2BIG);
+	all.count -= 3;
+	cr_expect_eq(cpuid_for_vcpu(&all, 0, 1, true, &c), 0);
+}

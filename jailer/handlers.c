@@ -184,7 +184,7 @@ static void free_names(char **names, size_t n)
 static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	static char version[] = CASEMATE_VERSION;
-	Casemate__Jailer__V1__StatusResponse out = CASEMATE__JAILER__V1__STATUS_RESPONSE__INIT;
+	Casemate__Jailer__V1__StatusResponse out;
 	char *kernels[STORE_LIST_MAX], *images[STORE_LIST_MAX];
 	struct session *s = arg;
 	struct err err = { 0 };
@@ -192,6 +192,7 @@ static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int
 
 	(void)in;
 	(void)fds;
+	casemate__jailer__v1__status_response__init(&out);
 	out.version = version;
 	out.selinux = (char *)(size_t)label_mode_name(s->host->label);
 	out.cgroup = s->host->cgroups.version;

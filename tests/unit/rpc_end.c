@@ -152,6 +152,53 @@ Test(rpc_end, answer_before_hangup)
 	fx_done(&f);
 }
 
+struct race {
+	struct fx *f;
+	struct fx_answer a, b;
+};
+
+static void server_dies_and_we_write(struct loop_io *io, int fd, uint32_t events, void *arg)
+{
+	struct race *race = arg;
+
+	(void)fd;
+	(void)events;
+	loop_io_del(io);
+	reply_late(race->f);
+	rpc_conn_free(race->f->server);
+	race->f->server = NULL;
+	cr_assert_eq(start_late(race->f, 0, &race->b, NULL), 0);
+}
+
+/* The same within one round of the loop: the failure to write is handled before the connection's
+ * own events are looked at. */
+Test(rpc_end, answer_before_hangup_in_one_round)
+{
+	struct race race = { 0 };
+	struct loop_io *io;
+	struct fx f;
+	int sv[2];
+
+	fx_init(&f, false);
+	race.f = &f;
+	cr_assert_eq(fd_socketpair(sv, true), 0);
+	cr_assert_eq(loop_io_add(f.loop, sv[0], EPOLLOUT, server_dies_and_we_write, &race, &io), 0);
+	cr_assert_eq(start_late(&f, 0, &race.a, NULL), 0);
+	cr_assert_eq(loop_io_set(io, 0), 0);
+	fx_settle(&f);
+	cr_assert_neq(f.late, NULL);
+	cr_assert_eq(loop_io_set(io, EPOLLOUT), 0);
+	fx_settle(&f);
+	cr_assert_eq(race.a.count, 1);
+	cr_assert_eq(race.a.st.code, RPC_OK);
+	cr_assert_eq(race.b.count, 1);
+	cr_assert_eq(race.b.st.code, RPC_UNAVAILABLE);
+	cr_assert_eq(f.client_closed, 1);
+	fx_done(&f);
+	fd_closep(&sv[0]);
+	fd_closep(&sv[1]);
+}
+
 static void done_frees(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 		       void *arg)
 {

@@ -89,6 +89,15 @@ static bool has_rule(const struct subject *s, int nr)
 	return false;
 }
 
+/*
+ * uretprobe and uprobe (Linux 6.11, 6.18) pass every filter: the kernel itself puts them into
+ * probed code. Called by anything else they do nothing or end in SIGILL.
+ */
+static bool passes_every_filter(int nr)
+{
+	return nr == 335 || nr == 336;
+}
+
 Test(seccomp_policy, other_calls_kill, .timeout = 120)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++) {
@@ -97,7 +106,7 @@ Test(seccomp_policy, other_calls_kill, .timeout = 120)
 		for (int nr = 0; nr < NUMBERS; nr++) {
 			struct seccomp_case c = { .nr = nr };
 			int answer, status;
-			if (has_rule(s, nr))
+			if (has_rule(s, nr) || passes_every_filter(nr))
 				continue;
 			status = fate(s->filter, s->len, &c, &answer);
 			cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,

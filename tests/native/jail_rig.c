@@ -59,10 +59,18 @@ static void put_dir(const struct rig *g, const char *name)
 	cr_assert_eq(mkdir(path, 0755), 0);
 }
 
+/* The binaries of this build, or those that the environment names (for an installed tree). */
+static const char *binary(const char *variable, const char *built)
+{
+	const char *s = getenv(variable);
+
+	return s != NULL && s[0] != '\0' ? s : built;
+}
+
 static void put_probe(const struct rig *g)
 {
 	static char data[8U << 20];
-	int fd = open(PROBE_BIN, O_RDONLY | O_CLOEXEC);
+	int fd = open(binary("JAIL_TEST_PROBE", PROBE_BIN), O_RDONLY | O_CLOEXEC);
 	ssize_t n = read(fd, data, sizeof(data));
 
 	cr_assert(n > 0 && n < (ssize_t)sizeof(data));
@@ -108,8 +116,9 @@ void rig_start_jailer(struct rig *g)
 	g->jailer = fork();
 	cr_assert_geq(g->jailer, 0);
 	if (g->jailer == 0) {
+		const char *jailer = binary("JAIL_TEST_JAILER", JAILER_BIN);
 		(void)dup2(ends[1], STDERR_FILENO);
-		execl(JAILER_BIN, JAILER_BIN, "--socket", socket, "--store", store, "--vmm", vmm,
+		execl(jailer, jailer, "--socket", socket, "--store", store, "--vmm", vmm,
 		      "--daemon-user", "nobody", "--allow-no-selinux", "--cgroup", g->cgroup,
 		      "--max", "4", (char *)NULL);
 		_exit(127);
@@ -366,4 +375,9 @@ bool rig_pid_gone(pid_t pid)
 		usleep(5000);
 	}
 	return false;
+}
+
+bool rig_has_selinux(void)
+{
+	return access("/sys/fs/selinux/enforce", F_OK) == 0;
 }

@@ -64,5 +64,6 @@ int rig_groups(const struct rig *g);
 /* The content of a group's file, of whichever hierarchy has it. */
 bool rig_group_file(const struct rig *g, const char *id, const char *file, char *ret, size_t cap);
 bool rig_pid_gone(pid_t pid);
+bool rig_has_selinux(void);
 
 #endif

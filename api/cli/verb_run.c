@@ -155,7 +155,10 @@ static void report_json(const struct run *run, int status)
 		"total_ms", ms_since(run->begin_ns, now_ns()), "error",
 		status == CLI_FAILED && run->err.code != 0 ? json_string(run->err.msg)
 							   : json_null());
-	char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+	char *text =
+		o == NULL
+			? NULL
+			: json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
 
 	if (text != NULL)
 		(void)fprintf(stderr, "%s\n", text);
@@ -238,6 +241,12 @@ int verb_exec(struct cli *cli, int argc, char **argv)
 	int r = run_opts_parse(RUN_VERB_EXEC, argc, argv, &o, &run.err), status;
 
 	session_init(&run.s, cli);
+	/* "ID -- COMMAND" reads well too; a command named "--" is nobody's. */
+	if (r == 0 && o.rest_count > 1 && strcmp(o.rest[1], "--") == 0) {
+		o.rest[1] = o.rest[0];
+		o.rest++;
+		o.rest_count--;
+	}
 	if (r == 0 && o.help) {
 		status = exec_help();
 	} else if (r < 0 || o.rest_count < 2) {

@@ -22,7 +22,7 @@
 
 static int print_json(const json_t *o)
 {
-	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
 
 	if (text == NULL)
 		return cli_fail("out of memory");

@@ -80,7 +80,9 @@ void http_answer(struct http_req *req, unsigned status, json_t *body)
 		     NULL);
 		return;
 	}
-	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
+	text = body == NULL ? NULL
+			    : json_dumps(body,
+					 JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
 	json_decref(body);
 	if (text == NULL) {
 		http_error(req, 500, "internal", "out of memory");
@@ -106,7 +108,9 @@ void http_error_with(struct http_req *req, unsigned status, const char *code, co
 		(void)json_object_update(error, more);
 	json_decref(more);
 	body = json_pack("{s:o, s:s}", "error", error, "request_id", req->id);
-	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT | JSON_ENSURE_ASCII);
+	text = body == NULL ? NULL
+			    : json_dumps(body,
+					 JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
 	json_decref(body);
 	log_debug("http.error", "request=%s status=%u code=%s message=\"%s\"", req->id, status,
 		  code, shown);

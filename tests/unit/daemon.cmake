@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# casemated: its pure parts, the relay, and the real program without a jailer.
+foreach(name spec sandbox relay vmlog)
+  casemate_test(daemon_${name} unit
+    SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_${name}.c LINKS daemon_core)
+endforeach()
+casemate_test(hostcheck unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/hostcheck.c LINKS host)
+casemate_test(daemon_serve unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_serve.c
+  LINKS cli_core)
+target_compile_definitions(daemon_serve PRIVATE
+  DAEMON_BINARY="$<TARGET_FILE:casemated>" CLI_BINARY="$<TARGET_FILE:casemate>")
+add_dependencies(daemon_serve casemated casemate)

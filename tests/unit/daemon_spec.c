@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What POST /v1/sandboxes accepts, and that it accepts nothing else. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/daemon/spec.h"
+#include "base/num.h"
+
+static const struct spec_limits limits = { .memory_max = UINT64_C(4) * GIB,
+					   .scratch_max = UINT64_C(16) * GIB,
+					   .kernel = "default",
+					   .image = "base" };
+
+static int parse(const char *text, struct spec *s, struct err *err)
+{
+	return spec_parse(text, strlen(text), &limits, s, err);
+}
+
+static void refuse(const char *text, const char *reason)
+{
+	struct err err = { 0 };
+	struct spec s;
+
+	cr_assert_eq(parse(text, &s, &err), -EINVAL, "%s", text);
+	cr_assert_not_null(strstr(err.msg, reason), "%s: \"%s\"", text, err.msg);
+}
+
+Test(spec, defaults)
+{
+	struct err err = { 0 };
+	struct spec s;
+
+	cr_assert_eq(parse("", &s, &err), 0);
+	cr_assert_eq(s.vcpus, 1);
+	cr_assert_eq(s.memory_bytes, UINT64_C(512) * MIB);
+	cr_assert_str_eq(s.kernel, "default");
+	cr_assert_str_eq(s.image, "base");
+	cr_assert_not(s.lease);
+	cr_assert_eq(s.timeout_ms, 0);
+	cr_assert_eq(s.envs_count, 0);
+	spec_done(&s);
+}
+
+Test(spec, everything)
+{
+	struct err err = { 0 };
+	struct spec s;
+
+	cr_assert_eq(
+		parse("{\"vcpus\":8,\"memory_bytes\":67108864,\"kernel\":\"k-1.2_x\",\"image\":"
+		      "\"i\",\"envs\":{\"A\":\"b=c\",\"_2\":\"\"},\"user\":\"nobody\",\"cwd\":"
+		      "\"/tmp\",\"timeout_ms\":1500,\"scratch_bytes\":1048576,\"hostname\":"
+		      "\"h\",\"lease\":true}",
+		      &s, &err),
+		0, "%s", err.msg);
+	cr_assert_eq(s.vcpus, 8);
+	cr_assert_eq(s.memory_bytes, 64 * MIB);
+	cr_assert_str_eq(s.kernel, "k-1.2_x");
+	cr_assert_str_eq(s.image, "i");
+	cr_assert_eq(s.envs_count, 2);
+	cr_assert_str_eq(s.envs[0].name, "A");
+	cr_assert_str_eq(s.envs[0].value, "b=c");
+	cr_assert_str_eq(s.user, "nobody");
+	cr_assert_str_eq(s.cwd, "/tmp");
+	cr_assert_eq(s.timeout_ms, 1500);
+	cr_assert_eq(s.scratch_bytes, MIB);
+	cr_assert_str_eq(s.hostname, "h");
+	cr_assert(s.lease);
+	spec_done(&s);
+	spec_done(&s); /* twice is fine */
+}
+
+Test(spec, names_the_bad_field)
+{
+	refuse("[]", "object");
+	refuse("nul", "body: line 1");
+	refuse("{} {}", "body: line 1");
+	refuse("{\"vcpus\":1,\"vcpus\":2}", "duplicate");
+	refuse("{\"vpcus\":1}", "vpcus: unknown field");
+	refuse("{\"a\\nb\":1}", "a\\x0ab: unknown field");
+	refuse("{\"vcpus\":0}", "vcpus");
+	refuse("{\"vcpus\":9}", "vcpus");
+	refuse("{\"vcpus\":1.5}", "vcpus: must be a whole number");
+	refuse("{\"vcpus\":\"1\"}", "vcpus: must be a whole number");
+	refuse("{\"vcpus\":null}", "vcpus");
+	refuse("{\"memory_bytes\":0}", "too little");
+	refuse("{\"memory_bytes\":-1}", "memory_bytes");
+	refuse("{\"memory_bytes\":4294967298}", "more than this host has");
+	refuse("{\"memory_bytes\":67108865}", "multiple of 2 MiB");
+	refuse("{\"scratch_bytes\":17179869185}", "scratch_bytes");
+	refuse("{\"scratch_bytes\":5}", "multiple of 1 MiB");
+	refuse("{\"timeout_ms\":86400001}", "timeout_ms");
+	refuse("{\"lease\":1}", "lease: must be true or false");
+}
+
+/* Names become paths in the jailer's store. */
+Test(spec, names_stay_in_the_store)
+{
+	refuse("{\"image\":\"\"}", "image");
+	refuse("{\"image\":\"..\"}", "image");
+	refuse("{\"image\":\".hidden\"}", "image");
+	refuse("{\"image\":\"a/b\"}", "image");
+	refuse("{\"image\":\"Upper\"}", "image");
+	refuse("{\"kernel\":\"/etc/passwd\"}", "kernel");
+	refuse("{\"kernel\":\"a\\u0000b\"}", "body");
+	refuse("{\"kernel\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
+	       "kernel: longer than 64");
+}
+
+Test(spec, texts)
+{
+	refuse("{\"hostname\":\"a b\"}", "hostname");
+	refuse("{\"user\":\"a:b\"}", "user");
+	refuse("{\"cwd\":\"relative\"}", "cwd: must be an absolute path");
+	refuse("{\"envs\":[]}", "envs: must be an object");
+	refuse("{\"envs\":{\"A\":1}}", "envs: A: must be a string");
+	refuse("{\"envs\":{\"1A\":\"\"}}", "not a variable name");
+	refuse("{\"envs\":{\"\":\"\"}}", "not a variable name");
+	refuse("{\"envs\":{\"A=B\":\"\"}}", "not a variable name");
+}
+
+Test(spec, too_many_variables)
+{
+	char text[16384] = "{\"envs\":{";
+	size_t len = strlen(text);
+
+	for (unsigned i = 0; i <= SPEC_ENVS_MAX; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\"V%u\":\"x\"",
+					i > 0 ? "," : "", i);
+	snprintf(text + len, sizeof(text) - len, "}}");
+	refuse(text, "more than 256 variables");
+}
+
+/* Deep nesting must end in a refusal, not in a stack overflow. */
+Test(spec, deep_nesting)
+{
+	static char text[65536];
+	struct err err = { 0 };
+	struct spec s;
+
+	memset(text, '[', sizeof(text));
+	cr_assert_eq(spec_parse(text, sizeof(text), &limits, &s, &err), -EINVAL);
+}

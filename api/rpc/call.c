@@ -83,11 +83,6 @@ static void on_deadline(void *arg)
 static int put_request(struct rpc_conn *c, const struct rpc_method *m, const ProtobufCMessage *in,
 		       const int *fds, uint64_t timeout_ms)
 {
-	static const uint8_t flags[] = {
-		[RPC_UNARY] = 0,
-		[RPC_SERVER_STREAM] = FRAME_REMOTE_CLOSED,
-		[RPC_CLIENT_STREAM] = FRAME_REMOTE_OPEN,
-	};
 	request_pb req = CASEMATE__TTRPC__REQUEST__INIT;
 	uint8_t *data;
 	size_t len;
@@ -99,8 +94,8 @@ static int put_request(struct rpc_conn *c, const struct rpc_method *m, const Pro
 	req.method = frame_bytes(m->name, strlen(m->name));
 	req.payload = frame_bytes(data, len);
 	req.timeout_nano = (int64_t)(MIN(timeout_ms, (uint64_t)INT64_MAX / 1000000) * 1000000);
-	r = frame_put(&c->tx, c->next_id, FRAME_REQUEST, flags[m->kind], &req.base, RPC_PAYLOAD_MAX,
-		      fds, m->fds_in);
+	r = frame_put(&c->tx, c->next_id, FRAME_REQUEST, frame_request_flags(m->kind), &req.base,
+		      RPC_PAYLOAD_MAX, fds, m->fds_in);
 	free(data);
 	return r;
 }

@@ -55,6 +55,17 @@ int frame_header_get(const uint8_t in[FRAME_HEADER_BYTES], struct frame_header *
 	return 0;
 }
 
+uint8_t frame_request_flags(enum rpc_kind kind)
+{
+	static const uint8_t flags[] = {
+		[RPC_UNARY] = 0,
+		[RPC_SERVER_STREAM] = FRAME_REMOTE_CLOSED,
+		[RPC_CLIENT_STREAM] = FRAME_REMOTE_OPEN,
+	};
+
+	return flags[kind];
+}
+
 void frame_done(struct frame *f)
 {
 	free(f->body);

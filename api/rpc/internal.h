@@ -134,6 +134,8 @@ struct rpc_conn {
 void frame_header_put(uint8_t out[FRAME_HEADER_BYTES], const struct frame_header *h);
 /* Pure. 0, or -EPROTO: length, type, id or flags that no peer may send. */
 MUST_USE int frame_header_get(const uint8_t in[FRAME_HEADER_BYTES], struct frame_header *ret);
+/* The flags of a request that starts a call of this kind. */
+uint8_t frame_request_flags(enum rpc_kind kind);
 /* Frees the body and closes what descriptors are left. */
 void frame_done(struct frame *f);
 

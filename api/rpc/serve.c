@@ -44,32 +44,35 @@ static void send_status(struct rpc_conn *c, uint32_t id, enum rpc_code code, con
 		    frame_put(&c->tx, id, FRAME_RESPONSE, 0, &resp.base, RPC_PAYLOAD_MAX, NULL, 0));
 }
 
-/* Takes the call out of its connection and frees it. */
+/* Takes the call out of its connection. */
+static void call_unlink(struct rpc_call *call)
+{
+	struct rpc_call **at = &call->conn->calls;
+
+	while (*at != call) {
+		BUG_ON(*at == NULL);
+		at = &(*at)->next;
+	}
+	*at = call->next;
+	call->conn->calls_count--;
+	call->conn = NULL;
+	loop_timer_del(call->deadline);
+	call->deadline = NULL;
+}
+
+/* The handler has ended the call. */
 static void call_end(struct rpc_call *call)
 {
-	struct rpc_conn *c = call->conn;
-
-	BUG_ON(call->cancelled); /* its handler was told that it is gone */
-	if (c != NULL) {
-		struct rpc_call **at = &c->calls;
-		while (*at != call) {
-			BUG_ON(*at == NULL);
-			at = &(*at)->next;
-		}
-		*at = call->next;
-		c->calls_count--;
-	}
-	loop_timer_del(call->deadline);
+	BUG_ON(call->cancelled); /* it was told that the call is gone */
+	if (call->conn != NULL)
+		call_unlink(call);
 	free(call);
 }
 
-/* Tells the handler that nobody waits any more. The call is already out of the list. */
+/* Nobody waits for the answer any more: tells the handler, if it wants to know. */
 static void call_drop(struct rpc_call *call)
 {
-	loop_timer_del(call->deadline);
-	call->deadline = NULL;
-	call->conn = NULL;
-	call->next = NULL;
+	call_unlink(call);
 	if (call->ops == NULL || call->ops->cancelled == NULL)
 		return; /* the handler's rpc_reply or rpc_fail will free it */
 	call->cancelled = true;
@@ -79,26 +82,18 @@ static void call_drop(struct rpc_call *call)
 
 void serve_abort(struct rpc_conn *c)
 {
-	while (c->calls != NULL) {
-		struct rpc_call *call = c->calls;
-		c->calls = call->next;
-		c->calls_count--;
-		call_drop(call);
-	}
+	while (c->calls != NULL)
+		call_drop(c->calls);
 }
 
 static void on_deadline(void *arg)
 {
-	struct rpc_call *call = arg, **at;
+	struct rpc_call *call = arg;
 	struct rpc_conn *c = call->conn;
 
 	call->deadline = NULL;
 	conn_enter(c);
 	send_status(c, call->id, RPC_DEADLINE_EXCEEDED, "deadline exceeded");
-	for (at = &c->calls; *at != call; at = &(*at)->next)
-		BUG_ON(*at == NULL);
-	*at = call->next;
-	c->calls_count--;
 	call_drop(call);
 	conn_leave(c);
 }
@@ -221,18 +216,13 @@ static const struct rpc_handler *handler_find(const struct rpc_conn *c, const re
 static enum rpc_code refuse(const struct rpc_conn *c, const struct rpc_handler *h,
 			    const request_pb *req, uint8_t flags, const char **ret_why)
 {
-	static const uint8_t flags_of[] = {
-		[RPC_UNARY] = 0,
-		[RPC_SERVER_STREAM] = FRAME_REMOTE_CLOSED,
-		[RPC_CLIENT_STREAM] = FRAME_REMOTE_OPEN,
-	};
 	const struct rpc_method *m = h->method;
 	uint64_t bit = UINT64_C(1) << (h - c->cfg.handlers);
 	/* A client stream may be complete with its first message. */
 	bool complete = m->kind == RPC_CLIENT_STREAM && flags == FRAME_REMOTE_CLOSED;
 
 	*ret_why = "the stream's flags don't fit the method";
-	if (flags != flags_of[m->kind] && !complete)
+	if (flags != frame_request_flags(m->kind) && !complete)
 		return RPC_INVALID_ARGUMENT;
 	*ret_why = "the request is too large";
 	if (req->payload.len > m->in_bytes_max)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "rpc_fixture.h"
 
 #define TEN_MB (10U * 1024U * 1024U)
@@ -64,6 +65,16 @@ static void read_start(struct fx *f, struct reader *r)
 		     0);
 }
 
+static void wait_done(struct fx *f, const struct reader *r)
+{
+	uint64_t end = now_ms() + 20000;
+
+	while (r->done == 0) {
+		cr_assert_eq(loop_step(f->loop, 1000), 0);
+		cr_assert_lt(now_ms(), end, "the stream stands still");
+	}
+}
+
 Test(rpc_stream, read_10_mb)
 {
 	struct reader r = { 0 };
@@ -72,8 +83,7 @@ Test(rpc_stream, read_10_mb)
 	fx_init(&f, false);
 	f.to_send = TEN_MB + 7;
 	read_start(&f, &r);
-	while (r.done == 0)
-		cr_assert_eq(loop_step(f.loop, 1000), 0);
+	wait_done(&f, &r);
 	cr_assert_eq(r.st.code, RPC_OK);
 	cr_assert_eq(r.got, TEN_MB + 7);
 	cr_assert_eq(r.wrong, 0);
@@ -91,8 +101,7 @@ Test(rpc_stream, read_slowly)
 	fx_init(&f, false);
 	f.to_send = TEN_MB;
 	read_start(&f, &r);
-	while (r.done == 0)
-		cr_assert_eq(loop_step(f.loop, 1000), 0);
+	wait_done(&f, &r);
 	cr_assert_eq(r.got, TEN_MB);
 	cr_assert_eq(r.wrong, 0);
 	/* Other calls on the connection still work. */
@@ -116,8 +125,7 @@ Test(rpc_stream, sender_stops_at_the_mark)
 	cr_assert(!rpc_conn_writable(f.server));
 	cr_assert_eq(r.got, 0);
 	rpc_conn_pause(f.client, false);
-	while (r.done == 0)
-		cr_assert_eq(loop_step(f.loop, 1000), 0);
+	wait_done(&f, &r);
 	cr_assert_eq(r.got, TEN_MB);
 	fx_done(&f);
 }
@@ -202,8 +210,7 @@ Test(rpc_stream, server_fails_midway)
 		cr_assert_eq(loop_step(f.loop, 1000), 0);
 	rpc_fail(f.stream, RPC_DATA_LOSS, "disk");
 	f.stream = NULL;
-	while (r.done == 0)
-		cr_assert_eq(loop_step(f.loop, 1000), 0);
+	wait_done(&f, &r);
 	cr_assert_eq(r.st.code, RPC_DATA_LOSS);
 	cr_assert_eq(r.wrong, 0);
 	cr_assert_eq(r.got, f.sent);

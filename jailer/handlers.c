@@ -35,6 +35,7 @@ static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int
 	const Casemate__Jailer__V1__CreateRequest *m = (const void *)in;
 	Casemate__Jailer__V1__CreateResponse out = CASEMATE__JAILER__V1__CREATE_RESPONSE__INIT;
 	Casemate__Jailer__V1__JailInfo info;
+	static struct log_limit limit = LOG_LIMIT(20);
 	struct session *s = arg;
 	struct jail_ends ends;
 	const struct jail *j;
@@ -45,7 +46,8 @@ static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int
 	(void)fds;
 	if (request_check(m, &s->host->limits, &q, &err) < 0 ||
 	    jail_create(s->jails, &q, s, &j, &ends, &err) < 0) {
-		log_warn("jail.refused", "%s", err.msg);
+		if (log_allowed(&limit))
+			log_warn("jail.refused", "%s", err.msg);
 		rpc_fail_err(call, &err);
 		return;
 	}

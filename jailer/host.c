@@ -15,7 +15,7 @@ static int check_label(struct host *h, const struct host_config *cfg, struct err
 		return err_set(err, -ENOTSUP,
 			       "SELinux is not active: one of the two walls around a jail is "
 			       "missing; start with --allow-no-selinux to go on without it");
-	return 0;
+	return label_check_policy(h->label, err);
 }
 
 /* An id range that the host's own users could have would not be a wall. */

@@ -44,6 +44,22 @@ void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
 	(void)snprintf(ret, LABEL_MAX, VMM_CONTEXT "%s", level);
 }
 
+int label_check_policy(enum label_mode mode, struct err *err)
+{
+	char context[LABEL_MAX];
+
+	if (mode == LABEL_ABSENT)
+		return 0;
+	/* The last slot has the highest categories. */
+	label_of_slot(mode, SLOT_COUNT - 1, context);
+	if (security_check_context(context) < 0)
+		return err_sys(err, -errno,
+			       "the SELinux policy doesn't know %s: install casemate.cil with "
+			       "semodule",
+			       context);
+	return 0;
+}
+
 int label_files_begin(enum label_mode mode, uint32_t slot, struct err *err)
 {
 	char level[SLOT_MCS_MAX], context[LABEL_MAX];

@@ -18,6 +18,9 @@ enum label_mode { LABEL_ABSENT, LABEL_PERMISSIVE, LABEL_ENFORCING, LABEL_MODE_CO
 enum label_mode label_mode(void);
 const char *label_mode_name(enum label_mode mode);
 
+/* Does the loaded policy have our domains and categories? 0, or -errno and what to do. */
+MUST_USE int label_check_policy(enum label_mode mode, struct err *err);
+
 /* The context of the process in this slot; "" when SELinux is absent. */
 void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX]);
 

@@ -249,12 +249,11 @@ static void on_result(struct loop_io *io, int fd, uint32_t events, void *arg)
 	for (unsigned i = 0; i < c->waiters_count; i++)
 		answer_wait(c, c->waiters[i]);
 	c->waiters_count = 0;
-	if (c->conn == NULL)
+	/* The timer is also for a peer that doesn't read its answer. */
+	if (c->conn == NULL || loop_timer_add(c->loop, LINGER_MS, leave, c, NULL) < 0)
 		leave(c);
 	else if (answered)
 		finish(c);
-	else if (loop_timer_add(c->loop, LINGER_MS, leave, c, NULL) < 0)
-		leave(c);
 }
 
 static void forget_waiter(struct rpc_call *call, void *arg)

@@ -154,8 +154,8 @@ static void show_console(struct run *r)
 
 	q.from = r->console_at;
 	/* The end of the VM, and of the connection, may come at any moment. */
-	if (rpc_call_wait(r->loop, r->conn, &vmm_methods[VMM_READ_CONSOLE], &q.base, NULL, CALL_MS, &st,
-			  &msg, NULL) < 0 ||
+	if (rpc_call_wait(r->loop, r->conn, &vmm_methods[VMM_READ_CONSOLE], &q.base, NULL, CALL_MS,
+			  &st, &msg, NULL) < 0 ||
 	    st.code != RPC_OK)
 		return;
 	out = (Casemate__Vmm__V1__ReadConsoleResponse *)msg;
@@ -202,11 +202,14 @@ int main(int argc, char **argv)
 	o.q.rng = true;
 	o.q.guest_cid = 3;
 	parse_options(&o, argc, argv);
+	began = now_ns();
 	pid = vmm_fork(o.vmm, &o.files, &control);
 	if (pid < 0 || loop_new(&r.loop) < 0 || rpc_conn_new(r.loop, control, &cfg, &r.conn) < 0)
 		die(o.vmm, "can't be started");
 	call(&r, VMM_CONFIGURE, &o.q, NULL);
 	call(&r, VMM_START, &start, NULL);
+	(void)fprintf(stderr, "vmm-run: running after %llu us\n",
+		      (unsigned long long)(now_ns() - began) / 1000);
 	began = now_ms();
 	if (rpc_start(r.conn, &vmm_methods[VMM_WAIT], &wait.base, NULL, 0, &wait_ops, &r, NULL) < 0)
 		die("Wait", "can't be called");

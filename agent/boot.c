@@ -98,7 +98,7 @@ static int find_root(struct err *err)
 	return mount_root(DISK_ROOT, access(DISK_SCRATCH, F_OK) == 0 ? DISK_SCRATCH : NULL, err);
 }
 
-int boot_system(struct err *err)
+int boot_root(struct err *err)
 {
 	int r;
 
@@ -111,11 +111,16 @@ int boot_system(struct err *err)
 	if (r == 0)
 		r = find_root(err);
 	if (r == 0)
-		r = mount_system(err);
+		r = set_limits(err);
+	return r;
+}
+
+int boot_system(struct err *err)
+{
+	int r = mount_system(err);
+
 	if (r == 0)
 		r = set_loopback(err);
-	if (r == 0)
-		r = set_limits(err);
 	if (r < 0)
 		return r;
 	set_sysctls();

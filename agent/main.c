@@ -22,30 +22,34 @@
 
 #define EXIT_USAGE 2
 
+static int start_init(struct agent *agent, struct vsock **ret, struct err *err)
+{
+	int r = boot_root(err);
+
+	if (r < 0)
+		return r;
+	log_setup("agent", LOG_LEVEL_INFO);
+	r = agent_init(agent, true);
+	if (r < 0)
+		return err_sys(err, r, "agent");
+	r = vsock_open(agent, ret, err);
+	return r < 0 ? r : boot_system(err);
+}
+
 static NORETURN void run_init(void)
 {
 	struct agent agent;
 	struct vsock *vsock;
 	struct err err;
-	int r = boot_system(&err);
 
-	if (r < 0)
-		power_fail(&err);
-	log_setup("agent", LOG_LEVEL_INFO);
-	r = agent_init(&agent, true);
-	if (r < 0) {
-		(void)err_sys(&err, r, "agent");
-		power_fail(&err);
-	}
-	r = vsock_open(&agent, &vsock, &err);
-	if (r < 0)
-		power_fail(&err);
+	if (start_init(&agent, &vsock, &err) < 0)
+		power_fail("boot failed", &err);
 	log_info("ready", "version=%s uptime_ms=%llu", CASEMATE_VERSION,
 		 (unsigned long long)agent_uptime_ms());
-	r = agent_run(&agent);
+	int r = agent_run(&agent);
 	if (r < 0) {
 		(void)err_sys(&err, r, "event loop");
-		power_fail(&err);
+		power_fail("stopped", &err);
 	}
 	vsock_close(vsock);
 	power_down(r == AGENT_END_REBOOT);

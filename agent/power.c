@@ -55,12 +55,12 @@ void power_down(bool restart)
 	machine_off(restart);
 }
 
-void power_fail(const struct err *err)
+void power_fail(const char *what, const struct err *err)
 {
 	char line[ERR_MSG_MAX + 64];
 	/* Through the kernel's log, at a level that `quiet` lets pass: printing there is
 	 * synchronous, while what is written to /dev/console may be lost at power-off. */
-	int n = snprintf(line, sizeof(line), "<2>casemate-agent: boot failed: %s\n", err->msg);
+	int n = snprintf(line, sizeof(line), "<2>casemate-agent: %s: %s\n", what, err->msg);
 	CLEANUP(fd_closep) int fd = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	if (n > 0 && (fd < 0 || write(fd, line, (size_t)n) < 0))

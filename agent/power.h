@@ -11,7 +11,8 @@
 /* Ends all processes, writes what is unwritten, and turns the machine off or restarts it. */
 NORETURN void power_down(bool restart);
 
-/* The boot failed: says so in one line on the console, by the kernel's log, and powers off. */
-NORETURN void power_fail(const struct err *err);
+/* It can't go on: says so in one line on the console, by the kernel's log, and powers off. `what`
+ * is "boot failed" or the like. */
+NORETURN void power_fail(const char *what, const struct err *err);
 
 #endif

@@ -69,13 +69,18 @@ static int pty_size(const size_pb *size, uint16_t *ret_cols, uint16_t *ret_rows,
 	return 0;
 }
 
-static const char *choose_cwd(const struct agent *a, const config_pb *cfg, const struct user *u)
+/* A user's home need not exist: that of `nobody` usually doesn't. */
+static void choose_cwd(const struct agent *a, const config_pb *cfg, const struct user *u,
+		       struct spawn_plan *plan)
 {
-	if (cfg->cwd[0] != '\0')
-		return cfg->cwd;
-	if (a->default_cwd != NULL)
-		return a->default_cwd;
-	return u->pw.home[0] != '\0' ? u->pw.home : "/";
+	if (cfg->cwd[0] != '\0') {
+		plan->cwd = cfg->cwd;
+	} else if (a->default_cwd != NULL) {
+		plan->cwd = a->default_cwd;
+	} else {
+		plan->cwd = u->pw.home[0] != '\0' ? u->pw.home : "/";
+		plan->cwd_implied = true;
+	}
 }
 
 /* Everything that can be wrong with the request itself. */
@@ -120,7 +125,7 @@ void service_process_start(struct rpc_call *call, const ProtobufCMessage *in, in
 		plan.argv = argv;
 		plan.env = &env;
 		plan.user = &user;
-		plan.cwd = choose_cwd(a, req->process, &user);
+		choose_cwd(a, req->process, &user, &plan);
 		process_start(a->processes, &plan, req->tag, req->timeout_ms, call);
 	}
 	env_done(&env);

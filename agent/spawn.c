@@ -154,7 +154,7 @@ static NORETURN void child_main(const struct spawn_plan *p, struct ends *e)
 	if (r < 0)
 		child_fail(STAGE_USER, -r);
 	/* After the change of user: its own rights decide whether it may go there. */
-	if (chdir(p->cwd) < 0)
+	if (chdir(p->cwd) < 0 && !(p->cwd_implied && chdir("/") == 0))
 		child_fail(STAGE_CWD, errno);
 	child_fail(STAGE_EXEC, child_exec(p));
 }

@@ -23,6 +23,7 @@ struct spawn_plan {
 	char *const *argv; /* NULL-terminated, argv[0] included */
 	const struct env *env;
 	const char *cwd;
+	bool cwd_implied; /* nobody asked for it: "/" will do if it can't be entered */
 	const struct user *user;
 	bool stdin_pipe; /* else /dev/null; not for a terminal */
 	bool pty;

@@ -206,6 +206,12 @@ Test(agent_exec, user_changes_completely)
 	r.req.user = STR("12345:54321");
 	cr_assert_eq(start_code(&r), RPC_OK);
 	cr_assert(agent_run_is(&run.out, "12345\n54321\n54321\n12345\nCapEff:0000000000000000\n"));
+	/* A home that doesn't exist, or may not be entered, is no reason to fail. */
+	r.config.cwd = STR("");
+	r.req.user = STR("nobody");
+	r.args[1] = STR("pwd");
+	cr_assert_eq(start_code(&r), RPC_OK);
+	cr_assert(agent_run_is(&run.out, "/\n"));
 	/* Its own rights decide about the working directory. */
 	r.config.cwd = STR("/root");
 	cr_assert_eq(start_code(&r), RPC_INVALID_ARGUMENT);

@@ -37,7 +37,6 @@ struct loop_timer {
 	loop_timer_fn *fn;
 	void *arg;
 	uint64_t due_ns;
-	uint64_t serial;
 };
 
 struct loop {
@@ -50,8 +49,7 @@ struct loop {
 	struct loop_io *sig_io;
 	loop_signal_fn *sig_fn[_NSIG];
 	void *sig_arg[_NSIG];
-	unsigned depth;	      /* loop_step calls under way: a callback may run the loop */
-	uint64_t timers_made; /* counts timers, so that run_timers can tell new ones */
+	unsigned depth; /* loop_step calls under way: a callback may run the loop */
 	bool stopped;
 	int result;
 };
@@ -157,7 +155,7 @@ int loop_timer_add(struct loop *l, uint64_t delay_ms, loop_timer_fn *fn, void *a
 
 	if (t == NULL)
 		return -ENOMEM;
-	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg, .serial = l->timers_made++ };
+	*t = (struct loop_timer){ .loop = l, .fn = fn, .arg = arg };
 	if (MUL_OVERFLOW(delay_ms, NS_PER_MS, &t->due_ns) ||
 	    ADD_OVERFLOW(now_ns(), t->due_ns, &t->due_ns))
 		t->due_ns = UINT64_MAX;
@@ -218,10 +216,10 @@ int loop_signal_add(struct loop *l, int signo, loop_signal_fn *fn, void *arg)
 /* Calls the timers that are due. One that a callback adds waits for the next round. */
 static void run_timers(struct loop *l)
 {
-	uint64_t now = now_ns(), limit = l->timers_made;
+	uint64_t now = now_ns();
 
-	/* A new timer that is due at once sorts behind all old ones that are due. */
-	while (l->timers != NULL && l->timers->due_ns <= now && l->timers->serial < limit) {
+	/* Not due_ns == now: what a callback adds for at once is due at `now` or later. */
+	while (l->timers != NULL && l->timers->due_ns < now) {
 		struct loop_timer *t = l->timers;
 		loop_timer_fn *fn = t->fn;
 		void *arg = t->arg;

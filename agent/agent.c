@@ -49,10 +49,9 @@ static void on_closed(struct rpc_conn *c, int reason, void *arg)
 	struct session *s = a->sessions;
 
 	(void)reason;
-	while (s->conn != c) {
+	while (s != NULL && s->conn != c)
 		s = s->next;
-		BUG_ON(s == NULL);
-	}
+	BUG_ON(s == NULL);
 	session_free(s);
 	if (a->farewell == c)
 		loop_stop(a->loop, (int)a->ending);
@@ -167,8 +166,10 @@ void agent_done(struct agent *a)
 {
 	process_table_free(a->processes);
 	file_table_free(a->files);
-	while (a->sessions != NULL)
-		session_free(a->sessions);
+	for (struct session *s = a->sessions, *next; s != NULL; s = next) {
+		next = s->next;
+		session_free(s);
+	}
 	loop_free(a->loop);
 	env_done(&a->envs);
 	free(a->default_cwd);

@@ -22,12 +22,14 @@ int file_table_new(struct loop *l, struct file_table **ret)
 
 void file_table_free(struct file_table *t)
 {
+	struct err err;
+
 	if (t == NULL)
 		return;
-	while (t->files != NULL) {
-		struct err err;
-		(void)err_set(&err, -ESHUTDOWN, "the agent is stopping");
-		file_fail(t->files, &err);
+	(void)err_set(&err, -ESHUTDOWN, "the agent is stopping");
+	for (struct file *f = t->files, *next; f != NULL; f = next) {
+		next = f->next;
+		file_fail(f, &err);
 	}
 	free(t);
 }

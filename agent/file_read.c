@@ -15,8 +15,6 @@
 #include "base/fd.h"
 
 #define CHUNKS_PER_TURN 8
-/* A message's other fields and tags beside the data must fit a chunk's frame too. */
-_Static_assert(FILE_CHUNK_BYTES <= 64U * 1024U, "agent.proto: chunks of at most 64 KiB");
 
 typedef Casemate__Agent__V1__ReadFileRequest read_pb;
 

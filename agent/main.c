@@ -39,7 +39,7 @@ static int start_init(struct agent *agent, struct vsock **ret, struct err *err)
 static NORETURN void run_init(void)
 {
 	struct agent agent;
-	struct vsock *vsock;
+	struct vsock *vsock = NULL;
 	struct err err;
 
 	if (start_init(&agent, &vsock, &err) < 0)

@@ -220,7 +220,7 @@ void service_process_update(struct rpc_call *call, const ProtobufCMessage *in, i
 	const Casemate__Agent__V1__UpdateRequest *req =
 		REQUEST(Casemate__Agent__V1__UpdateRequest, in);
 	struct process *p = select_process(arg, req->process, call);
-	uint16_t cols, rows;
+	uint16_t cols = 0, rows = 0;
 	struct err err;
 
 	(void)fds;

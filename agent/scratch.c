@@ -22,7 +22,7 @@
 static int probe(const char *disk, struct err *err)
 {
 	CLEANUP(fd_closep) int fd = open(disk, O_RDONLY | O_CLOEXEC);
-	uint8_t head[HEAD_BYTES];
+	uint8_t head[HEAD_BYTES] = { 0 };
 	int r = fd < 0 ? -errno : fd_read_full(fd, head, sizeof(head));
 
 	if (r < 0)

@@ -11,8 +11,9 @@
 #include "agent_fixture.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/num.h"
 
-#define FIVE_MB (5U * 1000U * 1000U)
+#define FIVE_MB ((size_t)5000000)
 
 typedef Casemate__Agent__V1__WriteFileRequest write_pb;
 typedef Casemate__Agent__V1__ReadFileRequest read_pb;
@@ -163,15 +164,17 @@ static enum rpc_code read_file(const char *name, const char *user, struct transf
 	return x->st.code;
 }
 
-static unsigned count_entries(void)
+static uint64_t count_entries(void)
 {
 	struct agent_run run;
-	char script[256];
-	unsigned n = 0;
+	char script[256], text[16] = "";
+	uint64_t n = 0;
 
-	snprintf(script, sizeof(script), "ls -A %s | wc -l", dir);
+	snprintf(script, sizeof(script), "ls -A %s | wc -l | tr -d '\\n'", dir);
 	agent_run_script(&t, &run, script);
-	sscanf((const char *)buf_head(&run.out), "%u", &n);
+	cr_assert_lt(buf_len(&run.out), sizeof(text));
+	memcpy(text, buf_head(&run.out), buf_len(&run.out));
+	cr_assert_eq(parse_u64(text, 0, 1000, &n), 0, "'%s'", text);
 	agent_run_done(&run);
 	return n;
 }

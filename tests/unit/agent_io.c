@@ -8,8 +8,9 @@
 #include "agent_fixture.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/num.h"
 
-#define TEN_MB (10U * 1000U * 1000U)
+#define TEN_MB ((size_t)10000000)
 
 static struct agent_test t;
 static struct agent_run run;
@@ -159,12 +160,15 @@ Test(agent_io, input_waits_and_is_bounded)
 static uint64_t agent_rss_bytes(void)
 {
 	char path[32], text[256];
-	unsigned long size, rss;
+	uint64_t pages = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/statm", (int)t.pid);
 	cr_assert_gt(fd_read_file(-1, path, text, sizeof(text)), 0);
-	cr_assert_eq(sscanf(text, "%lu %lu", &size, &rss), 2);
-	return (uint64_t)rss * (uint64_t)sysconf(_SC_PAGESIZE);
+	/* The second number of the line. */
+	char *rss = strchr(text, ' ') + 1;
+	*strchr(rss, ' ') = '\0';
+	cr_assert_eq(parse_u64(rss, 1, UINT32_MAX, &pages), 0);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* A client that doesn't read holds the command, not the agent's memory. */
@@ -179,7 +183,7 @@ Test(agent_io, slow_reader_holds_the_writer)
 	before = agent_rss_bytes();
 	rpc_conn_pause(t.conn[0], true);
 	agent_test_idle(&t, 1000);
-	cr_assert_lt(agent_rss_bytes(), before + 4 * 1024 * 1024);
+	cr_assert_lt(agent_rss_bytes(), before + 4 * MIB);
 	cr_assert_lt(buf_len(&run.out), 5 * TEN_MB);
 	/* Others aren't held. */
 	cr_assert_eq(agent_test_signal(&t, run.pid, 18), RPC_OK);

@@ -10,7 +10,7 @@
 #define LAPIC_SVR	0xf0
 #define LAPIC_ICR	0x300
 
-volatile uint32_t irq_count[32];
+volatile uint32_t irq_count[32], irq_skip_ack;
 static bool x2apic;
 
 struct __attribute__((packed)) idt_entry {
@@ -73,7 +73,10 @@ void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
 {
 	if (vector >= IRQ_VECTOR0) {
 		/* Acknowledge first: what completes later raises a new edge. */
-		vdev_ack((unsigned)(vector - IRQ_VECTOR0));
+		if (irq_skip_ack > 0)
+			irq_skip_ack--;
+		else
+			vdev_ack((unsigned)(vector - IRQ_VECTOR0));
 		irq_count[vector - IRQ_VECTOR0]++;
 		lapic_write(LAPIC_EOI, 0);
 		return;

@@ -211,6 +211,9 @@ static const struct {
 	{ "rng", test_rng },
 	{ "flood", test_flood },
 	{ "vsock", test_vsock },
+	{ "ports", test_ports },
+	{ "mmio", test_mmio },
+	{ "level", test_level },
 };
 
 void guest_main(int pvh, uint64_t info);

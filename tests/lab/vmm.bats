@@ -101,6 +101,22 @@ debian() {
 	debian 10 end=reboot
 }
 
+# guest NAME: a test of the bare-metal guest that a software-only KVM can't run.
+guest() {
+	run "$RUN" --vmm "$VMM" --kernel /opt/casemate/bin/guest.elf --timeout 20 "test=$1"
+	[ "$status" -eq 0 ]
+	[[ "$output" == *"ok $1"* ]]
+}
+
+@test "vmm: a level-triggered pin is raised until the device is acknowledged" {
+	guest level
+}
+
+@test "vmm: unused ports and addresses read as ones" {
+	guest ports
+	guest mmio
+}
+
 @test "vmm: a truncated kernel is refused with its reason" {
 	head -c 100000 "$KERNELS/default/kernel" >"$WORK/short"
 	boot 125 "$WORK/short" small.cpio ""

@@ -25,6 +25,13 @@ void need_kvm(void)
 		cr_skip_test("no usable /dev/kvm: %s", strerror(errno));
 }
 
+void need_hardware_kvm(void)
+{
+	need_kvm();
+	if (access("/sys/module/kvm_intel", F_OK) != 0 && access("/sys/module/kvm_amd", F_OK) != 0)
+		cr_skip_test("this machine's KVM is software-only (no kvm_intel, no kvm_amd)");
+}
+
 int open_guest(void)
 {
 	int fd = open(GUEST_ELF, O_RDONLY | O_CLOEXEC);

@@ -29,6 +29,8 @@ struct vmm {
 
 /* Skips the test, with the reason, when there is no usable /dev/kvm. */
 void need_kvm(void);
+/* The same when it is a KVM without VMX or SVM beneath, which lacks some exits. */
+void need_hardware_kvm(void);
 
 /* The test guest's ELF; an anonymous file with the given bytes. */
 int open_guest(void);

@@ -168,6 +168,35 @@ Test(vmm_console, none_configured)
 	vmm_expect(&m.files, &m.q, POWER_OFF, 0, NULL);
 }
 
+/* ---- What lies between the devices ------------------------------------------------------- */
+
+Test(vmm_chips, every_port)
+{
+	struct machine m;
+
+	machine_init(&m, "test=ports");
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok ports\n");
+}
+
+Test(vmm_chips, unused_addresses)
+{
+	struct machine m;
+
+	machine_init(&m, "test=mmio");
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok mmio\n");
+}
+
+/* tests/lab/vmm.bats runs it on an emulated processor. */
+Test(vmm_chips, level_triggered_pin)
+{
+	struct machine m;
+
+	need_hardware_kvm();
+	machine_init(&m, "test=level");
+	m.q.rng = true;
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok level\n");
+}
+
 /* ---- vsock ------------------------------------------------------------------------------- */
 
 /* Sends a known sequence, reads it back, half-closes, and sees the guest's end. */

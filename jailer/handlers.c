@@ -159,7 +159,7 @@ static void handle_list(struct rpc_call *call, const ProtobufCMessage *in, int *
 	(void)fds;
 	if (n > 0) {
 		infos = calloc(n, sizeof(*infos));
-		list = calloc(n, sizeof(*list));
+		list = calloc(n, sizeof(void *));
 	}
 	if (n > 0 && (infos == NULL || list == NULL)) {
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");

@@ -236,6 +236,7 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 	r = build(js, q, owner, slot, &j, ret_ends, err);
 	if (r < 0)
 		return r;
+	BUG_ON(j == NULL);
 	log_info("jail.start", "id=%s pid=%d uid=%u cgroup=%s label=%s", j->req.id, (int)j->pid,
 		 j->uid, j->cgroup_path, j->label[0] == '\0' ? "none" : j->label);
 	*ret = j;

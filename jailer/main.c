@@ -131,7 +131,7 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 
 static int run(const struct options *o, struct err *err)
 {
-	struct host h;
+	struct host h = { 0 };
 	unsigned swept = 0;
 	uid_t uid = 0;
 	int r = check_root(err);

@@ -41,7 +41,7 @@ static long clone_child(const struct stage_env *env, int *ret_pidfd)
 static int read_report(int fd, struct err *err)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	struct stage_report rep;
+	struct stage_report rep = { 0 };
 	ssize_t n;
 	int ready;
 
@@ -62,10 +62,13 @@ static int read_report(int fd, struct err *err)
 /* The report pipe has ended without a word: after an exec, or because the child died before. */
 static int check_alive(int pidfd, struct err *err)
 {
-	struct ending e;
+	struct ending e = { 0 };
+	int r = spawn_reap(pidfd, &e);
 
-	if (spawn_reap(pidfd, &e) == -EAGAIN)
+	if (r == -EAGAIN)
 		return 0;
+	if (r < 0)
+		return err_sys(err, r, "jail: casemate-vmm");
 	return err_set(err, -EIO, "jail: casemate-vmm ended at once (%s %d)",
 		       e.exited ? "status" : "signal", e.status);
 }

@@ -12,7 +12,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <seccomp.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,18 +25,6 @@ struct cursor {
 	unsigned line;
 	const char *at;
 };
-
-bool policy_complain(const struct policy *p, unsigned line, const char *fmt, ...)
-{
-	va_list ap;
-
-	fprintf(stderr, "%s:%u: ", p->file, line);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-	return false;
-}
 
 static void skip_space(struct cursor *c)
 {
@@ -71,7 +58,7 @@ static bool parse_value(struct cursor *c, unsigned depth, uint64_t *ret);
 static bool parse_term(struct cursor *c, unsigned depth, uint64_t *ret)
 {
 	bool invert = take(c, "~");
-	uint64_t v;
+	uint64_t v = 0;
 	size_t n;
 
 	if (depth > DEPTH_MAX)
@@ -107,8 +94,9 @@ static bool parse_term(struct cursor *c, unsigned depth, uint64_t *ret)
 
 static bool parse_value(struct cursor *c, unsigned depth, uint64_t *ret)
 {
-	uint64_t v;
+	uint64_t v = 0;
 
+	*ret = 0;
 	if (!parse_term(c, depth, ret))
 		return false;
 	for (;;) {

@@ -314,9 +314,10 @@ Test(jail, the_sweep_kills)
 	struct err err;
 	unsigned swept = 0;
 	int status;
+	size_t len = strlen(g.cgroup);
 	pid_t pid;
 
-	strcat(g.cgroup, "-sweep");
+	(void)snprintf(g.cgroup + len, sizeof(g.cgroup) - len, "-sweep");
 	cr_assert_eq(cgroup_host_open(&h, g.cgroup, &err), 0, "%s", err.msg);
 	cr_assert_eq(cgroup_create(&h, "old", &limits, &c, &err), 0, "%s", err.msg);
 	pid = fork();
@@ -345,7 +346,7 @@ Test(jail, the_sweep_kills)
 	cr_expect_eq(rig_groups(&g), 0);
 	cgroup_host_close(&h);
 	cr_expect_eq(rig_groups(&g), -1);
-	g.cgroup[strlen(g.cgroup) - strlen("-sweep")] = '\0';
+	g.cgroup[len] = '\0';
 }
 
 Test(jail, bad_requests_get_a_reason_and_leave_nothing)

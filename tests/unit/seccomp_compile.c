@@ -64,7 +64,7 @@ Test(seccomp_compile, wrong_text_is_refused, .init = cr_redirect_stderr)
 		"read arg0 == 3 #\n",
 		"read arg0 == 3 # 1 2 3\n",
 		"",
-		"raed arg0 == 3 # no such call\n",
+		"reads arg0 == 3 # no such call\n",
 		"read arg6 == 3 # no such argument\n",
 		"read arg0 = 3 # no such comparison\n",
 		"read arg0 == KVM_WALK # no such constant\n",

@@ -304,7 +304,7 @@ Test(agent_io, terminal_sends_control_c)
 {
 	struct agent_request r;
 
-	agent_request(&r, "sh", "-c", "echo ready; sleep 60", NULL);
+	agent_request(&r, "sh", "-c", "echo ready; exec sleep 60", NULL);
 	r.req.pty = &r.pty;
 	agent_run_start(&t, 0, &run, &r.req);
 	wait_pty("ready");

@@ -41,16 +41,16 @@ void result_end(struct result *r, enum end_reason reason, const char *fmt, ...)
 	va_list ap;
 
 	BUG_ON(reason == END_NONE || reason >= END_REASON_COUNT);
+	va_start(ap, fmt);
 	(void)pthread_mutex_lock(&r->lock);
 	first = !result_ended(r);
 	if (first) {
-		va_start(ap, fmt);
 		(void)vsnprintf(r->detail, sizeof(r->detail), fmt, ap);
-		va_end(ap);
 		/* Pairs with the acquire in result_reason: who sees the reason sees the detail. */
 		__atomic_store_n(&r->reason, reason, __ATOMIC_RELEASE);
 	}
 	(void)pthread_mutex_unlock(&r->lock);
+	va_end(ap);
 	if (first && write(r->event_fd, &one, sizeof(one)) != (ssize_t)sizeof(one))
 		BUG("an eventfd refused its first write");
 }

@@ -44,7 +44,7 @@ void test_level(void);
 /* ---- cpu.c ---- */
 #define IRQ_VECTOR0 64U
 extern volatile uint32_t irq_count[32]; /* by vector - IRQ_VECTOR0 */
-extern volatile uint32_t irq_skip_ack; /* so many interrupts are not acknowledged at the device */
+extern volatile uint32_t irq_skip_ack;	/* so many interrupts are not acknowledged at the device */
 void cpu_init(void);
 void cpu_route_irq(uint32_t gsi, unsigned n); /* IOAPIC pin -> vector IRQ_VECTOR0 + n */
 /* Sleeps until irq_count[n] differs from seen. */

@@ -101,9 +101,9 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n = 1;
-	int c;
+	int c, r = 0;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while (r == 0 && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (c == 'v')
 			o->vmm = optarg;
 		else if (c == 'k')
@@ -112,17 +112,20 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->files.initrd = open_or_die(optarg, O_RDONLY);
 		else if (c == 'd')
 			add_drive(o, optarg);
-		else if (c == 'c' && parse_u64(optarg, 1, UINT32_MAX, &n) == 0)
-			o->q.vcpus = (uint32_t)n;
-		else if (c == 'm' && parse_size(optarg, 1, UINT64_MAX, &o->q.memory_bytes) == 0)
-			continue;
+		else if (c == 'c')
+			r = parse_u64(optarg, 1, UINT32_MAX, &n);
+		else if (c == 'm')
+			r = parse_size(optarg, 1, UINT64_MAX, &o->q.memory_bytes);
 		else if (c == 'b')
 			o->q.boot = boot_protocol(optarg);
-		else if (c == 't' && parse_duration_ms(optarg, UINT32_MAX, &o->timeout_ms) == 0)
-			continue;
+		else if (c == 't')
+			r = parse_duration_ms(optarg, UINT32_MAX, &o->timeout_ms);
 		else
-			die("usage", "see the head of tests/native/vmm_run.c");
+			r = -EINVAL;
 	}
+	if (r < 0)
+		die("usage", "see the head of tests/native/vmm_run.c");
+	o->q.vcpus = (uint32_t)n;
 	if (optind < argc)
 		o->q.cmdline = argv[optind];
 	if (o->vmm == NULL || o->files.kernel < 0)

@@ -225,7 +225,7 @@ static void make_bz(void)
 	put(0x1f4, BZ_CODE / 16, 4);
 	put(0x1fe, 0xaa55, 2);
 	put(0x200, 0x66eb, 2);
-	memcpy(bz + 0x202, "HdrS", 4);
+	put(0x202, 0x53726448, 4); /* "HdrS" */
 	put(0x206, 0x020f, 2);
 	put(0x211, 1, 1);
 	put(0x22c, 0x7fffffff, 4);

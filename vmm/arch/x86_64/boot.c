@@ -101,9 +101,9 @@ int boot_load(const struct boot_config *cfg, struct gmem *m, struct boot_entry *
 	      struct err *err)
 {
 	struct boot_initrd rd = { 0 };
-	struct boot_entry entry;
+	struct boot_entry entry = { 0 };
+	struct image img = { 0 };
 	struct memmap map;
-	struct image img;
 	int r;
 
 	r = load_kernel(cfg, m, &img, err);

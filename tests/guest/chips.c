@@ -6,7 +6,7 @@ static inline uint8_t inb(uint16_t port)
 {
 	uint8_t v;
 
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "Nd"(port));
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "dN"(port));
 	return v;
 }
 
@@ -14,7 +14,7 @@ static inline uint32_t inl(uint16_t port)
 {
 	uint32_t v;
 
-	__asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
+	__asm__ volatile("inl %1, %0" : "=a"(v) : "dN"(port));
 	return v;
 }
 

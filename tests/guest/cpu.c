@@ -15,7 +15,7 @@ static bool x2apic;
 
 struct __attribute__((packed)) idt_entry {
 	uint16_t low, selector;
-	uint8_t ist, type;
+	uint8_t stack, type;
 	uint16_t mid;
 	uint32_t high, zero;
 };

@@ -54,7 +54,7 @@ void cpu_delay(uint64_t tsc_cycles);
 
 static inline void outb(uint16_t port, uint8_t v)
 {
-	__asm__ volatile("outb %0, %1" ::"a"(v), "Nd"(port));
+	__asm__ volatile("outb %0, %1" ::"a"(v), "dN"(port));
 }
 static inline uint64_t rdtsc(void)
 {

@@ -8,6 +8,8 @@
 
 #include "agent_fixture.h"
 #include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
 
 static struct agent_test t;
 static struct agent_run run;
@@ -217,18 +219,38 @@ Test(agent_exec, user_changes_completely)
 	cr_assert_eq(start_code(&r), RPC_INVALID_ARGUMENT);
 }
 
+/* Gone, or a zombie that some other init has yet to reap. */
+static bool is_dead(uint64_t pid)
+{
+	char path[32], text[512];
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", (unsigned)pid);
+	if (fd_read_file(-1, path, text, sizeof(text)) < 0)
+		return true;
+	state = strrchr(text, ')');
+	return state == NULL || state[2] == 'Z' || state[2] == 'X';
+}
+
 Test(agent_exec, timeout_kills_the_group)
 {
 	struct agent_request r;
-	uint64_t before = now_ms();
+	uint64_t before = now_ms(), pid = 0;
+	char text[16] = "";
 
-	agent_request(&r, "sh", "-c", "sleep 60 & sleep 60", NULL);
-	r.req.timeout_ms = 200;
+	agent_request(&r, "sh", "-c", "sleep 60 & printf %s $!; wait", NULL);
+	r.req.timeout_ms = 300;
 	cr_assert_eq(start_code(&r), RPC_OK);
 	cr_assert(run.timed_out);
 	cr_assert_eq(run.signal, 9);
 	cr_assert_eq(run.exit_code, -1);
 	cr_assert_lt(now_ms() - before, 10000);
+	cr_assert(buf_len(&run.out) > 0 && buf_len(&run.out) < sizeof(text));
+	memcpy(text, buf_head(&run.out), buf_len(&run.out));
+	cr_assert_eq(parse_u64(text, 2, INT32_MAX, &pid), 0);
+	for (int i = 0; i < 100 && !is_dead(pid); i++)
+		agent_test_idle(&t, 20);
+	cr_assert(is_dead(pid));
 }
 
 Test(agent_exec, signal_reaches_the_group)

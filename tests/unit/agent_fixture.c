@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent_fixture.h"
 
+#include <grp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,9 @@ static void exec_agent(const int *fds)
 		argv[2 * i + 1] = STR("--serve-fd");
 		argv[2 * i + 2] = num[i];
 	}
+	/* A group that no command may inherit. */
+	if (geteuid() == 0 && setgroups(1, (const gid_t[]){ 4711 }) < 0)
+		_exit(126);
 	execv(AGENT_BINARY, argv);
 	_exit(127);
 }

@@ -203,19 +203,32 @@ Test(agent_io, grandchild_does_not_hold_the_end)
 	cr_assert_eq(run.exit_code, 4);
 }
 
-/* What was written before the end arrives, even if a grandchild keeps the pipe open. */
+/*
+ * What was written before the end arrives, even if a grandchild keeps the pipe open and the client
+ * is away for longer than the grace: `flood` has the connection full when the command ends.
+ */
 Test(agent_io, grandchild_does_not_cost_output)
 {
 	struct agent_request r;
+	struct agent_run flood;
 
-	agent_request(&r, "sh", "-c", "sleep 20 & seq -f %09.0f 0 399999", NULL);
+	agent_request(&r, "sh", "-c", "read x; sleep 20 & seq -f %09.0f 0 5999", NULL);
 	agent_run_start(&t, 0, &run, &r.req);
 	agent_run_wait_start(&t, &run);
+	agent_request(&r, "yes", NULL);
+	agent_run_start(&t, 0, &flood, &r.req);
+	agent_run_wait_start(&t, &flood);
 	rpc_conn_pause(t.conn[0], true);
-	agent_test_idle(&t, 800);
+	agent_test_idle(&t, 300);
+	cr_assert_eq(agent_test_input(&t, run.pid, false, "\n", 1), RPC_OK);
+	agent_test_idle(&t, 1000);
+	cr_assert_eq(buf_len(&run.out), 0);
+	cr_assert_eq(agent_test_signal(&t, flood.pid, 9), RPC_OK);
 	rpc_conn_pause(t.conn[0], false);
 	agent_run_wait(&t, &run);
-	cr_assert(is_sequence(&run.out, 4000000));
+	agent_run_wait(&t, &flood);
+	cr_assert(is_sequence(&run.out, 60000));
+	agent_run_done(&flood);
 }
 
 Test(agent_io, command_survives_its_client)
@@ -229,6 +242,9 @@ Test(agent_io, command_survives_its_client)
 	agent_request(&r, "sh", "-c", script, NULL);
 	agent_run_start(&t, 0, &run, &r.req);
 	agent_run_wait_start(&t, &run);
+	/* Its output is held back at this moment. */
+	rpc_conn_pause(t.conn[0], true);
+	agent_test_idle(&t, 500);
 	agent_test_hang_up(&t, 0);
 	for (int i = 0; i < 500 && pread(fd, text, sizeof(text) - 1, 0) < 5; i++)
 		agent_test_idle(&t, 20);

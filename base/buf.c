@@ -54,6 +54,7 @@ uint8_t *buf_reserve(struct buf *b, size_t len)
 	if (len <= b->cap - b->end && b->data != NULL)
 		return b->data + b->end;
 	if (b->off > 0) {
+		BUG_ON(b->data == NULL);
 		memmove(b->data, b->data + b->off, used);
 		b->off = 0;
 		b->end = used;

@@ -25,8 +25,14 @@ void buf_init(struct buf *b, size_t max);
 /* Frees the memory; the buffer may be used again. */
 void buf_done(struct buf *b);
 
-static inline size_t buf_len(const struct buf *b) { return b->end - b->off; }
-static inline size_t buf_room(const struct buf *b) { return b->max - buf_len(b); }
+static inline size_t buf_len(const struct buf *b)
+{
+	return b->end - b->off;
+}
+static inline size_t buf_room(const struct buf *b)
+{
+	return b->max - buf_len(b);
+}
 /* The first byte; buf_len bytes may be read there. NULL when empty. */
 const uint8_t *buf_head(const struct buf *b);
 

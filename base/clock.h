@@ -15,7 +15,13 @@ static inline uint64_t clock_ns(clockid_t id)
 }
 
 /* Monotonic time, for deadlines and intervals. */
-static inline uint64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
-static inline uint64_t now_ms(void) { return now_ns() / UINT64_C(1000000); }
+static inline uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+static inline uint64_t now_ms(void)
+{
+	return now_ns() / UINT64_C(1000000);
+}
 
 #endif

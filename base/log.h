@@ -19,9 +19,16 @@
 
 #define LOG_LINE_MAX 1024
 
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG, LOG_LEVEL_COUNT };
+enum log_level {
+	LOG_LEVEL_ERROR,
+	LOG_LEVEL_WARN,
+	LOG_LEVEL_INFO,
+	LOG_LEVEL_DEBUG,
+	LOG_LEVEL_COUNT
+};
 
-/* role: a literal such as "vmm". Lines above `level` are dropped. Call once before threads start. */
+/* role: a literal such as "vmm". Lines above `level` are dropped. Call once before threads start.
+ */
 void log_setup(const char *role, enum log_level level);
 /* Level from its name ("error", "warn", "info", "debug"): 0 or -EINVAL. */
 MUST_USE int log_level_parse(const char *name, enum log_level *ret);
@@ -42,11 +49,14 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...) PR
  */
 struct log_limit {
 	unsigned burst;
-	unsigned used;	      /* atomic */
-	unsigned dropped;     /* atomic */
-	uint64_t window_ms;   /* atomic: start of the current window */
+	unsigned used;	    /* atomic */
+	unsigned dropped;   /* atomic */
+	uint64_t window_ms; /* atomic: start of the current window */
 };
-#define LOG_LIMIT(n) { .burst = (n) }
+#define LOG_LIMIT(n)         \
+	{                    \
+		.burst = (n) \
+	}
 bool log_allowed(struct log_limit *limit);
 
 /* Escapes control characters and non-ASCII of src into dst as \xNN (always terminated, cut where

@@ -89,8 +89,11 @@ void loop_free(struct loop *l)
 	while (l->ios != NULL)
 		loop_io_del(l->ios);
 	free_dead(l);
-	while (l->timers != NULL)
-		loop_timer_del(l->timers);
+	while (l->timers != NULL) {
+		struct loop_timer *t = l->timers;
+		l->timers = t->next;
+		free(t);
+	}
 	fd_closep(&l->sigfd);
 	fd_closep(&l->epfd);
 	free(l);

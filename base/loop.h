@@ -25,7 +25,8 @@ typedef void loop_timer_fn(void *arg);
 typedef void loop_signal_fn(int signo, void *arg);
 
 MUST_USE int loop_new(struct loop **ret);
-/* Also removes what is still registered; signals stay blocked. Not from a callback. NULL is fine. */
+/* Also removes what is still registered; signals stay blocked. Not from a callback. NULL is fine.
+ */
 void loop_free(struct loop *l);
 
 /* Watches fd (not owned) for EPOLLIN, EPOLLOUT...; events may be 0 for only HUP and ERR. */
@@ -35,7 +36,8 @@ MUST_USE int loop_io_set(struct loop_io *io, uint32_t events);
 /* Before the fd is closed. NULL is fine. */
 void loop_io_del(struct loop_io *io);
 
-/* One shot, delay_ms from now or later, never earlier. The handle is gone once the callback has been called. */
+/* One shot, delay_ms from now or later, never earlier. The handle is gone once the callback has
+ * been called. */
 MUST_USE int loop_timer_add(struct loop *l, uint64_t delay_ms, loop_timer_fn *fn, void *arg,
 			    struct loop_timer **ret);
 void loop_timer_del(struct loop_timer *t);

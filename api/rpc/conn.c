@@ -54,15 +54,15 @@ static void conn_shut(struct rpc_conn *c, enum rpc_code code, const char *why)
 	call_abort(c, code, why);
 }
 
+/* The caller holds the connection, so that it outlives its own callback. */
 static void conn_close(struct rpc_conn *c, int reason)
 {
+	BUG_ON(c->depth == 0);
 	if (c->closed)
 		return;
-	conn_enter(c);
 	conn_shut(c, RPC_UNAVAILABLE, "connection closed");
 	if (c->cfg.closed != NULL && !c->freed)
 		c->cfg.closed(c, reason, c->cfg.arg);
-	conn_leave(c);
 }
 
 /* ---- What to wait for -------------------------------------------------------------------- */

@@ -72,8 +72,8 @@ struct rpc_method {
 	const ProtobufCMessageDescriptor *in;
 	const ProtobufCMessageDescriptor *out;
 	enum rpc_kind kind;
-	unsigned fds_in;      /* descriptors that the request carries, exactly */
-	unsigned fds_out;     /* descriptors that an OK response carries, exactly */
+	unsigned fds_in;	/* descriptors that the request carries, exactly */
+	unsigned fds_out;	/* descriptors that an OK response carries, exactly */
 	uint32_t in_bytes_max;	/* largest encoded message from the client: request or stream */
 	uint32_t out_bytes_max; /* largest encoded message from the server: answer or stream */
 };

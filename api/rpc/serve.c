@@ -45,16 +45,16 @@ static void send_status(struct rpc_conn *c, uint32_t id, enum rpc_code code, con
 }
 
 /* Takes the call out of its connection. */
-static void call_unlink(struct rpc_call *call)
+static void call_unlink(struct rpc_conn *c, struct rpc_call *call)
 {
-	struct rpc_call **at = &call->conn->calls;
+	struct rpc_call **at = &c->calls;
 
 	while (*at != call) {
 		BUG_ON(*at == NULL);
 		at = &(*at)->next;
 	}
 	*at = call->next;
-	call->conn->calls_count--;
+	c->calls_count--;
 	call->conn = NULL;
 	loop_timer_del(call->deadline);
 	call->deadline = NULL;
@@ -65,14 +65,14 @@ static void call_end(struct rpc_call *call)
 {
 	BUG_ON(call->cancelled); /* it was told that the call is gone */
 	if (call->conn != NULL)
-		call_unlink(call);
+		call_unlink(call->conn, call);
 	free(call);
 }
 
 /* Nobody waits for the answer any more: tells the handler, if it wants to know. */
-static void call_drop(struct rpc_call *call)
+static void call_drop(struct rpc_conn *c, struct rpc_call *call)
 {
-	call_unlink(call);
+	call_unlink(c, call);
 	if (call->ops == NULL || call->ops->cancelled == NULL)
 		return; /* the handler's rpc_reply or rpc_fail will free it */
 	call->cancelled = true;
@@ -83,7 +83,7 @@ static void call_drop(struct rpc_call *call)
 void serve_abort(struct rpc_conn *c)
 {
 	while (c->calls != NULL)
-		call_drop(c->calls);
+		call_drop(c, c->calls);
 }
 
 static void on_deadline(void *arg)
@@ -94,7 +94,7 @@ static void on_deadline(void *arg)
 	call->deadline = NULL;
 	conn_enter(c);
 	send_status(c, call->id, RPC_DEADLINE_EXCEEDED, "deadline exceeded");
-	call_drop(call);
+	call_drop(c, call);
 	conn_leave(c);
 }
 

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/securebits.h>
 #include <poll.h>
 #include <signal.h>
@@ -401,6 +402,32 @@ Test(jail, the_maximum_holds)
 		     "%s", st.msg);
 	cr_assert_eq(rig_destroy(&g, "j0"), RPC_OK);
 	rig_create_ok(&g, "more", &j);
+}
+
+static unsigned long long status_field(pid_t pid, const char *name)
+{
+	char path[64], text[4096];
+	const char *at;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
+	at = strstr(text, name);
+	cr_assert_not_null(at);
+	return strtoull(at + strlen(name), NULL, 16);
+}
+
+Test(jail, the_jailer_keeps_what_it_needs)
+{
+	const unsigned long long want = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_CHROOT |
+					1ULL << CAP_SETPCAP | 1ULL << CAP_SETUID |
+					1ULL << CAP_SETGID | 1ULL << CAP_KILL | 1ULL << CAP_CHOWN |
+					1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH;
+
+	cr_expect_eq(status_field(g.jailer, "CapEff:"), want);
+	cr_expect_eq(status_field(g.jailer, "CapPrm:"), want);
+	cr_expect_eq(status_field(g.jailer, "CapBnd:"), want);
+	cr_expect_eq(status_field(g.jailer, "CapInh:"), 0);
+	cr_expect_eq(status_field(g.jailer, "NoNewPrivs:"), 1);
 }
 
 /* A second jailer with the same cgroup would sweep the first one's jails. */

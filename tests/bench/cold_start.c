@@ -37,7 +37,7 @@
 #define PEER_TIMEOUT_MS 60000
 
 struct options {
-	const char *kernel, *initrd, *root, *casemate, *qemu, *where;
+	const char *kernel, *initrd, *root, *casemate, *qemu, *machine, *where;
 	uint64_t runs, memory_mib;
 };
 
@@ -47,6 +47,7 @@ static struct options opt = {
 	.root = "/var/lib/casemate/images/default/root.erofs",
 	.casemate = "casemate",
 	.qemu = "qemu-system-x86_64",
+	.machine = "microvm,pit=off,pic=off,rtc=off,isa-serial=off",
 	.where = "lab",
 	.runs = 10,
 	.memory_mib = 128,
@@ -200,36 +201,21 @@ static pid_t start_qemu(void)
 {
 	char memory[32], drive[512];
 	const char *argv[] = {
-		opt.qemu,
-		"-M",
-		"microvm,pit=off,pic=off,rtc=off,isa-serial=off",
-		"-enable-kvm",
-		"-cpu",
-		"host,pmu=off",
-		"-smp",
-		"1",
-		"-m",
-		memory,
-		"-nodefaults",
-		"-no-user-config",
-		"-nographic",
-		"-no-reboot",
-		"-kernel",
-		opt.kernel,
-		"-initrd",
-		opt.initrd,
-		"-append",
-		"console=hvc0 quiet panic=-1",
-		"-drive",
-		drive,
-		"-device",
-		"virtio-blk-device,drive=root",
-		"-device",
-		"virtio-rng-device",
-		"-device",
-		"vhost-vsock-device,guest-cid=77",
-		"-device",
-		"virtio-serial-device",
+		opt.qemu,      "-M",
+		opt.machine,   "-enable-kvm",
+		"-cpu",	       "host,pmu=off",
+		"-smp",	       "1",
+		"-m",	       memory,
+		"-nodefaults", "-no-user-config",
+		"-nographic",  "-no-reboot",
+		"-kernel",     opt.kernel,
+		"-initrd",     opt.initrd,
+		"-append",     "console=hvc0 quiet panic=-1",
+		"-drive",      drive,
+		"-device",     "virtio-blk-device,drive=root",
+		"-device",     "virtio-rng-device",
+		"-device",     "vhost-vsock-device,guest-cid=77",
+		"-device",     "virtio-serial-device",
 		NULL,
 	};
 
@@ -358,6 +344,7 @@ static void parse_options(int argc, char **argv)
 		{ "casemate", required_argument, NULL, 'c' },
 		{ "qemu", required_argument, NULL, 'q' },
 		{ "where", required_argument, NULL, 'w' },
+		{ "machine", required_argument, NULL, 'M' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -372,6 +359,9 @@ static void parse_options(int argc, char **argv)
 		case 'm':
 			if (parse_u64(optarg, 64, 65536, &opt.memory_mib) < 0)
 				exit(2);
+			break;
+		case 'M':
+			opt.machine = optarg;
 			break;
 		case 'k':
 			opt.kernel = optarg;

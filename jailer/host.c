@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -79,12 +81,16 @@ void host_close(struct host *h)
 
 int host_open_kvm(struct err *err)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	CLEANUP(fd_closep) int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	int version;
 
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT)
+	if (fd < 0 && errno == ENOENT)
 		return err_set(err, -ENOENT,
 			       "/dev/kvm doesn't exist: no KVM module is loaded on this host");
-	return err_sys(err, -errno, "/dev/kvm");
+	if (fd < 0)
+		return err_sys(err, -errno, "/dev/kvm");
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION)
+		return err_set(err, -ENODEV, "/dev/kvm is not KVM of version %d", KVM_API_VERSION);
+	return fd_steal(&fd);
 }

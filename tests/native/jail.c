@@ -316,11 +316,14 @@ Test(jail, the_sweep_kills)
 	unsigned swept = 0;
 	int status;
 	size_t len = strlen(g.cgroup);
+	int ready[2];
+	char byte;
 	pid_t pid;
 
 	(void)snprintf(g.cgroup + len, sizeof(g.cgroup) - len, "-sweep");
 	cr_assert_eq(cgroup_host_open(&h, g.cgroup, &err), 0, "%s", err.msg);
 	cr_assert_eq(cgroup_create(&h, "old", &limits, &c, &err), 0, "%s", err.msg);
+	cr_assert_eq(pipe2(ready, O_CLOEXEC), 0);
 	pid = fork();
 	cr_assert_geq(pid, 0);
 	if (pid == 0) {
@@ -331,11 +334,13 @@ Test(jail, the_sweep_kills)
 			if (fd < 0 || write(fd, "0", 1) != 1)
 				_exit(1);
 		}
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
 		for (;;)
 			pause();
 	}
-	while (!has_pid("old", pid))
-		usleep(1000);
+	cr_assert_eq(read(ready[0], &byte, 1), 1);
+	cr_assert(has_pid("old", pid));
 	/* Reaped by another process: a zombie that is our child would stay in the group. */
 	if (fork() == 0) {
 		_exit(cgroup_sweep(&h, &swept, &err) == 0 ? 0 : 1);

@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/kvm.h>
 #include <mntent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -30,7 +32,7 @@ void rig_require(void)
 	if (geteuid() != 0)
 		cr_skip_test("needs root");
 	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION)
 		cr_skip_test("needs /dev/kvm");
 	close(fd);
 	if (access("/sys/fs/cgroup", W_OK) < 0)

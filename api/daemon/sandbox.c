@@ -198,7 +198,10 @@ void sandboxes_lease_ended(struct sandboxes *t, const void *lease)
 		if (s->lease != lease)
 			continue;
 		s->lease = NULL;
-		sandbox_stop(s, "lease");
+		/* When the VMM dies it takes the leased connection along: then its own reason,
+		 * which is on its way, is the one to tell. */
+		if (s->end_timer == NULL)
+			sandbox_stop(s, "lease");
 	}
 }
 

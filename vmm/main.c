@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,7 +28,7 @@
 
 #define STATUS_FAILED 1
 
-/* No dumps, no ptrace by our own uid, no privilege by exec, no memory that becomes code. */
+/* No life without the jailer, no dumps, no ptrace by our own uid, no privilege by exec, no memory that becomes code. */
 static int set_limits(struct err *err)
 {
 	const struct rlimit none = { 0, 0 };
@@ -36,6 +37,9 @@ static int set_limits(struct err *err)
 		return err_sys(err, -errno, "RLIMIT_CORE");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(err, -errno, "PR_SET_DUMPABLE");
+	/* The jailer asked for this too, but a change of SELinux domain at exec clears it. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "PR_SET_PDEATHSIG");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(err, -errno, "PR_SET_NO_NEW_PRIVS");
 	/* EINVAL: a kernel before 6.3. The filters forbid executable memory there as well. */

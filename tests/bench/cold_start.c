@@ -258,7 +258,7 @@ static void peer_command(int fd, const char *cmd, const char *arg1)
 	const struct rpc_conn_config cfg = { .handlers = NULL };
 	const struct rpc_pending_ops ops = { .data = on_data, .done = on_done };
 	struct peer_run run = { .exit_code = -1 };
-	struct rpc_conn *conn;
+	struct rpc_conn *conn = NULL;
 	struct rpc_status st;
 	ProtobufCMessage *out;
 

@@ -35,6 +35,7 @@ struct relay_end {
 
 struct relay {
 	struct relay_end end[2];
+	struct relay_end *first_eof;
 	struct loop_timer *kick; /* reports an end that was reached outside of the loop */
 	struct loop *loop;
 	relay_ended_fn *ended;
@@ -129,6 +130,8 @@ static bool relay_step(struct relay *r)
 {
 	end_pump(&r->end[0]);
 	end_pump(&r->end[1]);
+	for (size_t i = 0; i < 2 && r->first_eof == NULL; i++)
+		r->first_eof = r->end[i].eof ? &r->end[i] : NULL;
 	if (!r->end[0].done || !r->end[1].done) {
 		end_rearm(&r->end[0]);
 		end_rearm(&r->end[1]);
@@ -151,6 +154,8 @@ static void on_end(struct loop_io *io, int fd, uint32_t events, void *arg)
 		/* What it sent is still read; nobody is left to read what it should get. */
 		loop_io_del(io);
 		e->io = NULL;
+		if (e->relay->first_eof == NULL)
+			e->relay->first_eof = e;
 		buf_consume(&e->peer->in, buf_len(&e->peer->in));
 		e->peer->eof = true;
 	}
@@ -206,6 +211,11 @@ int relay_new(struct loop *l, int a, int b, const void *first, size_t first_len,
 	}
 	*ret = r;
 	return 0;
+}
+
+bool relay_ended_by_b(const struct relay *r)
+{
+	return r->first_eof == &r->end[1];
 }
 
 void relay_free(struct relay *r)

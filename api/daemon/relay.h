@@ -11,6 +11,7 @@
 #ifndef API_DAEMON_RELAY_H
 #define API_DAEMON_RELAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,8 @@ typedef void relay_ended_fn(struct relay *r, void *arg);
  */
 MUST_USE int relay_new(struct loop *l, int a, int b, const void *first, size_t first_len,
 		       relay_ended_fn *ended, void *arg, struct relay **ret);
+/* Was b, not a, the first to end its direction? */
+bool relay_ended_by_b(const struct relay *r);
 /* Stops at once, without the callback. NULL is fine. */
 void relay_free(struct relay *r);
 

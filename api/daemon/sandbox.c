@@ -26,6 +26,7 @@
 
 #define DESTROY_TIMEOUT_MS 30000U
 #define DESTROY_RETRY_MS   1000U
+#define LEASE_GRACE_MS	   300U
 
 static const char *const state_names[] = {
 	[SANDBOX_CREATING] = "creating", [SANDBOX_RUNNING] = "running",
@@ -192,17 +193,35 @@ void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg)
 	check_all_stopped(t);
 }
 
+static void on_lease_over(void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->end_timer = NULL;
+	sandbox_stop(s, "lease");
+}
+
+/* When a VMM dies it takes the leased connection along, and its own reason is the one to tell. */
+static void end_lease(struct sandbox *s)
+{
+	s->lease = NULL;
+	if (s->end_timer != NULL)
+		return; /* ends anyway */
+	if (!s->expect_end || s->state != SANDBOX_RUNNING ||
+	    loop_timer_add(s->table->cfg.loop, LEASE_GRACE_MS, on_lease_over, s, &s->end_timer) < 0)
+		sandbox_stop(s, "lease");
+}
+
 void sandboxes_lease_ended(struct sandboxes *t, const void *lease)
 {
-	for (struct sandbox *s = t->first; s != NULL; s = s->next) {
-		if (s->lease != lease)
-			continue;
-		s->lease = NULL;
-		/* When the VMM dies it takes the leased connection along: then its own reason,
-		 * which is on its way, is the one to tell. */
-		if (s->end_timer == NULL)
-			sandbox_stop(s, "lease");
-	}
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (s->lease == lease)
+			end_lease(s);
+}
+
+void sandbox_expect_end(struct sandbox *s)
+{
+	s->expect_end = true;
 }
 
 /* The oldest records make room for that of newest. */

@@ -89,6 +89,10 @@ void sandbox_forget(struct sandbox *s);
 /* Ties the sandbox's life to lease (compared by address only); NULL unties. */
 void sandbox_set_lease(struct sandbox *s, const void *lease);
 
+/* The guest's side has dropped a connection: if the sandbox is dying, the reason is on its way,
+ * and the end of a lease that comes with it waits a moment for that. */
+void sandbox_expect_end(struct sandbox *s);
+
 const char *sandbox_id(const struct sandbox *s);
 enum sandbox_state sandbox_state(const struct sandbox *s);
 json_t *sandbox_json(const struct sandbox *s);

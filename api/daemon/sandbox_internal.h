@@ -39,7 +39,8 @@ struct sandbox {
 	struct loop_timer *boot_timer;
 	struct loop_timer *life_timer;
 	struct loop_timer *retry_timer; /* the next try of Destroy */
-	struct loop_timer *end_timer;	/* VMM gone: how long to wait for the jailer's reason */
+	bool expect_end;
+	struct loop_timer *end_timer; /* VMM gone: how long to wait for the jailer's reason */
 
 	/* The jail. jailed: one may exist; only Destroy or the jailer's List clears it. */
 	bool jailed;

@@ -4,6 +4,7 @@
  * connection of its own to the sandbox's agent. The VMM gets one end of a socketpair to join to
  * the guest's port; once the guest has accepted, the other end is relayed to the client, unread.
  */
+#include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <vmm.pb-c.h>
@@ -22,6 +23,8 @@ struct agent_link {
 	struct rpc_pending *connect; /* the VMM's answer is awaited */
 	struct relay *relay;
 	int fd; /* our end towards the guest */
+	struct sandboxes *sandboxes;
+	char id[SANDBOX_ID_LEN + 1];
 };
 
 static void link_done(void *state)
@@ -38,7 +41,10 @@ static void link_done(void *state)
 static void on_relay_ended(struct relay *r, void *arg)
 {
 	struct agent_link *l = arg;
+	struct sandbox *s = sandboxes_find(l->sandboxes, l->id);
 
+	if (s != NULL && relay_ended_by_b(r))
+		sandbox_expect_end(s);
 	relay_free(r);
 	l->relay = NULL;
 	fd_closep(&l->fd);
@@ -125,6 +131,8 @@ void service_agent(struct http_req *req, void *arg)
 	l->req = req;
 	l->loop = sv->loop;
 	l->fd = -1;
+	l->sandboxes = sv->sandboxes;
+	memcpy(l->id, sandbox_id(s), sizeof(l->id));
 	if (connect_agent(l, sandbox_vmm(s)) < 0)
 		http_error(req, 500, "internal", "agent: cannot ask the VMM for a connection");
 	else

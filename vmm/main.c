@@ -28,7 +28,8 @@
 
 #define STATUS_FAILED 1
 
-/* No life without the jailer, no dumps, no ptrace by our own uid, no privilege by exec, no memory that becomes code. */
+/* No life without the jailer, no dumps, no ptrace by our own uid, no privilege by exec, no memory
+ * that becomes code. */
 static int set_limits(struct err *err)
 {
 	const struct rlimit none = { 0, 0 };

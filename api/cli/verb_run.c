@@ -143,9 +143,20 @@ static double ms_since(uint64_t from, uint64_t to)
 	return from == 0 || to < from ? 0 : (double)((to - from) / 1000) / 1000.0;
 }
 
+/* What Casemate, not the command, has to say about the status; NULL = nothing. */
+static const char *complaint_of(const struct run *run, int status)
+{
+	if (run->res.end == EXEC_EXITED || run->res.end == EXEC_SIGNALLED)
+		return status == CLI_FAILED && run->err.code != 0 ? run->err.msg : NULL;
+	if (run->err.code != 0)
+		return run->err.msg;
+	return run->res.err.code != 0 ? run->res.err.msg : NULL;
+}
+
 static void report_json(const struct run *run, int status)
 {
 	const struct exec_result *res = &run->res;
+	const char *complaint = complaint_of(run, status);
 	json_t *o = json_pack(
 		"{s:s, s:i, s:o, s:b, s:{s:f, s:f, s:f, s:f}, s:o}", "id", run->s.id, "exit_code",
 		status, "signal",
@@ -153,8 +164,7 @@ static void report_json(const struct run *run, int status)
 		"timed_out", res->end == EXEC_TIMED_OUT, "timings", "create_ms", run->s.create_ms,
 		"boot_ms", run->s.boot_ms, "exec_ms", ms_since(res->start_ns, res->end_ns),
 		"total_ms", ms_since(run->begin_ns, now_ns()), "error",
-		status == CLI_FAILED && run->err.code != 0 ? json_string(run->err.msg)
-							   : json_null());
+		complaint != NULL ? json_string(complaint) : json_null());
 	char *text =
 		o == NULL
 			? NULL

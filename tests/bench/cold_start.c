@@ -89,11 +89,17 @@ static int wait_for(pid_t pid)
 
 /* ---- Memory -------------------------------------------------------------------------------- */
 
-/* Pss in KiB of every mapping smaller than the guest's RAM. */
+/* A hexadecimal number at *p, which moves behind it. */
+static uint64_t take_hex(char **p)
+{
+	return strtoull(*p, p, 16);
+}
+
+/* Pss in KiB of every mapping smaller than the guest's RAM (see proc(5), smaps). */
 static double private_kib(pid_t pid, uint64_t ram_kib)
 {
 	char path[64], line[512];
-	unsigned long long lo = 0, hi = 0, kib;
+	uint64_t bytes = 0;
 	double sum = 0;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
@@ -101,10 +107,15 @@ static double private_kib(pid_t pid, uint64_t ram_kib)
 	if (f == NULL)
 		die(path);
 	while (fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "%llx-%llx ", &lo, &hi) == 2)
-			continue;
-		if (sscanf(line, "Pss: %llu kB", &kib) == 1 && (hi - lo) / KIB < ram_kib)
-			sum += (double)kib;
+		char *p = line;
+		uint64_t from = take_hex(&p);
+
+		if (p != line && *p == '-') { /* "FROM-TO perms ..." opens a mapping */
+			p++;
+			bytes = take_hex(&p) - from;
+		} else if (strncmp(line, "Pss:", 4) == 0 && bytes / KIB < ram_kib) {
+			sum += strtod(line + 4, NULL);
+		}
 	}
 	(void)fclose(f);
 	return sum;

@@ -10,11 +10,11 @@
 #define LARGE (2048U * 1024U)
 
 /* in_max and out_max: the largest encoded message in each direction. */
-#define METHOD(svc, verb, type_in, type_out, k, fin, fout, in_max, out_max)                      \
-	{                                                                                        \
-		.service = (svc), .name = (verb), .in = &type_in, .out = &type_out, .kind = (k), \
-		.fds_in = (fin), .fds_out = (fout), .in_bytes_max = (in_max),                    \
-		.out_bytes_max = (out_max)                                                       \
+#define METHOD(svc, verb, type_in, type_out, k, fin, fout, in_max, out_max)                \
+	{                                                                                  \
+		.service = (svc), .name = (verb), .in = &(type_in), .out = &(type_out),    \
+		.kind = (k), .fds_in = (fin), .fds_out = (fout), .in_bytes_max = (in_max), \
+		.out_bytes_max = (out_max)                                                 \
 	}
 
 #define VMM(verb, lower, fin, out_max)                                                        \

@@ -14,6 +14,8 @@ static int parse(enum run_verb verb, struct run_opts *o, struct err *err, const 
 	int argc = 0;
 
 	*err = (struct err){ 0 };
+	for (size_t i = 0; argv[i] != NULL; i++) /* of the last call; getopt reorders them only */
+		free(argv[i]);
 	argv[argc++] = strdup("verb");
 	while (*args != NULL)
 		argv[argc++] = strdup(*args++);

@@ -243,7 +243,7 @@ int virtio_blk_new(struct gmem *gmem, int fd, bool read_only, const char *serial
 		   struct virtio_dev **ret)
 {
 	struct blk_config config;
-	uint64_t bytes;
+	uint64_t bytes = 0;
 	struct blk *b;
 	int r = check_fd(fd, read_only, &bytes);
 

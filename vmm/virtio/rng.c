@@ -103,11 +103,10 @@ static int rng_notify(struct virtio_dev *dev, unsigned qi)
 	} while (r > 0 && budget > 0 && !dry);
 	if (r <= 0)
 		return r;
-	if (!dry)
+	/* Dry: a timer tells when there is more. Without memory for one: look again at once. */
+	if (!dry || (g->timer == NULL &&
+		     loop_timer_add(dev->loop, RNG_RETRY_MS, on_timer, g, &g->timer) < 0))
 		virtio_dev_kick(dev, qi);
-	else if (g->timer == NULL &&
-		 loop_timer_add(dev->loop, RNG_RETRY_MS, on_timer, g, &g->timer) < 0)
-		virtio_dev_kick(dev, qi); /* no memory for a timer: look again at once */
 	return 0;
 }
 

@@ -26,10 +26,10 @@
 #include "vmm/gmem.h"
 #include "vmm/virtio/queue.h"
 
-#define VIRTIO_MMIO_BYTES   0x1000U /* one page of MMIO a device */
-#define VIRTIO_MMIO_NOTIFY  0x50U   /* QueueNotify: where the ioeventfd goes */
-#define VIRTIO_QUEUES_MAX   8U
-#define VIRTIO_CONFIG_MAX   64U
+#define VIRTIO_MMIO_BYTES  0x1000U /* one page of MMIO a device */
+#define VIRTIO_MMIO_NOTIFY 0x50U   /* QueueNotify: where the ioeventfd goes */
+#define VIRTIO_QUEUES_MAX  8U
+#define VIRTIO_CONFIG_MAX  64U
 
 enum virtio_id {
 	VIRTIO_DEV_NET = 1,
@@ -79,7 +79,7 @@ struct virtio_dev {
 	/* transport state, owned by mmio.c */
 	uint64_t driver_features;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
-	uint32_t status; /* atomic loads without the lock */
+	uint32_t status;	   /* atomic loads without the lock */
 	uint32_t interrupt_status; /* atomic */
 	uint32_t config_generation;
 	bool active;	   /* DRIVER_OK seen and activate succeeded; false again when it failed */

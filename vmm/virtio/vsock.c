@@ -34,7 +34,7 @@ void vsock_wake(struct vsock *v)
 	virtio_eventfd_signal(v->wake_fd);
 }
 
-/* The guest's driver is gone: so is everything that it knew of. Listeners stay. */
+/* The guest's driver is gone, and with it everything that it knew of. Listeners stay. */
 static void settle(struct vsock *v)
 {
 	if (!v->reset_pending)
@@ -42,7 +42,7 @@ static void settle(struct vsock *v)
 	v->reset_pending = false;
 	for (unsigned i = 0; i < VSOCK_CONNS_MAX; i++) {
 		if (v->conns[i].state != VSOCK_FREE)
-			vsock_conn_drop(&v->conns[i], -ECONNRESET);
+			vsock_conn_orphan(&v->conns[i]);
 	}
 	v->stray_count = 0;
 	v->rx_starved = v->tx_stalled = false;

@@ -145,6 +145,9 @@ bool vsock_conn_room(const struct vsock *v);
 void vsock_conn_drop(struct vsock_conn *c, int result);
 /* Aborts: fd closed, RST to the guest; a waiting connect gets `result`. */
 void vsock_conn_abort(struct vsock_conn *c, int result);
+/* The guest knows the flow no more (RST, or a reset of the device): what it had sent still goes
+ * where it was meant to go, then the slot is free. */
+void vsock_conn_orphan(struct vsock_conn *c);
 /* A checked packet of this flow; its data are at VSOCK_HDR bytes of v->chain. */
 MUST_USE int vsock_conn_packet(struct vsock_conn *c, const struct vsock_hdr *h);
 /* The fd takes bytes again: sends the backlog. */

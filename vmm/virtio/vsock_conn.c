@@ -288,6 +288,19 @@ void vsock_conn_shutdown_sent(struct vsock_conn *c)
 	c->owed = 0;
 }
 
+void vsock_conn_orphan(struct vsock_conn *c)
+{
+	if (c->state != VSOCK_OPEN && c->state != VSOCK_DRAIN) {
+		vsock_conn_drop(c, -ECONNRESET);
+		return;
+	}
+	c->state = VSOCK_DRAIN;
+	c->owed = 0;
+	c->can_read = false;
+	(void)shutdown(c->fd, SHUT_RD);
+	advance(c);
+}
+
 /* ---- Packets from the guest ----------------------------------------------------------------- */
 
 /* len bytes of data in v->chain. */
@@ -328,16 +341,6 @@ static void packet_shutdown(struct vsock_conn *c, unsigned flags)
 	advance(c);
 }
 
-/* The flow is dead for the guest; what it sent before still goes where it was meant to go. */
-static void packet_rst(struct vsock_conn *c)
-{
-	c->state = VSOCK_DRAIN;
-	c->owed = 0;
-	c->can_read = false;
-	(void)shutdown(c->fd, SHUT_RD);
-	advance(c);
-}
-
 static int packet_open(struct vsock_conn *c, const struct vsock_hdr *h)
 {
 	vsock_credit_peer(&c->credit, le32_get(h->buf_alloc), le32_get(h->fwd_cnt));
@@ -355,7 +358,7 @@ static int packet_open(struct vsock_conn *c, const struct vsock_hdr *h)
 		packet_shutdown(c, le32_get(h->flags));
 		return 0;
 	case VIRTIO_VSOCK_OP_RST:
-		packet_rst(c);
+		vsock_conn_orphan(c);
 		return 0;
 	default:
 		vsock_conn_abort(c, -ECONNRESET);

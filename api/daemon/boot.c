@@ -9,12 +9,10 @@
  * A step that fails names the thing and the reason and ends the sandbox. Callbacks of calls that
  * were dropped because the sandbox is stopping find another state than CREATING and do nothing.
  */
-#include <agent.pb-c.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <vmm.pb-c.h>
 
 #include "api/daemon/jailer.h"
@@ -33,7 +31,6 @@
  */
 #define BOOT_CMDLINE	 "console=hvc0 quiet panic=-1 reboot=t random.trust_cpu=on"
 #define BOOT_GUEST_CID	 3U
-#define BOOT_ENTROPY	 64U
 #define BOOT_CALL_MS	 10000U
 #define BOOT_TAIL_MS	 500U /* to fetch the console of a guest that won't boot */
 #define BOOT_END_WAIT_MS 500U /* VMM gone: for the jailer to say why */
@@ -42,7 +39,6 @@ static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg);
 static void boot_configure(struct sandbox *s);
 static void boot_listen(struct sandbox *s);
 static void boot_start(struct sandbox *s);
-static void boot_identify(struct sandbox *s);
 
 /* An answer that counts: the sandbox is still being made. */
 static bool booting(const struct sandbox *s)
@@ -364,87 +360,6 @@ static void boot_start(struct sandbox *s)
 	Casemate__Vmm__V1__StartRequest req = CASEMATE__VMM__V1__START_REQUEST__INIT;
 
 	vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, &ops);
-}
-
-/* ---- The agent ----------------------------------------------------------------------------- */
-
-static void on_agent_closed(struct rpc_conn *c, int reason, void *arg)
-{
-	struct sandbox *s = arg;
-
-	rpc_conn_free(c);
-	s->agent = NULL;
-	log_info("agent.lost", "id=%s error=%d", s->id, reason);
-	/* While booting, the guest's end is on its way, and has the better reason; if it stays
-	 * away, the boot's deadline tells. */
-}
-
-static void on_identified(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
-			  void *arg)
-{
-	struct sandbox *s = arg;
-
-	(void)fds;
-	if (!booting(s) || st->code == RPC_UNAVAILABLE || st->code == RPC_CANCELLED)
-		return;
-	if (st->code != RPC_OK) {
-		sandbox_fail(s, st->code == RPC_INVALID_ARGUMENT ? 400 : 502, "agent_failed",
-			     "agent: %s", st->msg);
-		return;
-	}
-	const Casemate__Agent__V1__IdentifyResponse *id =
-		(const Casemate__Agent__V1__IdentifyResponse *)out;
-	(void)log_escape(s->agent_version, sizeof(s->agent_version), id->agent_version,
-			 strlen(id->agent_version));
-	(void)log_escape(s->kernel_release, sizeof(s->kernel_release), id->kernel_release,
-			 strlen(id->kernel_release));
-	sandbox_event(s, SANDBOX_EV_BOOTED);
-	if (s->state == SANDBOX_RUNNING)
-		log_info("sandbox.running",
-			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_ms=%" PRIu64, s->id, s->pid,
-			 s->uid,
-			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000000);
-}
-
-static int send_identity(struct sandbox *s)
-{
-	static const struct rpc_pending_ops ops = { .done = on_identified };
-	Casemate__Agent__V1__IdentifyRequest req = CASEMATE__AGENT__V1__IDENTIFY_REQUEST__INIT;
-	Casemate__Agent__V1__IdentifyRequest__EnvsEntry entry[SPEC_ENVS_MAX];
-	Casemate__Agent__V1__IdentifyRequest__EnvsEntry *entries[SPEC_ENVS_MAX];
-	uint8_t entropy[BOOT_ENTROPY];
-	struct rpc_pending *p;
-	int r;
-
-	BUG_ON(getrandom(entropy, sizeof(entropy), 0) != (ssize_t)sizeof(entropy));
-	BUG_ON(s->spec.envs_count > SPEC_ENVS_MAX);
-	for (size_t i = 0; i < s->spec.envs_count; i++) {
-		casemate__agent__v1__identify_request__envs_entry__init(&entry[i]);
-		entry[i].key = s->spec.envs[i].name;
-		entry[i].value = s->spec.envs[i].value;
-		entries[i] = &entry[i];
-	}
-	req.envs = entries;
-	req.n_envs = s->spec.envs_count;
-	req.hostname = s->spec.hostname[0] != '\0' ? s->spec.hostname : s->id;
-	req.entropy = (ProtobufCBinaryData){ .len = sizeof(entropy), .data = entropy };
-	req.unix_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
-	req.default_user = s->spec.user;
-	req.default_cwd = s->spec.cwd;
-	r = rpc_start(s->agent, &agent_methods[AGENT_IDENTIFY], &req.base, NULL, 0, &ops, s, &p);
-	explicit_bzero(entropy, sizeof(entropy));
-	return r;
-}
-
-static void boot_identify(struct sandbox *s)
-{
-	struct rpc_conn_config cfg = { .closed = on_agent_closed, .arg = s };
-	int r = rpc_conn_new(s->table->cfg.loop, fd_steal(&s->agent_fd), &cfg, &s->agent);
-
-	if (r == 0)
-		r = send_identity(s);
-	if (r < 0)
-		sandbox_fail(s, 500, "internal", "agent's connection: %s", strerror(-r));
 }
 
 /* ---- Begin, and the deadline --------------------------------------------------------------- */

@@ -24,9 +24,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
-#define DESTROY_TIMEOUT_MS 30000U
-#define DESTROY_RETRY_MS   1000U
-#define LEASE_GRACE_MS	   300U
+#define DESTROY_RETRY_MS 1000U
 
 static const char *const state_names[] = {
 	[SANDBOX_CREATING] = "creating", [SANDBOX_RUNNING] = "running",
@@ -93,30 +91,7 @@ bool sandbox_id_valid(const char *s)
 	       strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789") == SANDBOX_ID_LEN;
 }
 
-/* ---- The table ----------------------------------------------------------------------------- */
-
-static bool has_ended(const struct sandbox *s)
-{
-	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
-}
-
-static void on_jailer_up(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
-			 size_t count, void *arg)
-{
-	sandboxes_reconcile(arg, conn, jails, count);
-}
-
-int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
-{
-	struct sandboxes *t = calloc(1, sizeof(*t));
-
-	if (t == NULL)
-		return -ENOMEM;
-	t->cfg = *cfg;
-	jailer_watch(cfg->jailer, on_jailer_up, t);
-	*ret = t;
-	return 0;
-}
+/* ---- Life and end -------------------------------------------------------------------------- */
 
 static void close_vm(struct sandbox *s)
 {
@@ -129,10 +104,8 @@ static void close_vm(struct sandbox *s)
 	vmlog_close(s->log);
 }
 
-static void sandbox_free(struct sandbox *s)
+void sandbox_free(struct sandbox *s)
 {
-	struct sandboxes *t = s->table;
-
 	close_vm(s);
 	loop_timer_del(s->boot_timer);
 	loop_timer_del(s->life_timer);
@@ -140,112 +113,9 @@ static void sandbox_free(struct sandbox *s)
 	loop_timer_del(s->end_timer);
 	vmlog_free(s->log);
 	spec_done(&s->spec);
-	if (s->prev != NULL)
-		s->prev->next = s->next;
-	else
-		t->first = s->next;
-	if (s->next != NULL)
-		s->next->prev = s->prev;
+	sandboxes_unlink(s->table, s);
 	free(s);
 }
-
-void sandboxes_free(struct sandboxes *t)
-{
-	if (t == NULL)
-		return;
-	while (t->first != NULL) {
-		t->first->state = SANDBOX_STOPPING; /* callbacks of dropped calls do nothing then */
-		sandbox_free(t->first);
-	}
-	free(t);
-}
-
-struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
-{
-	for (struct sandbox *s = t->first; s != NULL; s = s->next)
-		if (strcmp(s->id, id) == 0)
-			return s;
-	return NULL;
-}
-
-size_t sandboxes_live(const struct sandboxes *t)
-{
-	return t->live;
-}
-
-static void check_all_stopped(struct sandboxes *t)
-{
-	void (*fn)(void *) = t->stopped;
-
-	if (fn == NULL || t->live > 0)
-		return;
-	t->stopped = NULL;
-	fn(t->stopped_arg);
-}
-
-void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg)
-{
-	t->stopping = true;
-	t->stopped = fn;
-	t->stopped_arg = arg;
-	for (struct sandbox *s = t->first; s != NULL; s = s->next)
-		sandbox_stop(s, "shutdown");
-	check_all_stopped(t);
-}
-
-static void on_lease_over(void *arg)
-{
-	struct sandbox *s = arg;
-
-	s->end_timer = NULL;
-	sandbox_stop(s, "lease");
-}
-
-/* When a VMM dies it takes the leased connection along, and its own reason is the one to tell. */
-static void end_lease(struct sandbox *s)
-{
-	s->lease = NULL;
-	if (s->end_timer != NULL)
-		return; /* ends anyway */
-	if (!s->expect_end || s->state != SANDBOX_RUNNING ||
-	    loop_timer_add(s->table->cfg.loop, LEASE_GRACE_MS, on_lease_over, s, &s->end_timer) < 0)
-		sandbox_stop(s, "lease");
-}
-
-void sandboxes_lease_ended(struct sandboxes *t, const void *lease)
-{
-	for (struct sandbox *s = t->first; s != NULL; s = s->next)
-		if (s->lease == lease)
-			end_lease(s);
-}
-
-void sandbox_expect_end(struct sandbox *s)
-{
-	s->expect_end = true;
-}
-
-/* The oldest records make room for that of newest. */
-static void trim_records(struct sandboxes *t, const struct sandbox *newest)
-{
-	while (t->records > SANDBOX_RECORDS_MAX) {
-		struct sandbox *oldest = NULL;
-		for (struct sandbox *s = t->first; s != NULL; s = s->next)
-			if (s != newest && has_ended(s) && s->watches == NULL)
-				oldest = s;
-		if (oldest == NULL)
-			return;
-		sandbox_forget(oldest);
-	}
-}
-
-void sandbox_forget(struct sandbox *s)
-{
-	BUG_ON(!has_ended(s) || s->watches != NULL);
-	s->table->records--;
-	sandbox_free(s);
-}
-
-/* ---- Life and end -------------------------------------------------------------------------- */
 
 static void notify(struct sandbox *s)
 {
@@ -307,6 +177,7 @@ static void enter_stopping(struct sandbox *s)
 
 static void enter_ended(struct sandbox *s)
 {
+	BUG_ON(s->create_call != NULL || s->destroy_call != NULL);
 	if (s->jail_wait != NULL)
 		rpc_cancel(s->jail_wait);
 	loop_timer_del(s->retry_timer);
@@ -323,7 +194,6 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 {
 	int next = sandbox_next(s->state, ev);
 	enum sandbox_state old = s->state;
-	struct sandboxes *t = s->table;
 
 	BUG_ON(next < 0);
 	if ((enum sandbox_state)next == old)
@@ -342,8 +212,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 	case SANDBOX_FAILED:
 		enter_ended(s);
 		notify(s);
-		trim_records(t, s);
-		check_all_stopped(t);
+		sandboxes_after_end(s->table, s);
 		return;
 	case SANDBOX_CREATING:
 	case SANDBOX_STATE_COUNT:
@@ -399,7 +268,7 @@ void sandbox_keep_tail(struct sandbox *s, const uint8_t *data, size_t len)
 	s->tail_len = len - skip;
 }
 
-static void jail_gone(struct sandbox *s)
+void sandbox_jail_gone(struct sandbox *s)
 {
 	s->jailed = false;
 	sandbox_event(s, s->ran ? SANDBOX_EV_GONE : SANDBOX_EV_VOID);
@@ -414,7 +283,7 @@ static void on_destroyed(const struct rpc_status *st, const ProtobufCMessage *ou
 	(void)fds;
 	s->destroy_call = NULL;
 	if (st->code == RPC_OK || st->code == RPC_NOT_FOUND) {
-		jail_gone(s);
+		sandbox_jail_gone(s);
 		return;
 	}
 	if (st->code == RPC_CANCELLED || st->code == RPC_UNAVAILABLE)
@@ -430,13 +299,13 @@ void sandbox_destroy_jail(struct sandbox *s)
 	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
 
 	if (!s->jailed) {
-		jail_gone(s);
+		sandbox_jail_gone(s);
 		return;
 	}
 	if (jailer == NULL || s->destroy_call != NULL)
 		return;
 	req.id = s->id;
-	if (rpc_start(jailer, &jailer_methods[JAILER_DESTROY], &req.base, NULL, DESTROY_TIMEOUT_MS,
+	if (rpc_start(jailer, &jailer_methods[JAILER_DESTROY], &req.base, NULL, SANDBOX_DESTROY_MS,
 		      &ops, s, &s->destroy_call) < 0)
 		destroy_after(s, DESTROY_RETRY_MS);
 }
@@ -471,10 +340,7 @@ int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
 	*spec = (struct spec){ 0 };
 	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	sandbox_id_make(s->id);
-	s->next = t->first;
-	if (t->first != NULL)
-		t->first->prev = s;
-	t->first = s;
+	sandboxes_link(t, s);
 	r = boot_begin(s, jailer_conn(t->cfg.jailer));
 	if (r < 0) {
 		sandbox_free(s);
@@ -483,81 +349,6 @@ int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
 	t->live++;
 	*ret = s;
 	return 0;
-}
-
-/* ---- The jailer is back -------------------------------------------------------------------- */
-
-static void on_orphan_destroyed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
-				void *arg)
-{
-	(void)out;
-	(void)fds;
-	(void)arg;
-	if (st->code != RPC_OK && st->code != RPC_NOT_FOUND)
-		log_error("jail.orphan", "error=\"%s\"", st->msg);
-}
-
-static void destroy_orphan(struct rpc_conn *jailer, char *id)
-{
-	static const struct rpc_pending_ops ops = { .done = on_orphan_destroyed };
-	Casemate__Jailer__V1__DestroyRequest req = CASEMATE__JAILER__V1__DESTROY_REQUEST__INIT;
-	struct rpc_pending *p;
-
-	log_warn("jail.orphan", "id=%s: nobody's jail, destroying it", id);
-	req.id = id;
-	if (rpc_start(jailer, &jailer_methods[JAILER_DESTROY], &req.base, NULL, DESTROY_TIMEOUT_MS,
-		      &ops, NULL, &p) < 0)
-		log_error("jail.orphan", "id=%s: can't ask for its end", id);
-}
-
-static bool is_listed(const char *id, Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (strcmp(jails[i]->id, id) == 0)
-			return true;
-	return false;
-}
-
-static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool listed)
-{
-	switch (s->state) {
-	case SANDBOX_CREATING:
-	case SANDBOX_RUNNING:
-		if (!listed)
-			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
-		else if (s->jail_wait == NULL)
-			boot_watch_jail(s, jailer);
-		break;
-	case SANDBOX_STOPPING:
-		if (listed)
-			sandbox_destroy_jail(s);
-		else if (s->create_call == NULL)
-			jail_gone(s);
-		break;
-	case SANDBOX_ENDED:
-	case SANDBOX_FAILED:
-		break;
-	case SANDBOX_STATE_COUNT:
-		BUG("not a state");
-	}
-}
-
-void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
-			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct sandbox *s = sandboxes_find(t, jails[i]->id);
-		if (s == NULL || has_ended(s))
-			destroy_orphan(jailer, jails[i]->id);
-	}
-	/* Settling one may free records of others that have ended: none of those is kept as next.
-	 */
-	for (struct sandbox *s = t->first, *next; s != NULL; s = next) {
-		next = s->next;
-		while (next != NULL && has_ended(next))
-			next = next->next;
-		reconcile_one(s, jailer, is_listed(s->id, jails, count));
-	}
 }
 
 /* ---- Watches -------------------------------------------------------------------------------- */

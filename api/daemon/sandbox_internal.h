@@ -9,6 +9,8 @@
 #include "api/daemon/vmlog.h"
 #include "api/rpc/rpc.h"
 
+#define SANDBOX_DESTROY_MS 30000U /* for one Destroy */
+
 struct sandboxes {
 	struct sandboxes_config cfg;
 	struct sandbox *first; /* newest first */
@@ -74,8 +76,26 @@ struct sandbox {
 	size_t tail_len;
 };
 
+static inline bool sandbox_has_ended(const struct sandbox *s)
+{
+	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
+}
+
+/* sandbox_table.c */
+void sandboxes_link(struct sandboxes *t, struct sandbox *s);
+void sandboxes_unlink(struct sandboxes *t, struct sandbox *s);
+/* s has become a record: older ones may go, and a stop of all may be complete. */
+void sandboxes_after_end(struct sandboxes *t, const struct sandbox *s);
+
+/* Out of the table, with all that it holds. */
+void sandbox_free(struct sandbox *s);
+/* The jailer says so. */
+void sandbox_jail_gone(struct sandbox *s);
+
 /* Starts the chain of boot.c. 0, or -errno and no callback will come. */
 MUST_USE int boot_begin(struct sandbox *s, struct rpc_conn *jailer);
+/* The VM runs: identifies it over s->agent_fd (boot_agent.c). */
+void boot_identify(struct sandbox *s);
 /* Asks the jailer to tell when the VMM has ended. */
 void boot_watch_jail(struct sandbox *s, struct rpc_conn *jailer);
 

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sandbox_table.c - all sandboxes of this daemon: the list, leases, records of the ended, and
+ * settling with the jailer what is left when the connection to it is new.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/daemon/jailer.h"
+#include "api/daemon/sandbox_internal.h"
+#include "api/proto/contract.h"
+#include "base/bug.h"
+#include "base/log.h"
+
+#define LEASE_GRACE_MS 300U
+
+static void on_jailer_up(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
+			 size_t count, void *arg)
+{
+	sandboxes_reconcile(arg, conn, jails, count);
+}
+
+int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
+{
+	struct sandboxes *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return -ENOMEM;
+	t->cfg = *cfg;
+	jailer_watch(cfg->jailer, on_jailer_up, t);
+	*ret = t;
+	return 0;
+}
+
+void sandboxes_free(struct sandboxes *t)
+{
+	if (t == NULL)
+		return;
+	while (t->first != NULL) {
+		t->first->state = SANDBOX_STOPPING; /* callbacks of dropped calls do nothing then */
+		sandbox_free(t->first);
+	}
+	free(t);
+}
+
+void sandboxes_link(struct sandboxes *t, struct sandbox *s)
+{
+	s->next = t->first;
+	if (t->first != NULL)
+		t->first->prev = s;
+	t->first = s;
+}
+
+void sandboxes_unlink(struct sandboxes *t, struct sandbox *s)
+{
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		t->first = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+}
+
+struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
+{
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (strcmp(s->id, id) == 0)
+			return s;
+	return NULL;
+}
+
+size_t sandboxes_live(const struct sandboxes *t)
+{
+	return t->live;
+}
+
+static void check_all_stopped(struct sandboxes *t)
+{
+	void (*fn)(void *) = t->stopped;
+
+	if (fn == NULL || t->live > 0)
+		return;
+	t->stopped = NULL;
+	fn(t->stopped_arg);
+}
+
+void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg)
+{
+	t->stopping = true;
+	t->stopped = fn;
+	t->stopped_arg = arg;
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		sandbox_stop(s, "shutdown");
+	check_all_stopped(t);
+}
+
+static void on_lease_over(void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->end_timer = NULL;
+	sandbox_stop(s, "lease");
+}
+
+/* When a VMM dies it takes the leased connection along, and its own reason is the one to tell. */
+static void end_lease(struct sandbox *s)
+{
+	s->lease = NULL;
+	if (s->end_timer != NULL)
+		return; /* ends anyway */
+	if (!s->expect_end || s->state != SANDBOX_RUNNING ||
+	    loop_timer_add(s->table->cfg.loop, LEASE_GRACE_MS, on_lease_over, s, &s->end_timer) < 0)
+		sandbox_stop(s, "lease");
+}
+
+void sandboxes_lease_ended(struct sandboxes *t, const void *lease)
+{
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (s->lease == lease)
+			end_lease(s);
+}
+
+void sandbox_expect_end(struct sandbox *s)
+{
+	s->expect_end = true;
+}
+
+/* The oldest records make room for that of newest. */
+static void trim_records(struct sandboxes *t, const struct sandbox *newest)
+{
+	while (t->records > SANDBOX_RECORDS_MAX) {
+		struct sandbox *oldest = NULL;
+		for (struct sandbox *s = t->first; s != NULL; s = s->next)
+			if (s != newest && sandbox_has_ended(s) && s->watches == NULL)
+				oldest = s;
+		if (oldest == NULL)
+			return;
+		sandbox_forget(oldest);
+	}
+}
+
+void sandbox_forget(struct sandbox *s)
+{
+	BUG_ON(!sandbox_has_ended(s) || s->watches != NULL);
+	s->table->records--;
+	sandbox_free(s);
+}
+
+void sandboxes_after_end(struct sandboxes *t, const struct sandbox *s)
+{
+	trim_records(t, s);
+	check_all_stopped(t);
+}
+
+/* ---- The jailer is back -------------------------------------------------------------------- */
+
+static void on_orphan_destroyed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+				void *arg)
+{
+	(void)out;
+	(void)fds;
+	(void)arg;
+	if (st->code != RPC_OK && st->code != RPC_NOT_FOUND)
+		log_error("jail.orphan", "error=\"%s\"", st->msg);
+}
+
+static void destroy_orphan(struct rpc_conn *jailer, char *id)
+{
+	static const struct rpc_pending_ops ops = { .done = on_orphan_destroyed };
+	Casemate__Jailer__V1__DestroyRequest req = CASEMATE__JAILER__V1__DESTROY_REQUEST__INIT;
+	struct rpc_pending *p;
+
+	log_warn("jail.orphan", "id=%s: nobody's jail, destroying it", id);
+	req.id = id;
+	if (rpc_start(jailer, &jailer_methods[JAILER_DESTROY], &req.base, NULL, SANDBOX_DESTROY_MS,
+		      &ops, NULL, &p) < 0)
+		log_error("jail.orphan", "id=%s: can't ask for its end", id);
+}
+
+static bool is_listed(const char *id, Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(jails[i]->id, id) == 0)
+			return true;
+	return false;
+}
+
+static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool listed)
+{
+	switch (s->state) {
+	case SANDBOX_CREATING:
+	case SANDBOX_RUNNING:
+		if (!listed)
+			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
+		else if (s->jail_wait == NULL)
+			boot_watch_jail(s, jailer);
+		break;
+	case SANDBOX_STOPPING:
+		if (listed)
+			sandbox_destroy_jail(s);
+		else if (s->create_call == NULL)
+			sandbox_jail_gone(s);
+		break;
+	case SANDBOX_ENDED:
+	case SANDBOX_FAILED:
+		break;
+	case SANDBOX_STATE_COUNT:
+		BUG("not a state");
+	}
+}
+
+void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
+			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct sandbox *s = sandboxes_find(t, jails[i]->id);
+		if (s == NULL || sandbox_has_ended(s))
+			destroy_orphan(jailer, jails[i]->id);
+	}
+	/* Settling one may free records of others that have ended: none of those is kept as next.
+	 */
+	for (struct sandbox *s = t->first, *next; s != NULL; s = next) {
+		next = s->next;
+		while (next != NULL && sandbox_has_ended(next))
+			next = next->next;
+		reconcile_one(s, jailer, is_listed(s->id, jails, count));
+	}
+}

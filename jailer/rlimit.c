@@ -15,11 +15,16 @@ int stage_rlimits(const struct stage_env *env)
 		__rlimit_resource_t what;
 		rlim_t max;
 	} limits[] = {
-		{ RLIMIT_CORE, 0 },	    { RLIMIT_FSIZE, env->file_bytes_max },
-		{ RLIMIT_NOFILE, 256 },	    { RLIMIT_NPROC, CGROUP_PIDS_MAX },
-		{ RLIMIT_MEMLOCK, 0 },	    { RLIMIT_MSGQUEUE, 0 },
-		{ RLIMIT_SIGPENDING, 64 },  { RLIMIT_NICE, 0 },
-		{ RLIMIT_RTPRIO, 0 },	    { RLIMIT_LOCKS, 0 },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_FSIZE, env->file_bytes_max },
+		{ RLIMIT_NOFILE, VMM_FD_END },
+		{ RLIMIT_NPROC, CGROUP_PIDS_MAX },
+		{ RLIMIT_MEMLOCK, 0 },
+		{ RLIMIT_MSGQUEUE, 0 },
+		{ RLIMIT_SIGPENDING, 64 },
+		{ RLIMIT_NICE, 0 },
+		{ RLIMIT_RTPRIO, 0 },
+		{ RLIMIT_LOCKS, 0 },
 		{ RLIMIT_STACK, 8U << 20 },
 	};
 

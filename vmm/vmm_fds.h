@@ -19,7 +19,9 @@
 #define VMM_FD_VCPU0  32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
 #define VMM_VCPUS_MAX 32 /* room in the numbers; Configure's own limit is 8 for now */
 
-/* Everything that is made while running (connections, eventfds) is numbered from here. */
+/* Everything that is made while running (connections, eventfds) is numbered from here... */
 #define VMM_FD_DYNAMIC 64
+/* ...to here: the jail's RLIMIT_NOFILE, and the filters know no higher number. */
+#define VMM_FD_END 256
 
 #endif

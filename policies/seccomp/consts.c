@@ -50,6 +50,7 @@ static const struct named table[] = {
 	N(VMM_FD_VCPU0),
 	N(VMM_VCPUS_MAX),
 	N(VMM_FD_DYNAMIC),
+	N(VMM_FD_END),
 
 	/* ioctl on /dev/kvm, a VM, a vCPU */
 	N(KVM_CHECK_EXTENSION),

@@ -2,7 +2,7 @@
 /*
  * lint.c - what no policy of this project may say, whatever its author thinks: calls that have no
  * place in any of our processes, calls whose danger lies in an argument that the rule leaves
- * open, and writable or plain executable memory.
+ * open, writable or plain executable memory, and descriptors that are compared by order.
  */
 #include <linux/sched.h>
 #include <seccomp.h>
@@ -66,6 +66,15 @@ static const struct {
 	{ "execveat", 4, true },       { "prlimit64", 0, true }, /* 0: only the caller itself */
 };
 
+/* Their first argument is a descriptor: the kernel uses its lower 32 bits and ignores the rest. */
+static const char *const take_fd[] = {
+	"read",	       "write",	    "readv",	"writev",  "preadv",  "pwritev",    "preadv2",
+	"pwritev2",    "pread64",   "pwrite64", "recvmsg", "sendmsg", "recvfrom",   "sendto",
+	"shutdown",    "close",	    "ioctl",	"fcntl",   "lseek",   "fsync",	    "fdatasync",
+	"fallocate",   "ftruncate", "dup",	"dup2",	   "dup3",    "epoll_ctl",  "epoll_wait",
+	"epoll_pwait", "accept4",   "connect",	"bind",	   "listen",  "setsockopt", "getsockopt",
+};
+
 static int resolve(const char *name)
 {
 	return seccomp_syscall_resolve_name_arch(SCMP_ARCH_NATIVE, name);
@@ -108,6 +117,19 @@ static bool lint_needed(const struct policy *p, const struct rule *r)
 	return true;
 }
 
+/* By order, 2^32 + 3 would be above every limit, and the kernel would take it for 3. */
+static bool lint_fd(const struct policy *p, const struct rule *r)
+{
+	const struct cond *c = cond_on(r, 0);
+
+	for (size_t i = 0; c != NULL && c->cmp != CMP_EQ && i < ARRAY_SIZE(take_fd); i++) {
+		if (resolve(take_fd[i]) == r->nr)
+			return policy_complain(
+				p, r->line, "too broad: compare a descriptor by == (with a mask)");
+	}
+	return true;
+}
+
 static bool lint_rule(const struct policy *p, const struct rule *r)
 {
 	/* PROT_EXEC is the same bit in mmap, mprotect and pkey_mprotect, and the same argument. */
@@ -119,7 +141,7 @@ static bool lint_rule(const struct policy *p, const struct rule *r)
 		if (resolve(never[i]) == r->nr)
 			return policy_complain(p, r->line, "%s is never allowed", never[i]);
 	}
-	if (!lint_needed(p, r))
+	if (!lint_needed(p, r) || !lint_fd(p, r))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(protects); i++) {
 		if (resolve(protects[i]) == r->nr && !bit_is_clear(r, 2, PROT_EXEC))

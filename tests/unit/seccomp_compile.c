@@ -36,7 +36,7 @@ Test(seccomp_compile, conditions_mean_what_they_say)
 {
 	cr_assert(parse("# a comment\n\n"
 			"ioctl arg0 & ~31 == 32 && arg1 == KVM_RUN && arg2 == 0  # runs the guest\n"
-			"read arg0 >= VMM_FD_DYNAMIC  # made while running\n"
+			"getrandom arg1 >= 64  # enough\n"
 			"write arg0:32 == 2  # the log\n"
 			"mprotect arg2 & ~(PROT_READ|PROT_WRITE) == 0  # the heap\n"
 			"clone3 -> ENOSYS  # falls back to clone\n"));
@@ -47,8 +47,8 @@ Test(seccomp_compile, conditions_mean_what_they_say)
 	cr_expect_eq(eval("ioctl", 32, KVM_GET_REGS, 0), -1);
 	cr_expect_eq(eval("ioctl", 32, KVM_RUN, 1), -1);
 	cr_expect_eq(eval("ioctl", (UINT64_C(1) << 32) | 32, KVM_RUN, 0), -1);
-	cr_expect_eq(eval("read", 63, 0, 0), -1);
-	cr_expect_eq(eval("read", 64, 0, 0), 0);
+	cr_expect_eq(eval("getrandom", 0, 63, 0), -1);
+	cr_expect_eq(eval("getrandom", 0, 64, 0), 0);
 	cr_expect_eq(eval("write", (UINT64_C(1) << 32) | 2, 0, 0), 0);
 	cr_expect_eq(eval("write", 3, 0, 0), -1);
 	cr_expect_eq(eval("mprotect", 0, 0, PROT_READ | PROT_WRITE), 0);
@@ -73,7 +73,7 @@ Test(seccomp_compile, wrong_text_is_refused, .init = cr_redirect_stderr)
 		"read arg0 == (3 # missing bracket\n",
 		"read arg0 & 3 > 2 # mask with order\n",
 		"read arg0 & 3 == 4 # value outside mask\n",
-		"read arg0 > 3 && arg0 < 9 # twice the same argument\n",
+		"getrandom arg1 > 3 && arg1 < 9 # twice the same argument\n",
 		"read arg0 == 3 or arg0 == 4 # no such word\n",
 		"read -> 5000 # no such errno\n",
 		"read -> ENOSYS # one answer\nread arg0 == 1 # another answer\n",
@@ -104,6 +104,8 @@ Test(seccomp_compile, broad_rules_are_refused, .init = cr_redirect_stderr)
 		"clone arg0 & CLONE_VM == CLONE_VM # may be a user namespace\n",
 		"clone3 # any flags\n",
 		"tgkill # any signal\n",
+		"read arg0 >= 64 # 2^32 + 3 is descriptor 3\n",
+		"shutdown arg0 != 3 # 2^32 + 3 is descriptor 3\n",
 		"ptrace # never allowed\n",
 		"io_uring_enter # never allowed\n",
 	};

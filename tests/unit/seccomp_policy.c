@@ -118,6 +118,16 @@ Test(seccomp_policy, other_calls_kill, .timeout = 120)
 	}
 }
 
+/* The filter with an errno that no call returns in the place of ALLOW. */
+static void make_harmless(const struct subject *s, struct sock_filter *f)
+{
+	for (size_t k = 0; k < s->len; k++) {
+		f[k] = s->filter[k];
+		if (f[k].code == (BPF_RET | BPF_K) && f[k].k == SECCOMP_RET_ALLOW)
+			f[k].k = SECCOMP_RET_ERRNO | ERR_ALLOWED;
+	}
+}
+
 Test(seccomp_policy, each_rule_gets_its_answer, .timeout = 120)
 {
 	static struct sock_filter f[FILTER_MAX];
@@ -127,11 +137,7 @@ Test(seccomp_policy, each_rule_gets_its_answer, .timeout = 120)
 	cr_assert_neq(answer, MAP_FAILED);
 	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++) {
 		const struct subject *s = &subjects[i];
-		for (size_t k = 0; k < s->len; k++) {
-			f[k] = s->filter[k];
-			if (f[k].code == (BPF_RET | BPF_K) && f[k].k == SECCOMP_RET_ALLOW)
-				f[k].k = SECCOMP_RET_ERRNO | ERR_ALLOWED;
-		}
+		make_harmless(s, f);
 		for (size_t k = 0; k < s->cases_count; k++) {
 			const struct seccomp_case *c = &s->cases[k];
 			int status, want = c->err == 0 ? ERR_ALLOWED : c->err;
@@ -139,6 +145,49 @@ Test(seccomp_policy, each_rule_gets_its_answer, .timeout = 120)
 			status = fate(f, s->len, c, answer);
 			cr_assert_eq(*answer, want, "%s, line %u: answer %d, status %#x", s->name,
 				     c->line, *answer, status);
+		}
+	}
+	(void)munmap(answer, sizeof(*answer));
+}
+
+static bool takes_fd(int nr)
+{
+	static const int calls[] = { SYS_read,	   SYS_write,	SYS_readv,
+				     SYS_writev,   SYS_preadv2, SYS_pwritev2,
+				     SYS_shutdown, SYS_ioctl,	SYS_fdatasync };
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		if (calls[i] == nr)
+			return true;
+	}
+	return false;
+}
+
+/* The kernel looks at 32 bits of a descriptor: what it would reach by 3 it reaches by 2^32 + 3. */
+Test(seccomp_policy, no_descriptor_hides_behind_its_upper_half, .timeout = 120)
+{
+	static const uint64_t fds[] = { 0, 2, 3, 4, 8, 9, 15, 16, 32, 63 };
+	static struct sock_filter f[FILTER_MAX];
+	int *answer = mmap(NULL, sizeof(*answer), PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	cr_assert_neq(answer, MAP_FAILED);
+	for (size_t i = 0; i < ARRAY_SIZE(subjects); i++) {
+		const struct subject *s = &subjects[i];
+		make_harmless(s, f);
+		for (size_t k = 0; k < s->cases_count * ARRAY_SIZE(fds); k++) {
+			struct seccomp_case c = s->cases[k / ARRAY_SIZE(fds)];
+			if (!takes_fd(c.nr))
+				continue;
+			c.args[0] = fds[k % ARRAY_SIZE(fds)];
+			*answer = -1;
+			(void)fate(f, s->len, &c, answer);
+			if (*answer == ERR_ALLOWED)
+				continue;
+			c.args[0] |= UINT64_C(1) << 32;
+			(void)fate(f, s->len, &c, answer);
+			cr_expect_neq(*answer, ERR_ALLOWED, "%s, line %u: descriptor %#llx",
+				      s->name, c.line, (unsigned long long)c.args[0]);
 		}
 	}
 	(void)munmap(answer, sizeof(*answer));

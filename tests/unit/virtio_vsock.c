@@ -182,6 +182,25 @@ Test(vsock, connect_before_the_driver)
 	vg_done(&g);
 }
 
+/* And when no driver ever comes, it times out; the guest that comes later hears nothing of it. */
+Test(vsock, connect_without_a_driver)
+{
+	uint64_t end = now_ms() + 4000;
+	int sv[2], result = 1;
+	struct vg g;
+
+	vg_init(&g, false, 0);
+	cr_assert_eq(fd_socketpair(sv, false), 0);
+	cr_assert_eq(virtio_vsock_connect(g.d.dev, 9, sv[0], set_result, &result), 0);
+	while (result == 1 && now_ms() < end)
+		cr_assert_eq(loop_step(g.d.loop, 100), 0);
+	cr_assert_eq(result, -ETIMEDOUT);
+	vg_start(&g, 0, 10);
+	cr_assert(vg_silent(&g));
+	close(sv[1]);
+	vg_done(&g);
+}
+
 /* The host says that it writes no more; the guest still talks, then ends too. */
 Test(vsock, half_close_by_the_host)
 {
@@ -211,6 +230,30 @@ Test(vsock, half_close_by_the_host)
 	for (unsigned i = 0; i < VSOCK_CONNS_MAX; i++)
 		cr_assert_eq(vg_vsock(&g)->conns[i].state, VSOCK_FREE);
 	close(fd);
+	vg_done(&g);
+}
+
+/* The host says that it writes no more and later goes away: the guest hears that as well, although
+ * nothing is read for it any more and it doesn't write. */
+Test(vsock, half_close_by_the_host_then_gone)
+{
+	struct vg_packet p;
+	struct vg_flow f;
+	struct vg g;
+	int fd;
+
+	vg_init(&g, true, 0);
+	fd = vg_open_host(&g, &f, 1024);
+	cr_assert_eq(shutdown(fd, SHUT_WR), 0);
+	vg_expect(&g, VIRTIO_VSOCK_OP_SHUTDOWN, &p);
+	cr_assert_eq(le32_get(p.h.flags), SEND);
+	close(fd);
+	vg_expect(&g, VIRTIO_VSOCK_OP_SHUTDOWN, &p);
+	cr_assert_eq(le32_get(p.h.flags), SEND | RCV);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	cr_assert(vg_silent(&g));
+	for (unsigned i = 0; i < VSOCK_CONNS_MAX; i++)
+		cr_assert_eq(vg_vsock(&g)->conns[i].state, VSOCK_FREE);
 	vg_done(&g);
 }
 
@@ -362,6 +405,90 @@ Test(vsock, reset_by_the_guest_loses_nothing)
 Test(vsock, device_reset_loses_nothing)
 {
 	loses_nothing(true);
+}
+
+/* Sends until no credit is left: the socket is full, and the ring. Returns the bytes. */
+static size_t fill(struct vg *g, struct vg_flow *f)
+{
+	static uint8_t data[65536];
+	struct vg_packet p;
+	size_t sent = 0;
+
+	while (vg_space(f) >= sizeof(data)) {
+		vg_send(g, f, VIRTIO_VSOCK_OP_RW, 0, data, sizeof(data));
+		sent += sizeof(data);
+		while (vg_recv(g, &p))
+			vg_note(f, &p);
+	}
+	cr_assert_gt(vg_vsock(g)->conns[0].ring_len, 0);
+	return sent;
+}
+
+/* The host goes away with a backlog waiting for it: dropped, and both ends are told. */
+Test(vsock, host_goes_away_with_a_backlog)
+{
+	struct vg_packet p;
+	struct vg_flow f;
+	struct vg g;
+	int fd;
+
+	vg_init(&g, true, 0);
+	fd = vg_open(&g, &f, 1024, 5000);
+	(void)fill(&g, &f);
+	close(fd);
+	vg_expect(&g, VIRTIO_VSOCK_OP_SHUTDOWN, &p);
+	cr_assert_eq(le32_get(p.h.flags), SEND | RCV);
+	cr_assert(vg_silent(&g));
+	vg_done(&g);
+}
+
+/* The host only stops reading: the guest is told, may send on with credit, and still hears us. */
+Test(vsock, host_stops_reading)
+{
+	static uint8_t data[65536];
+	struct vg_packet p;
+	bool told = false;
+	struct vg_flow f;
+	struct vg g;
+	int fd;
+
+	vg_init(&g, true, 0);
+	fd = vg_open(&g, &f, 1024, 5000);
+	cr_assert_eq(shutdown(fd, SHUT_RD), 0);
+	for (int i = 0; i < 10; i++) {
+		cr_assert_geq(vg_space(&f), sizeof(data), "dropped bytes give their credit back");
+		vg_send(&g, &f, VIRTIO_VSOCK_OP_RW, 0, data, sizeof(data));
+		while (vg_recv(&g, &p)) {
+			if (le16_get(p.h.op) == VIRTIO_VSOCK_OP_SHUTDOWN) {
+				cr_assert_eq(le32_get(p.h.flags), RCV);
+				cr_assert(!told, "once is enough");
+				told = true;
+			}
+			vg_note(&f, &p);
+		}
+	}
+	cr_assert(told);
+	cr_assert_eq(write(fd, "but listen", 10), 10);
+	vg_expect(&g, VIRTIO_VSOCK_OP_RW, &p);
+	close(fd);
+	vg_expect(&g, VIRTIO_VSOCK_OP_SHUTDOWN, &p);
+	cr_assert_eq(le32_get(p.h.flags), SEND | RCV);
+	vg_done(&g);
+}
+
+/* Flows that only wait for the guest's last word give way to new ones. */
+Test(vsock, lingering_flows_give_way)
+{
+	struct vg_packet p;
+	struct vg_flow f;
+	struct vg g;
+
+	vg_init(&g, true, 0);
+	for (unsigned i = 0; i < 3 * VSOCK_CONNS_MAX; i++) {
+		close(vg_open(&g, &f, 1024, 5000 + i)); /* and the guest never answers */
+		vg_expect(&g, VIRTIO_VSOCK_OP_SHUTDOWN, &p);
+	}
+	vg_done(&g);
 }
 
 /* A reset of the device ends everything the guest knew; listeners wait on. */

@@ -84,9 +84,11 @@ void vsock_on_fd(struct loop_io *io, int fd, uint32_t events, void *arg)
 	if (c->hung_up || (events & EPOLLOUT) != 0)
 		c->can_write = true;
 	vsock_conn_flush(c);
-	/* Nobody reads for the guest any more, so the end must be seen here. */
+	/* Nobody reads for the guest any more, so the end must be seen here: it wants no data, or
+	 * there are none after the end of file that came before. */
 	if (c->hung_up && c->state == VSOCK_OPEN &&
-	    (c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0)
+	    ((c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0 ||
+	     (c->host_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0))
 		vsock_conn_eof(c, true);
 	leave(v, vsock_rx_pump(v));
 }

@@ -8,11 +8,13 @@
  */
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -55,6 +57,28 @@ static int find_user(const char *name, uid_t *ret, struct err *err)
 	return 0;
 }
 
+/* Before anything is opened: else the store could become 2, and the log would go there. */
+static int fill_standard_fds(struct err *err)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return err_set(err, -EBADF, "descriptor %d is closed", fd);
+	}
+	return 0;
+}
+
+/* An ignored SIGCHLD would reap our children before we do. */
+static int reset_signals(void)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+	    sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return -errno;
+	return 0;
+}
+
 /* Nothing inherited that we didn't choose. */
 static int clean_process(unsigned max, struct err *err)
 {
@@ -65,7 +89,8 @@ static int clean_process(unsigned max, struct err *err)
 	if (clearenv() != 0)
 		return err_set(err, -ENOMEM, "environment");
 	(void)umask(077);
-	if (chdir("/") < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+	/* The VMM would inherit fixed addresses from a persona that has them. */
+	if (chdir("/") < 0 || reset_signals() < 0 || personality(PER_LINUX) < 0)
 		return err_sys(err, -errno, "process");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &core) < 0 ||
 	    getrlimit(RLIMIT_NOFILE, &files) < 0)
@@ -159,8 +184,10 @@ static int run(const struct options *o, struct err *err)
 	struct host h = { 0 };
 	unsigned swept = 0;
 	uid_t uid = 0;
-	int r = check_root(err);
+	int r = fill_standard_fds(err);
 
+	if (r == 0)
+		r = check_root(err);
 	if (r == 0)
 		r = find_user(o->daemon_user, &uid, err);
 	if (r == 0)

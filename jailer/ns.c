@@ -15,15 +15,19 @@
 
 /*
  * Should: give the VMM the signals of a fresh process; the jailer blocks those that it reads from
- * a signalfd and ignores SIGPIPE, and both would pass through the exec.
+ * a signalfd and ignores SIGPIPE (and what it was started with), and all that would pass through
+ * the exec.
  */
 int stage_signals(const struct stage_env *env)
 {
 	sigset_t none;
 
 	(void)env;
-	if (signal(SIGPIPE, SIG_DFL) == SIG_ERR)
-		return -errno;
+	for (int s = 1; s < _NSIG; s++) {
+		/* EINVAL: SIGKILL, SIGSTOP and the C library's own can't be changed. */
+		if (signal(s, SIG_DFL) == SIG_ERR && errno != EINVAL)
+			return -errno;
+	}
 	(void)sigemptyset(&none);
 	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
 }

@@ -120,6 +120,8 @@ void rig_start_jailer(struct rig *g)
 	if (g->jailer == 0) {
 		const char *jailer = binary("JAIL_TEST_JAILER", JAILER_BIN);
 		(void)dup2(ends[1], STDERR_FILENO);
+		if (g->before_exec != NULL)
+			g->before_exec();
 		execl(jailer, jailer, "--socket", socket, "--store", store, "--vmm", vmm,
 		      "--daemon-user", "nobody", "--allow-no-selinux", "--cgroup", g->cgroup,
 		      "--max", "4", (char *)NULL);

@@ -22,7 +22,8 @@ struct rig {
 	pid_t jailer;
 	struct loop *loop;
 	struct rpc_conn *conn;
-	int errors; /* the jailer's stderr */
+	int errors;		   /* the jailer's stderr */
+	void (*before_exec)(void); /* what the jailer inherits; NULL = nothing special */
 };
 
 struct rig_jail {

@@ -122,6 +122,10 @@ static int make_dir(const char *path, struct err *err)
 		return err_sys(err, -errno, "socket directory %s", dir);
 	if (stat(dir, &st) < 0)
 		return err_sys(err, -errno, "socket directory %s", dir);
+	/* Its owner could put a link in the socket's place before we give that away. */
+	if (st.st_uid != 0)
+		return err_set(err, -EPERM, "socket directory %s belongs to uid %u instead of root",
+			       dir, (unsigned)st.st_uid);
 	/* A sticky directory protects names from others than their owners. */
 	if (!S_ISDIR(st.st_mode) ||
 	    ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (st.st_mode & S_ISVTX) == 0))

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -433,6 +434,63 @@ Test(jail, the_jailer_keeps_what_it_needs)
 	cr_expect_eq(status_field(g.jailer, "CapBnd:"), want);
 	cr_expect_eq(status_field(g.jailer, "CapInh:"), 0);
 	cr_expect_eq(status_field(g.jailer, "NoNewPrivs:"), 1);
+}
+
+/* The defaults that a careless parent can spoil. */
+static void inherit_a_mess(void)
+{
+	(void)signal(SIGCHLD, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)personality(ADDR_NO_RANDOMIZE);
+	close(STDIN_FILENO);
+	close(STDOUT_FILENO);
+	close(STDERR_FILENO);
+}
+
+Test(jail, what_the_jailer_inherits_does_not_matter)
+{
+	char path[64], text[64] = "";
+	struct rig_jail j;
+	bool exited, oom;
+	int status;
+
+	rig_kill_jailer(&g);
+	g.before_exec = inherit_a_mess;
+	rig_start_jailer(&g);
+	rig_connect(&g);
+	rig_create_ok(&g, "one", &j);
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)g.jailer, fd);
+		memset(text, 0, sizeof(text));
+		cr_expect_gt(readlink(path, text, sizeof(text) - 1), 0);
+		cr_expect_str_eq(text, "/dev/null");
+	}
+	/* The probe itself ignores one. */
+	cr_expect_eq(status_field(j.pid, "SigIgn:") & ~(1ULL << (SIGXFSZ - 1)), 0);
+	(void)snprintf(path, sizeof(path), "/proc/%d/personality", (int)j.pid);
+	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
+	cr_expect_eq(strtoull(text, NULL, 16), 0);
+	cr_assert_eq(kill(j.pid, SIGKILL), 0);
+	cr_assert_eq(rig_wait(&g, "one", &exited, &status, &oom), RPC_OK);
+	cr_expect_not(exited);
+	cr_expect_eq(status, SIGKILL);
+}
+
+/* Its owner could put a link to any file where the socket was, before the jailer gives it away. */
+Test(jail, a_socket_directory_of_somebody_else_is_refused)
+{
+	char run[96];
+	int status;
+
+	rig_kill_jailer(&g);
+	(void)snprintf(run, sizeof(run), "%s/run", g.dir);
+	cr_assert_eq(chown(run, 65534, 65534), 0);
+	rig_start_jailer(&g);
+	for (int i = 0; i < 400 && waitpid(g.jailer, &status, WNOHANG) == 0; i++)
+		usleep(5000);
+	cr_assert_eq(waitpid(g.jailer, &status, WNOHANG), -1, "it runs");
+	g.jailer = 0;
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 1);
 }
 
 /* A second jailer with the same cgroup would sweep the first one's jails. */

@@ -277,7 +277,7 @@ int http_client_call(struct http_client *c, const char *method, const char *path
 {
 	const uint64_t until = now_ms() + timeout_ms;
 	char *text = NULL;
-	struct http_head h;
+	struct http_head h = { .status = 0 };
 	int r;
 
 	if (ret_error != NULL)
@@ -300,7 +300,7 @@ int http_client_stream(struct http_client *c, const char *path,
 		       int (*fn)(const char *data, size_t len, void *arg), void *arg,
 		       struct err *err)
 {
-	struct http_head h;
+	struct http_head h = { .status = 0 };
 	int r = send_request(c, "GET", path, "", NULL);
 
 	if (r == 0)
@@ -317,7 +317,7 @@ int http_client_upgrade(struct http_client *c, const char *path, uint64_t timeou
 			struct err *err)
 {
 	const uint64_t until = now_ms() + timeout_ms;
-	struct http_head h;
+	struct http_head h = { .status = 0 };
 	int r = send_request(c, "GET", path, "Connection: Upgrade\r\nUpgrade: ttrpc\r\n", NULL);
 
 	if (r == 0)

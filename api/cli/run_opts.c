@@ -129,34 +129,34 @@ SET_FLAG(help)
 
 static const struct {
 	const char *name;
-	char letter;	   /* 0 = none */
 	const char *value; /* what the help calls it; NULL = a flag */
+	unsigned letter;   /* the short form; 0 = none */
 	unsigned verbs;
 	int (*set)(struct run_opts *o, const char *arg, struct err *err);
 	const char *text;
 } options[] = {
-	{ "cpus", 0, "N", RUN | CREATE, set_cpus, "virtual CPUs, 1 to 8 (default 1)" },
-	{ "memory", 0, "SIZE", RUN | CREATE, set_memory, "guest memory, from 64M (default 512M)" },
-	{ "scratch", 0, "SIZE", RUN | CREATE, set_scratch,
+	{ "cpus", "N", 0, RUN | CREATE, set_cpus, "virtual CPUs, 1 to 8 (default 1)" },
+	{ "memory", "SIZE", 0, RUN | CREATE, set_memory, "guest memory, from 64M (default 512M)" },
+	{ "scratch", "SIZE", 0, RUN | CREATE, set_scratch,
 	  "a writable disk for the overlay (default: in memory)" },
-	{ "image", 0, "NAME", RUN | CREATE, set_image, "root image in the host's store" },
-	{ "kernel", 0, "NAME", RUN | CREATE, set_kernel, "guest kernel in the host's store" },
-	{ "hostname", 0, "NAME", RUN | CREATE, set_hostname,
+	{ "image", "NAME", 0, RUN | CREATE, set_image, "root image in the host's store" },
+	{ "kernel", "NAME", 0, RUN | CREATE, set_kernel, "guest kernel in the host's store" },
+	{ "hostname", "NAME", 0, RUN | CREATE, set_hostname,
 	  "the guest's host name (default: the id)" },
-	{ "env", 0, "NAME[=VALUE]", RUN | CREATE | EXEC, set_env,
+	{ "env", "NAME[=VALUE]", 0, RUN | CREATE | EXEC, set_env,
 	  "set a variable, or pass ours on" },
-	{ "cwd", 0, "DIR", RUN | CREATE | EXEC, set_cwd, "working directory in the guest" },
-	{ "user", 0, "NAME", RUN | CREATE | EXEC, set_user, "user in the guest (default root)" },
-	{ "timeout", 0, "TIME", RUN | CREATE | EXEC, set_timeout,
+	{ "cwd", "DIR", 0, RUN | CREATE | EXEC, set_cwd, "working directory in the guest" },
+	{ "user", "NAME", 0, RUN | CREATE | EXEC, set_user, "user in the guest (default root)" },
+	{ "timeout", "TIME", 0, RUN | CREATE | EXEC, set_timeout,
 	  "end it after TIME: 500ms, 2s, 5m, 1h" },
-	{ "file", 0, "HOST:GUEST", RUN, set_file,
+	{ "file", "HOST:GUEST", 0, RUN, set_file,
 	  "copy in if HOST exists, else out; or say :in, :out, :inout" },
-	{ "interactive", 'i', NULL, RUN | EXEC, set_interactive, "pass standard input on" },
-	{ "tty", 't', NULL, RUN | EXEC, set_tty, "give the command a terminal" },
-	{ "keep", 0, NULL, RUN, set_keep, "leave the sandbox running afterwards" },
-	{ "json", 0, NULL, RUN | CREATE, set_json,
+	{ "interactive", NULL, 'i', RUN | EXEC, set_interactive, "pass standard input on" },
+	{ "tty", NULL, 't', RUN | EXEC, set_tty, "give the command a terminal" },
+	{ "keep", NULL, 0, RUN, set_keep, "leave the sandbox running afterwards" },
+	{ "json", NULL, 0, RUN | CREATE, set_json,
 	  "a JSON object about it at the end (run: on standard error)" },
-	{ "help", 'h', NULL, RUN | CREATE | EXEC, set_help, "show this text" },
+	{ "help", NULL, 'h', RUN | CREATE | EXEC, set_help, "show this text" },
 };
 #define OPTIONS	  ARRAY_SIZE(options)
 #define LONG_BASE 256
@@ -176,7 +176,7 @@ static void describe(enum run_verb verb, struct option longs[OPTIONS + 1],
 					      .has_arg = options[i].value != NULL,
 					      .val = LONG_BASE + (int)i };
 		if (options[i].letter != 0)
-			shorts[s++] = options[i].letter;
+			shorts[s++] = (char)options[i].letter;
 	}
 	longs[n] = (struct option){ .name = NULL };
 	shorts[s] = '\0';
@@ -187,7 +187,7 @@ static size_t find_option(int c)
 	if (c >= LONG_BASE)
 		return (size_t)(c - LONG_BASE);
 	for (size_t i = 0; i < OPTIONS; i++)
-		if (options[i].letter == c)
+		if (options[i].letter == (unsigned)c)
 			return i;
 	BUG("getopt returned what it wasn't given");
 }

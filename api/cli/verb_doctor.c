@@ -73,11 +73,8 @@ static void add_jailer(struct doctor *d, const json_t *jailer)
 
 static void add_remote(struct doctor *d, const json_t *list)
 {
-	size_t i;
-	json_t *c;
-
-	json_array_foreach(list, i, c)
-	{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		json_t *c = json_array_get(list, i);
 		const char *id, *level, *value, *want, *fix;
 		if (json_unpack(c, "{s:s, s:s, s:s, s:s, s:s}", "id", &id, "level", &level, "value",
 				&value, "want", &want, "fix", &fix) == 0)
@@ -119,11 +116,9 @@ static void examine(struct cli *cli, struct doctor *d)
 static void print_table(const struct doctor *d)
 {
 	char a[64], b[256], c[256];
-	size_t i;
-	json_t *o;
 
-	json_array_foreach(d->checks, i, o)
-	{
+	for (size_t i = 0; i < json_array_size(d->checks); i++) {
+		json_t *o = json_array_get(d->checks, i);
 		const char *id, *level, *value, *want, *fix;
 		if (json_unpack(o, "{s:s, s:s, s:s, s:s, s:s}", "id", &id, "level", &level, "value",
 				&value, "want", &want, "fix", &fix) < 0)

@@ -140,7 +140,7 @@ static int status_of(struct run *run, int r)
 
 static double ms_since(uint64_t from, uint64_t to)
 {
-	return from == 0 || to < from ? 0 : (double)((to - from) / 1000) / 1000.0;
+	return from == 0 || to < from ? 0 : (double)(to - from) / 1e6;
 }
 
 /* What Casemate, not the command, has to say about the status; NULL = nothing. */

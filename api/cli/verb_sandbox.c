@@ -168,9 +168,8 @@ static int call(struct cli *cli, const char *method, const char *path, uint64_t 
 
 int verb_ps(struct cli *cli, int argc, char **argv)
 {
-	json_t *answer = NULL, *item;
+	json_t *answer = NULL;
 	struct flags f;
-	size_t i;
 	int status = parse_flags(argc, argv, "jah", &f);
 
 	if (status != 0)
@@ -189,7 +188,9 @@ int verb_ps(struct cli *cli, int argc, char **argv)
 	} else if (status == 0) {
 		(void)printf("%-20s %-9s %5s %7s %-12s %-12s %7s %7s %7s\n", "ID", "STATE", "VCPUS",
 			     "MEMORY", "IMAGE", "KERNEL", "PID", "UID", "AGE");
-		json_array_foreach(json_object_get(answer, "sandboxes"), i, item) print_row(item);
+		const json_t *list = json_object_get(answer, "sandboxes");
+		for (size_t i = 0; i < json_array_size(list); i++)
+			print_row(json_array_get(list, i));
 	}
 	json_decref(answer);
 	return status;

@@ -51,7 +51,7 @@ static json_t *span_json(const struct sandbox *s, enum sandbox_time from, enum s
 {
 	if (s->time_ns[from] == 0 || s->time_ns[to] == 0)
 		return json_null();
-	return json_real((double)((s->time_ns[to] - s->time_ns[from]) / 1000) / 1000.0);
+	return json_real((double)(s->time_ns[to] - s->time_ns[from]) / 1e6);
 }
 
 static json_t *timings_json(const struct sandbox *s)

@@ -173,7 +173,7 @@ static void create(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	struct err err = { 0 };
-	struct sandbox *s;
+	struct sandbox *s = NULL;
 	struct spec spec;
 	bool lease = false;
 	size_t len;

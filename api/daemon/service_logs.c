@@ -105,9 +105,8 @@ static void on_console(const struct rpc_status *st, const ProtobufCMessage *out,
 		put_clean(l, c->data.data, c->data.len);
 		l->from = c->from + c->data.len;
 	}
-	if (!l->follow || (st->code != RPC_OK && l->sandbox == NULL))
-		l->end = true;
-	else if (loop_timer_add(l->loop, FOLLOW_MS, on_tick, l, &l->timer) < 0)
+	if (!l->follow || (st->code != RPC_OK && l->sandbox == NULL) ||
+	    loop_timer_add(l->loop, FOLLOW_MS, on_tick, l, &l->timer) < 0)
 		l->end = true;
 	wake(l);
 }

@@ -62,7 +62,7 @@ static int take_store_name(const char *name, const json_t *v, char *dst, struct 
 static int set_vcpus(const json_t *v, const struct spec_limits *lim, struct spec *s,
 		     struct err *err)
 {
-	uint64_t n;
+	uint64_t n = 0;
 	int r = take_number("vcpus", v, 1, SPEC_VCPUS_MAX, &n, err);
 
 	(void)lim;

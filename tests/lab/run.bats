@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154 # bats sets status and output
 # casemate run from the user's side: what it prints, what it returns, what it leaves behind (nothing).
 
+bats_require_minimum_version 1.5.0
 load helpers
 
 setup() { cd "$BATS_TEST_TMPDIR" || return; }
@@ -27,8 +28,7 @@ teardown() { clean; }
 }
 
 @test "no such command: 127; not executable: 126" {
-	run casemate run -- no-such-command
-	[ "$status" = 127 ]
+	run -127 casemate run -- no-such-command
 	[ "$output" = "casemate: no-such-command: command not found in the sandbox" ]
 	run casemate run -- /etc/passwd
 	[ "$status" = 126 ]
@@ -205,7 +205,7 @@ teardown() { clean; }
 	labels=$(ps -eo label,comm | awk '$2 == "casemate-vmm" { print $1 }')
 	[ "$(echo "$labels" | wc -l)" = 2 ]
 	[ "$(echo "$labels" | sort -u | wc -l)" = 2 ]
-	! echo "$labels" | grep -Evq '^system_u:system_r:casemate_vmm_t:s0:c[0-9]+,c[0-9]+$'
+	[ "$(echo "$labels" | grep -Ec '^system_u:system_r:casemate_vmm_t:s0:c[0-9]+,c[0-9]+$')" = 2 ]
 	casemate rm "$a" "$b"
 }
 
@@ -301,7 +301,7 @@ teardown() { clean; }
 	pid=$(pgrep -x casemated)
 	kill -TERM "$pid"
 	until_true 10 sh -c "! kill -0 $pid"
-	! pgrep -x casemate-vmm
+	[ -z "$(pgrep -x casemate-vmm)" ]
 	start_daemon
 }
 

@@ -412,3 +412,30 @@ Test(virtio_mmio, fail_and_recover)
 	cr_assert(drv_used(&d, 1, &head, &len));
 	drv_done(&d);
 }
+
+/* A driver that gives up, and one that writes on after it broke the device. */
+Test(virtio_mmio, failed_and_broken_take_nothing)
+{
+	struct drv d;
+
+	console(&d);
+	drv_negotiate(&d, 0);
+	drv_set(&d, VIRTIO_MMIO_STATUS, ACK | DRIVER | FEATURES_OK | VIRTIO_CONFIG_S_FAILED);
+	cr_assert_eq(drv_get(&d, VIRTIO_MMIO_STATUS),
+		     ACK | DRIVER | FEATURES_OK | VIRTIO_CONFIG_S_FAILED);
+	drv_set(&d, VIRTIO_MMIO_STATUS, ACK | DRIVER | FEATURES_OK | DRIVER_OK);
+	cr_assert(!d.dev->active, "only a reset leaves this state");
+	drv_negotiate(&d, 0);
+	drv_set(&d, VIRTIO_MMIO_QUEUE_NUM, 3);
+	cr_assert(drv_broken(&d));
+	drv_set(&d, VIRTIO_MMIO_QUEUE_SEL, 1);
+	drv_set(&d, VIRTIO_MMIO_QUEUE_NUM, 16);
+	drv_set(&d, VIRTIO_MMIO_QUEUE_READY, 1);
+	drv_set(&d, VIRTIO_MMIO_SHM_SEL, 1);
+	drv_driver_ok(&d);
+	cr_assert(!d.dev->active && !d.dev->queues[1].ready);
+	cr_assert_eq(d.dev->queues[1].size, 0);
+	drv_start(&d, 0);
+	cr_assert(d.dev->active);
+	drv_done(&d);
+}

@@ -259,6 +259,94 @@ Test(vsock_attack, talks_after_its_end)
 	vg_done(&g);
 }
 
+/* A guest without receive buffers goes on talking to a flow whose RST it can't be sent. */
+Test(vsock_attack, talks_to_a_reset_flow)
+{
+	struct vg_packet p;
+	struct vg_flow f;
+	struct vg g;
+	int fd;
+
+	vg_init(&g, false, 0);
+	vg_start(&g, 0, 2);
+	fd = vg_open(&g, &f, 1024, 5000);
+	while (vg_take(&g, &p))
+		;
+	f.host_port = 1;
+	for (int i = 0; i < 2; i++) /* uses up the buffers */
+		vg_send(&g, &f, VIRTIO_VSOCK_OP_REQUEST, 0, NULL, 0);
+	f.host_port = 1024;
+	vg_send(&g, &f, 99, 0, NULL, 0);
+	cr_assert_eq(vg_vsock(&g)->conns[0].state, VSOCK_RESET);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_RW, 0, "data", 4);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_REQUEST, 0, NULL, 0);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_SHUTDOWN, 3, NULL, 0);
+	cr_assert_eq(vg_vsock(&g)->conns[0].state, VSOCK_RESET);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	cr_assert_eq(vg_vsock(&g)->conns[0].state, VSOCK_FREE);
+	cr_assert(vg_valid(&g));
+	close(fd);
+	vg_done(&g);
+}
+
+/* A bad receive buffer is met when the host has something to say. */
+Test(vsock_attack, bad_buffer_met_by_the_host)
+{
+	struct vg_packet p;
+	struct vg_flow f;
+	struct vg g;
+	char c;
+	int fd;
+
+	vg_init(&g, false, 0);
+	vg_start(&g, 0, 1);
+	fd = vg_open(&g, &f, 1024, 5000);
+	while (vg_take(&g, &p))
+		;
+	struct drv_seg s = { 0x100000, 64, false };
+	f.host_port = 1; /* the one buffer goes for an RST */
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_REQUEST, 0, NULL, 0);
+	cr_assert_geq(drv_post(&g.d, VSOCK_QUEUE_RX, &s, 1, false), 0);
+	drv_run(&g.d);
+	cr_assert(!drv_broken(&g.d), "nobody has looked at it yet");
+	cr_assert_eq(write(fd, "x", 1), 1);
+	drv_run(&g.d);
+	cr_assert(drv_broken(&g.d));
+	cr_assert_leq(recv(fd, &c, 1, MSG_DONTWAIT), 0);
+	close(fd);
+	vg_done(&g);
+}
+
+/* More in one kick than a round may take: the rest comes in the next, without another kick. */
+Test(vsock_attack, large_batch)
+{
+	unsigned used = 0, posted = 0;
+	struct vsock_hdr h;
+	uint32_t head, len;
+	struct vg_flow f;
+	struct vg g;
+	int fd;
+
+	vg_init(&g, true, 0);
+	fd = vg_open(&g, &f, 1024, 5000);
+	h = vg_hdr(&f, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0, 65536);
+	drv_write(&g.d, g.tx_hdr, &h, sizeof(h));
+	struct drv_seg s[2] = { { g.tx_hdr, sizeof(h), false }, { g.tx_data, 65536, false } };
+	while (drv_post(&g.d, VSOCK_QUEUE_TX, s, 2, false) >= 0)
+		posted++;
+	cr_assert_eq(loop_step(g.d.loop, 0), 0);
+	while (drv_used(&g.d, VSOCK_QUEUE_TX, &head, &len))
+		used++;
+	cr_assert(used > 0 && used < posted, "%u of %u in one round", used, posted);
+	for (int i = 0; i < 10; i++)
+		cr_assert_eq(loop_step(g.d.loop, 0), 0);
+	while (drv_used(&g.d, VSOCK_QUEUE_TX, &head, &len))
+		used++;
+	cr_assert_eq(used, posted);
+	close(fd);
+	vg_done(&g);
+}
+
 /* The table is full: the next is refused, its listener waits on, and a free slot is used. */
 Test(vsock_attack, table_full)
 {

@@ -152,12 +152,13 @@ static int pay_first(struct vsock_conn *c)
 	return r;
 }
 
-/* What comes after data. A credit update comes here because data packets tell it as well. */
+/* What comes after data. Every packet tells the credit, so an update is only sent when there was
+ * nothing else to send. */
 static int pay_last(struct vsock_conn *c)
 {
-	int r = pay(c, VSOCK_OWES_CREDIT_UPDATE, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0);
+	int r = 1;
 
-	if (r > 0 && (c->owed & VSOCK_OWES_SHUTDOWN) != 0) {
+	if ((c->owed & VSOCK_OWES_SHUTDOWN) != 0) {
 		r = pay(c, VSOCK_OWES_SHUTDOWN, VIRTIO_VSOCK_OP_SHUTDOWN, c->host_shut);
 		if (r > 0)
 			vsock_conn_shutdown_sent(c);
@@ -167,7 +168,7 @@ static int pay_last(struct vsock_conn *c)
 		if (r > 0)
 			vsock_conn_drop(c, -ECONNRESET);
 	}
-	return r;
+	return r > 0 ? pay(c, VSOCK_OWES_CREDIT_UPDATE, VIRTIO_VSOCK_OP_CREDIT_UPDATE, 0) : r;
 }
 
 /* ---- Data ----------------------------------------------------------------------------------- */

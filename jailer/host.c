@@ -12,11 +12,12 @@
 
 static int check_label(struct host *h, const struct host_config *cfg, struct err *err)
 {
+	int r;
+
 	h->label = label_mode();
-	if (h->label == LABEL_ABSENT && !cfg->allow_no_selinux)
-		return err_set(err, -ENOTSUP,
-			       "SELinux is not active: one of the two walls around a jail is "
-			       "missing; start with --allow-no-selinux to go on without it");
+	r = label_mode_accept(h->label, cfg->allow_no_selinux, err);
+	if (r < 0)
+		return r;
 	return label_check_policy(h->label, err);
 }
 

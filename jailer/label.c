@@ -44,6 +44,16 @@ void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
 	(void)snprintf(ret, LABEL_MAX, VMM_CONTEXT "%s", level);
 }
 
+int label_mode_accept(enum label_mode mode, bool allow_no_selinux, struct err *err)
+{
+	if (mode == LABEL_ENFORCING || allow_no_selinux)
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "SELinux is %s: one of the two walls around a jail is missing; start with "
+		       "--allow-no-selinux to go on without it",
+		       mode == LABEL_ABSENT ? "not active" : "permissive and denies nothing");
+}
+
 int label_check_policy(enum label_mode mode, struct err *err)
 {
 	char context[LABEL_MAX];

@@ -6,6 +6,7 @@
 #ifndef JAILER_LABEL_H
 #define JAILER_LABEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -17,6 +18,9 @@ enum label_mode { LABEL_ABSENT, LABEL_PERMISSIVE, LABEL_ENFORCING, LABEL_MODE_CO
 
 enum label_mode label_mode(void);
 const char *label_mode_name(enum label_mode mode);
+
+/* Anything less than enforcing is a wall less, and the operator must have allowed that. */
+MUST_USE int label_mode_accept(enum label_mode mode, bool allow_no_selinux, struct err *err);
 
 /* Does the loaded policy have our domains and categories? 0, or -errno and what to do. */
 MUST_USE int label_check_policy(enum label_mode mode, struct err *err);

@@ -46,7 +46,7 @@ static const char help[] =
 	"  --store DIR           kernels and images (default /var/lib/casemate)\n"
 	"  --vmm PATH            the VMM (default /usr/libexec/casemate/casemate-vmm)\n"
 	"  --daemon-user NAME    who may connect, beside root (default casemate)\n"
-	"  --allow-no-selinux    run on a host without SELinux\n"
+	"  --allow-no-selinux    run on a host where SELinux is absent or permissive\n"
 	"  --max N               jails at a time (default 256, at most 4096)\n"
 	"  --uid-base N          first of the 4096 uids of jails (default 1879048192)\n"
 	"  --cgroup NAME         parent cgroup (default casemate)\n"

@@ -2,3 +2,4 @@
 casemate_test(jailer_request unit SOURCES unit/jailer_request.c LINKS jailer)
 casemate_test(jailer_store unit SOURCES unit/jailer_store.c LINKS jailer)
 casemate_test(jailer_fds unit SOURCES unit/jailer_fds.c LINKS jailer)
+casemate_test(jailer_label unit SOURCES unit/jailer_label.c LINKS jailer)

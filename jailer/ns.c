@@ -13,6 +13,8 @@
 #include "base/fd.h"
 #include "jailer/stage.h"
 
+#define OOM_SCORE "500" /* of 1000 */
+
 /*
  * Should: give the VMM the signals of a fresh process; the jailer blocks those that it reads from
  * a signalfd and ignores SIGPIPE (and what it was started with), and all that would pass through
@@ -90,6 +92,19 @@ int stage_memfd(const struct stage_env *env)
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -errno;
 	return fd_write_full(fd, "2", 1);
+}
+
+/*
+ * Should: be what the host ends first when it runs out of memory itself; a service manager may
+ * have protected the jailer, and the VMM would inherit that.
+ * Mustn't: come after the root is gone, with it /proc.
+ */
+int stage_oom(const struct stage_env *env)
+{
+	CLEANUP(fd_closep) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	(void)env;
+	return fd < 0 ? -errno : fd_write_full(fd, OOM_SCORE, strlen(OOM_SCORE));
 }
 
 /* Should: tell nothing about the host by name. */

@@ -31,6 +31,7 @@ static const struct {
 	[STAGE_SESSION] = { "session", stage_session },
 	[STAGE_LABEL] = { "label", stage_label },
 	[STAGE_MEMFD] = { "memfd", stage_memfd },
+	[STAGE_OOM] = { "oom score", stage_oom },
 	[STAGE_UTS] = { "host name", stage_uts },
 	[STAGE_ROOT] = { "root", stage_root },
 	[STAGE_BOUNDING] = { "bounding set", stage_bounding },

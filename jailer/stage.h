@@ -57,6 +57,7 @@ enum stage {
 	STAGE_SESSION,
 	STAGE_LABEL,
 	STAGE_MEMFD,
+	STAGE_OOM,
 	STAGE_UTS,
 	STAGE_ROOT,
 	STAGE_BOUNDING,
@@ -87,6 +88,7 @@ MUST_USE int stage_cgroup(const struct stage_env *env);
 MUST_USE int stage_session(const struct stage_env *env);
 MUST_USE int stage_label(const struct stage_env *env);
 MUST_USE int stage_memfd(const struct stage_env *env);
+MUST_USE int stage_oom(const struct stage_env *env);
 MUST_USE int stage_uts(const struct stage_env *env);
 /* mount.c */
 MUST_USE int stage_root(const struct stage_env *env);

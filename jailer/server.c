@@ -41,11 +41,13 @@ static void drop_client(struct client *c)
 
 static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 {
+	static struct log_limit limit = LOG_LIMIT(20);
 	struct session *s = arg;
 	struct client *c = CONTAINER_OF(s, struct client, session);
 
 	(void)conn;
-	log_info("client.end", "reason=%s", reason == 0 ? "closed" : strerror(-reason));
+	if (log_allowed(&limit))
+		log_info("client.end", "reason=%s", reason == 0 ? "closed" : strerror(-reason));
 	drop_client(c);
 }
 
@@ -80,6 +82,7 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 	struct rpc_conn_config cfg = { .handlers = session_handlers,
 				       .handlers_count = session_handlers_count,
 				       .closed = on_closed };
+	static struct log_limit limit = LOG_LIMIT(5);
 	struct client *c;
 	int r;
 
@@ -89,7 +92,8 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 		return;
 	c = free_client(s);
 	if (c == NULL) {
-		log_warn("client.refused", "there are %d already", SERVER_CLIENTS_MAX);
+		if (log_allowed(&limit))
+			log_warn("client.refused", "there are %d already", SERVER_CLIENTS_MAX);
 		return;
 	}
 	c->session = (struct session){ .host = s->host, .jails = s->jails };

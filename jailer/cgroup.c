@@ -20,9 +20,12 @@
 #include "base/num.h"
 #include "jailer/cgroup_find.h"
 #include "jailer/cgroup_internal.h"
+#include "jailer/request.h"
 
 #define SWEEP_MS_MAX 5000
 #define PROCS_MAX    4096 /* bytes of cgroup.procs that are read at a time */
+
+_Static_assert(REQUEST_NAME_MAX <= CGROUP_NAME_MAX, "the id of a jail names its group");
 
 int cgroup_write(int dir, const char *file, const char *value)
 {
@@ -67,9 +70,15 @@ static int open_group(int parent, const char *name)
 /* Makes parent/name (which may exist already when `old` is fine) and opens it. */
 static int make_group(int parent, const char *name, bool old)
 {
-	if (mkdirat(parent, name, 0755) < 0 && !(old && errno == EEXIST))
+	bool made = mkdirat(parent, name, 0755) == 0;
+	int fd;
+
+	if (!made && !(old && errno == EEXIST))
 		return -errno;
-	return open_group(parent, name);
+	fd = open_group(parent, name);
+	if (fd < 0 && made)
+		(void)unlinkat(parent, name, AT_REMOVEDIR);
+	return fd;
 }
 
 static int open_parents(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT], struct err *err)
@@ -248,7 +257,7 @@ static int sweep_one(const struct cgroup_host *h, const char *name)
 	int r;
 
 	cgroup_clear(&c);
-	memcpy(c.name, name, strlen(name)); /* the caller has checked the length */
+	memcpy(c.name, name, strlen(name)); /* check_names knows the length */
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
 		c.dir[t] = h->dir[t] < 0 ? -1 : open_group(h->dir[t], name);
 		if (c.dir[t] < 0)
@@ -265,26 +274,53 @@ static int sweep_one(const struct cgroup_host *h, const char *name)
 	return r;
 }
 
+/* The next group in d, or NULL. */
+static const char *next_group(DIR *d)
+{
+	struct dirent *e;
+
+	while ((e = readdir(d)) != NULL) {
+		if (e->d_type == DT_DIR && strcmp(e->d_name, ".") != 0 &&
+		    strcmp(e->d_name, "..") != 0)
+			return e->d_name;
+	}
+	return NULL;
+}
+
+/* Before anything is killed: a group that no jail can have means that the parent isn't ours. */
+static int check_names(const struct cgroup_host *h, DIR *d, struct err *err)
+{
+	const char *name;
+
+	while ((name = next_group(d)) != NULL) {
+		if (!request_id_ok(name))
+			return err_set(err, -EEXIST,
+				       "cgroup %s holds %s, which is no jail: another parent is "
+				       "needed",
+				       h->parent, name);
+	}
+	rewinddir(d);
+	return 0;
+}
+
 static int sweep_tree(const struct cgroup_host *h, unsigned tree, unsigned *swept, struct err *err)
 {
 	int fd = openat(h->dir[tree], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-	int r = 0;
+	const char *name;
+	int r;
 
 	if (d == NULL) {
 		r = err_sys(err, -errno, "cgroup %s", h->parent);
 		fd_closep(&fd);
 		return r;
 	}
-	while (r == 0 && (e = readdir(d)) != NULL) {
-		if (e->d_type != DT_DIR || e->d_name[0] == '.' ||
-		    strlen(e->d_name) > CGROUP_NAME_MAX)
-			continue;
-		r = sweep_one(h, e->d_name);
+	r = check_names(h, d, err);
+	while (r == 0 && (name = next_group(d)) != NULL) {
+		r = sweep_one(h, name);
 		if (r < 0)
 			r = err_sys(err, r, "leftover cgroup %s/%s can't be removed", h->parent,
-				    e->d_name);
+				    name);
 		else
 			*swept += 1;
 	}

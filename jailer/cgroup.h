@@ -52,7 +52,8 @@ MUST_USE int cgroup_host_open(struct cgroup_host *h, const char *parent, struct 
 void cgroup_host_close(struct cgroup_host *h);
 
 /* Kills and removes every group below the parent: the leftovers of an earlier jailer. Waits a few
- * seconds at most; -EBUSY if something stays. *ret_swept: how many there were. */
+ * seconds at most; -EBUSY if something stays. *ret_swept: how many there were. -EEXIST, and nothing
+ * is done: there is a group whose name no jail can have, so the parent isn't only ours. */
 MUST_USE int cgroup_sweep(const struct cgroup_host *h, unsigned *ret_swept, struct err *err);
 
 /* Sets *c to "none"; cgroup_close is then harmless. */

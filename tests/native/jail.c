@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -216,6 +217,18 @@ Test(jail, the_cgroup_limits)
 	expect_number("cpu.max", "cpu.cfs_quota_us", 150000);
 }
 
+/* When the host itself runs out of memory, a tenant goes before the host's own processes. */
+Test(jail, the_oom_killer_takes_a_jail_first)
+{
+	char path[64], text[16] = "";
+	struct rig_jail j;
+
+	rig_create_ok(&g, "one", &j);
+	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)j.pid);
+	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
+	cr_expect_eq(strtol(text, NULL, 10), 500);
+}
+
 Test(jail, too_much_memory_is_an_oom_kill)
 {
 	struct rig_jail j;
@@ -350,6 +363,62 @@ Test(jail, the_sweep_kills)
 	cr_expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 	cr_assert_gt(wait(&status), 0);
 	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	cr_expect_eq(rig_groups(&g), 0);
+	cgroup_host_close(&h);
+	cr_expect_eq(rig_groups(&g), -1);
+	g.cgroup[len] = '\0';
+}
+
+/* --cgroup system.slice would be a way to kill all services of the host. */
+Test(jail, the_sweep_leaves_strangers_alone)
+{
+	size_t len = strlen(g.cgroup);
+	struct cgroup_host h;
+	struct err err;
+	unsigned swept = 0;
+
+	(void)snprintf(g.cgroup + len, sizeof(g.cgroup) - len, "-sweep");
+	cr_assert_eq(cgroup_host_open(&h, g.cgroup, &err), 0, "%s", err.msg);
+	for (int t = 0; t < CGROUP_TREE_COUNT; t++) {
+		if (h.dir[t] < 0)
+			continue;
+		cr_assert_eq(mkdirat(h.dir[t], "ours", 0755), 0);
+		cr_assert_eq(mkdirat(h.dir[t], "ssh.service", 0755), 0);
+	}
+	cr_expect_eq(cgroup_sweep(&h, &swept, &err), -EEXIST);
+	cr_expect_not_null(strstr(err.msg, "ssh.service"), "%s", err.msg);
+	for (int t = 0; t < CGROUP_TREE_COUNT; t++) {
+		if (h.dir[t] < 0)
+			continue;
+		cr_expect_eq(unlinkat(h.dir[t], "ours", AT_REMOVEDIR), 0);
+		cr_expect_eq(unlinkat(h.dir[t], "ssh.service", AT_REMOVEDIR), 0);
+	}
+	cgroup_host_close(&h);
+	cr_expect_eq(rig_groups(&g), -1);
+	g.cgroup[len] = '\0';
+}
+
+Test(jail, a_group_that_can_not_be_opened_is_not_left_behind)
+{
+	struct cgroup_limits limits = { .memory_bytes = RIG_MEMORY, .vcpus = 1 };
+	size_t len = strlen(g.cgroup);
+	struct rlimit old, few;
+	struct cgroup_host h;
+	struct cgroup c;
+	struct err err;
+	int r, next;
+
+	(void)snprintf(g.cgroup + len, sizeof(g.cgroup) - len, "-sweep");
+	cr_assert_eq(cgroup_host_open(&h, g.cgroup, &err), 0, "%s", err.msg);
+	next = fd_dup(STDERR_FILENO, 0);
+	cr_assert_geq(next, 0);
+	close(next);
+	cr_assert_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){ (rlim_t)next, old.rlim_max };
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = cgroup_create(&h, "one", &limits, &c, &err);
+	cr_assert_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	cr_expect_eq(r, -EMFILE);
 	cr_expect_eq(rig_groups(&g), 0);
 	cgroup_host_close(&h);
 	cr_expect_eq(rig_groups(&g), -1);

@@ -406,6 +406,47 @@ Test(virtio_blk, many_in_flight)
 	rig_close(&r);
 }
 
+struct racer {
+	struct rig *r;
+	bool stop; /* atomic */
+};
+
+static void *look(void *arg)
+{
+	struct racer *a = arg;
+	uint32_t v;
+
+	while (!__atomic_load_n(&a->stop, __ATOMIC_RELAXED))
+		virtio_mmio_read(a->r->d.dev, VIRTIO_MMIO_CONFIG, &v, sizeof(v));
+	return NULL;
+}
+
+/* A vCPU that wants the lock all the time makes rounds end early; no request is forgotten. */
+Test(virtio_blk, impatient_vcpu)
+{
+	uint32_t head, used;
+	struct racer a = { 0 };
+	struct rig r;
+	pthread_t t;
+
+	rig_open(&r, false, 0);
+	a.r = &r;
+	header(&r, r.hdr, VIRTIO_BLK_T_IN, 3);
+	cr_assert_eq(pthread_create(&t, NULL, look, &a), 0);
+	for (int round = 0; round < 200; round++) {
+		struct drv_seg s[3] = { { r.hdr, 16, false },
+					{ r.data, 4096, true },
+					{ r.status, 1, true } };
+		for (int i = 0; i < 40; i++)
+			cr_assert_geq(drv_post(&r.d, 0, s, 3, false), 0);
+		for (int i = 0; i < 40; i++)
+			cr_assert(drv_wait_used(&r.d, 0, &head, &used, WAIT_MS), "round %d", round);
+	}
+	__atomic_store_n(&a.stop, true, __ATOMIC_RELAXED);
+	cr_assert_eq(pthread_join(t, NULL), 0);
+	rig_close(&r);
+}
+
 /* Resets while the device's thread is at work: nothing is written to memory afterwards. */
 Test(virtio_blk, reset_in_flight)
 {
@@ -435,11 +476,6 @@ Test(virtio_blk, reset_in_flight)
 }
 
 /* A vCPU that changes descriptors and requests while they are served. */
-struct racer {
-	struct rig *r;
-	bool stop; /* atomic */
-};
-
 static void *race(void *arg)
 {
 	struct racer *a = arg;

@@ -439,3 +439,44 @@ Test(virtio_mmio, failed_and_broken_take_nothing)
 	cr_assert(d.dev->active);
 	drv_done(&d);
 }
+
+/* Chains that were announced too early are found once the device runs. */
+Test(virtio_mmio, early_kick_is_not_lost)
+{
+	uint32_t head, len;
+	struct drv d;
+
+	console(&d);
+	drv_negotiate(&d, 0);
+	drv_queue_setup(&d, 1, 16);
+	struct drv_seg s = { drv_alloc(&d, 4, 1), 4, false };
+	cr_assert_geq(drv_post(&d, 1, &s, 1, false), 0);
+	drv_run(&d);
+	cr_assert(!drv_used(&d, 1, &head, &len), "not before DRIVER_OK");
+	drv_driver_ok(&d);
+	drv_run(&d);
+	cr_assert(drv_used(&d, 1, &head, &len));
+	cr_assert_eq(drv_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
+	drv_set(&d, VIRTIO_MMIO_STATUS, 0);
+	cr_assert_eq(drv_get(&d, VIRTIO_MMIO_INTERRUPT_STATUS), 0, "a reset forgets interrupts");
+	drv_done(&d);
+}
+
+/* A device that a register write has broken serves nothing, however good the chain is. */
+Test(virtio_mmio, broken_serves_nothing)
+{
+	uint32_t head, len;
+	struct drv d;
+
+	console(&d);
+	drv_start(&d, 0);
+	drv_run(&d);
+	drv_set(&d, VIRTIO_MMIO_QUEUE_NUM, 16);
+	cr_assert(drv_broken(&d));
+	struct drv_seg s = { drv_alloc(&d, 4, 1), 4, false };
+	cr_assert_geq(drv_post(&d, 1, &s, 1, false), 0);
+	drv_set(&d, VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+	drv_run(&d);
+	cr_assert(!drv_used(&d, 1, &head, &len));
+	drv_done(&d);
+}

@@ -424,6 +424,33 @@ static size_t fill(struct vg *g, struct vg_flow *f)
 	return sent;
 }
 
+/* While an old flow still drains, its ports may be used again, and the two don't meet. */
+Test(vsock, ports_again_while_draining)
+{
+	struct vg_flow old, f;
+	uint8_t buf[4096];
+	struct vg g;
+	int slow, fd;
+
+	vg_init(&g, true, 0);
+	slow = vg_open(&g, &old, 1024, 5000);
+	(void)fill(&g, &old);
+	vg_send(&g, &old, VIRTIO_VSOCK_OP_RST, 0, NULL, 0);
+	fd = vg_open(&g, &f, 1024, 5000);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_RW, 0, "new", 3);
+	cr_assert_eq(host_read(fd, buf, sizeof(buf)), 3);
+	cr_assert_eq(vg_vsock(&g)->conns[0].state, VSOCK_DRAIN);
+	while (host_read(slow, buf, sizeof(buf)) > 0)
+		drv_run(&g.d);
+	drv_run(&g.d);
+	cr_assert_eq(vg_vsock(&g)->conns[0].state, VSOCK_FREE);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_RW, 0, "new", 3);
+	cr_assert_eq(host_read(fd, buf, sizeof(buf)), 3);
+	close(slow);
+	close(fd);
+	vg_done(&g);
+}
+
 /* The host goes away with a backlog waiting for it: dropped, and both ends are told. */
 Test(vsock, host_goes_away_with_a_backlog)
 {

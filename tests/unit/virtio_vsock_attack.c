@@ -15,20 +15,25 @@
 Test(vsock_attack, lengths)
 {
 	static const struct {
+		uint16_t op;
 		uint32_t claimed, sent;
 		bool broken;
 	} cases[] = {
-		{ 5, 5, false },
-		{ 5, 100, false },
-		{ 0, 0, false },
-		{ 6, 5, true },
-		{ 1, 0, true },
-		{ UINT32_MAX, 100, true },
-		{ UINT32_MAX - 43, 100, true },
-		{ 65536, 65536, false },
-		{ 65537, 65536, true },
+		{ VIRTIO_VSOCK_OP_RW, 5, 5, false },
+		{ VIRTIO_VSOCK_OP_RW, 5, 100, false },
+		{ VIRTIO_VSOCK_OP_RW, 0, 0, false },
+		{ VIRTIO_VSOCK_OP_RW, 6, 5, true },
+		{ VIRTIO_VSOCK_OP_RW, 1, 0, true },
+		{ VIRTIO_VSOCK_OP_RW, UINT32_MAX, 100, true },
+		{ VIRTIO_VSOCK_OP_RW, UINT32_MAX - 43, 100, true },
+		{ VIRTIO_VSOCK_OP_RW, 65536, 65536, false },
+		{ VIRTIO_VSOCK_OP_RW, 65537, 65536, true },
+		{ VIRTIO_VSOCK_OP_RW, 65537, 65537, true },
+		{ VIRTIO_VSOCK_OP_CREDIT_UPDATE, 5, 5, false },
+		{ VIRTIO_VSOCK_OP_CREDIT_UPDATE, 5, 4, true },
+		{ VIRTIO_VSOCK_OP_CREDIT_UPDATE, UINT32_MAX, 0, true },
 	};
-	static uint8_t data[65536];
+	static uint8_t data[VG_TX_BYTES];
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct vsock_hdr h;
@@ -37,7 +42,7 @@ Test(vsock_attack, lengths)
 		int fd;
 		vg_init(&g, true, 0);
 		fd = vg_open(&g, &f, 1024, 5000);
-		h = vg_hdr(&f, VIRTIO_VSOCK_OP_RW, 0, cases[i].claimed);
+		h = vg_hdr(&f, cases[i].op, 0, cases[i].claimed);
 		vg_send_raw(&g, &h, data, cases[i].sent, 1);
 		cr_assert_eq(drv_broken(&g.d), cases[i].broken, "case %zu", i);
 		cr_assert(vg_valid(&g));
@@ -178,6 +183,28 @@ Test(vsock_attack, connecting)
 		cr_assert(vg_silent(&g));
 		close(sv[1]);
 	}
+	vg_done(&g);
+}
+
+/* An answer to a request that the guest has not seen yet: it guesses ports. */
+Test(vsock_attack, answers_before_the_question)
+{
+	struct vg_flow f = { .host_port = 0x40000000, .guest_port = 9, .buf_alloc = 4096 };
+	struct vg_packet p;
+	int sv[2];
+	struct vg g;
+
+	vg_init(&g, false, 0);
+	vg_start(&g, 0, 0);
+	cr_assert_eq(fd_socketpair(sv, false), 0);
+	cr_assert_eq(virtio_vsock_connect(g.d.dev, 9, sv[0], NULL, NULL), 0);
+	cr_assert_eq(vg_vsock(&g)->conns[0].host_port, f.host_port);
+	vg_send(&g, &f, VIRTIO_VSOCK_OP_RESPONSE, 0, NULL, 0);
+	cr_assert_eq(vg_vsock(&g)->conns[0].state, VSOCK_RESET);
+	vg_post_rx(&g, 2);
+	vg_expect(&g, VIRTIO_VSOCK_OP_RST, &p);
+	cr_assert(vg_silent(&g));
+	close(sv[1]);
 	vg_done(&g);
 }
 

@@ -64,7 +64,7 @@ static void *host_writer(void *arg)
 /* The guest sends as fast as its credit allows, then closes. */
 static void to_host(unsigned pause_us, unsigned segs)
 {
-	static uint8_t data[VG_TX_BYTES];
+	static uint8_t data[VSOCK_PACKET_MAX];
 	struct peer reader = { .pause_us = pause_us };
 	uint64_t sent = 0, deadline = now_ms() + 60000;
 	struct vg_packet p;

@@ -156,6 +156,9 @@ bool vsock_conn_valid(const struct vsock_conn *c)
 		return false;
 	if (c->timer != NULL && c->state != VSOCK_CONNECTING)
 		return false;
+	/* A backlog waits for an edge, which only comes to a fd that was found full. */
+	if (c->ring_len > 0 && c->can_write)
+		return false;
 	return c->ring_off < VSOCK_BUF_BYTES && c->ring_len <= VSOCK_BUF_BYTES &&
 	       (!has_fd || held == c->ring_len);
 }
@@ -327,7 +330,12 @@ static int packet_data(struct vsock_conn *c, uint32_t len)
 	if ((c->host_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0)
 		written = len; /* nobody wants it */
 	forwarded(c, written);
-	return ring_put(c, off + written, len - written);
+	r = ring_put(c, off + written, len - written);
+	/* A short write need not mean that the fd is full, and only a full one has an edge to come.
+	 */
+	if (r == 0 && c->ring_len > 0)
+		vsock_conn_flush(c);
+	return r;
 }
 
 static void packet_shutdown(struct vsock_conn *c, unsigned flags)

@@ -29,7 +29,9 @@
 
 #define STOP_MS_MAX   5000
 #define FDS_EACH_JAIL (1 + CGROUP_TREE_COUNT)
-#define FDS_OWN	      128
+/* Ours, and what clients can make us hold at once: 64 answers of two descriptors each for each of 8
+ * clients that don't read. So there is always one for the next connection. */
+#define FDS_OWN (128 + 2 * 64 * SERVER_CLIENTS_MAX)
 
 static int check_root(struct err *err)
 {

@@ -25,7 +25,7 @@
 
 #define CHUNK_BYTES 8192U
 #define STALL_MS    30000U
-#define STEP_MS	    1000
+#define STEP_MS	    100
 
 struct transfer {
 	struct session *s;
@@ -83,7 +83,8 @@ static void on_done(const struct rpc_status *st, const ProtobufCMessage *out, in
 	t->st = *st;
 }
 
-/* One round of the loop: 0, -EINTR (signal), -ETIMEDOUT (nothing moves), -ECONNRESET. */
+/* One round of the loop: 0, -EINTR (signal), -ETIMEDOUT (nothing moves, or the deadline),
+ * -ECONNRESET. */
 static int step(struct transfer *t)
 {
 	int r = loop_step(t->s->cli->loop, STEP_MS);
@@ -94,7 +95,7 @@ static int step(struct transfer *t)
 		return -EINTR;
 	if (!t->done && t->s->conn == NULL)
 		return -ECONNRESET;
-	return now_ms() - t->moved_ms > STALL_MS ? -ETIMEDOUT : 0;
+	return session_late(t->s) || now_ms() - t->moved_ms > STALL_MS ? -ETIMEDOUT : 0;
 }
 
 static int status_to_errno(const struct rpc_status *st)

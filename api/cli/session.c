@@ -10,6 +10,7 @@
 #include "api/cli/term.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/num.h"
 
 #define CREATE_MS	700000U /* the daemon's own deadline comes first */
 #define ATTACH_MS	10000U
@@ -109,6 +110,19 @@ static int take_info(struct session *s, const json_t *info, struct err *err)
 	return 0;
 }
 
+bool session_late(const struct session *s)
+{
+	return s->deadline_ms != 0 && now_ms() >= s->deadline_ms;
+}
+
+/* most, or what is left until the deadline; never 0, which means for ever to some. */
+static uint64_t left_ms(const struct session *s, uint64_t most)
+{
+	if (s->deadline_ms == 0)
+		return most;
+	return session_late(s) ? 1 : MIN(most, s->deadline_ms - now_ms());
+}
+
 int session_create(struct session *s, const struct run_opts *o, bool lease, bool for_create,
 		   json_t **ret_info, struct err *err)
 {
@@ -119,8 +133,8 @@ int session_create(struct session *s, const struct run_opts *o, bool lease, bool
 	if (r == 0 && req == NULL)
 		r = err_set(err, -EINVAL, "request: an option's text is not valid UTF-8");
 	if (r == 0)
-		r = http_client_call(s->http, "POST", "/v1/sandboxes", req, CREATE_MS, &info,
-				     &error, err);
+		r = http_client_call(s->http, "POST", "/v1/sandboxes", req, left_ms(s, CREATE_MS),
+				     &info, &error, err);
 	if (r == 0)
 		r = take_info(s, info, err);
 	s->create_ms = (double)(now_ns() - begin) / 1e6;
@@ -158,7 +172,7 @@ int session_attach(struct session *s, struct err *err)
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s/agent", s->id);
-	r = http_client_upgrade(s->http, path, ATTACH_MS, &fd, err);
+	r = http_client_upgrade(s->http, path, left_ms(s, ATTACH_MS), &fd, err);
 	if (r < 0)
 		return r;
 	http_client_free(s->http);
@@ -237,7 +251,7 @@ int session_exec(struct session *s, const struct run_opts *o, char **argv, size_
 		.envs_count = o->envs_count,
 		.cwd = o->cwd,
 		.user = o->user,
-		.timeout_ms = o->timeout_ms,
+		.timeout_ms = s->deadline_ms != 0 ? left_ms(s, UINT64_MAX) : o->timeout_ms,
 		.stdin_fd = o->interactive ? STDIN_FILENO : -1,
 		.stdout_fd = STDOUT_FILENO,
 		.stderr_fd = STDERR_FILENO,

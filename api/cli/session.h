@@ -25,13 +25,17 @@ struct session {
 	struct rpc_conn *conn;	  /* NULL once it has closed */
 	struct exec_client *exec; /* told when the connection closes */
 	char id[SESSION_ID_MAX + 1];
-	double create_ms; /* from the request to its answer */
-	double boot_ms;	  /* of it, in the guest, as the daemon measured */
+	uint64_t deadline_ms; /* on now_ms()'s clock; 0 = none. What waits here gives up by then. */
+	double create_ms;     /* from the request to its answer */
+	double boot_ms;	      /* of it, in the guest, as the daemon measured */
 };
 
 void session_init(struct session *s, struct cli *cli);
 /* Closes everything; a leased sandbox ends. */
 void session_done(struct session *s);
+
+/* Is the deadline over? */
+bool session_late(const struct session *s);
 
 /* What the options ask the daemon for. New reference, NULL = out of memory. Pure. */
 json_t *session_request(const struct run_opts *o, bool lease, bool for_create);

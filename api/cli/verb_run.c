@@ -103,11 +103,19 @@ static int copy_all_out(struct run *run)
 	return 0;
 }
 
+/* --timeout is for all of it: what the guest's boot takes is not the command's any more. */
+static void set_deadline(struct run *run)
+{
+	if (run->opts->timeout_ms != 0)
+		run->s.deadline_ms = run->begin_ns / UINT64_C(1000000) + run->opts->timeout_ms;
+}
+
 static int run_it(struct run *run)
 {
 	const struct run_opts *o = run->opts;
 	int r = prepare(run);
 
+	set_deadline(run);
 	if (r == 0)
 		r = session_create(&run->s, o, !o->keep, false, NULL, &run->err);
 	if (r == 0)
@@ -116,6 +124,11 @@ static int run_it(struct run *run)
 		r = copy_all_in(run);
 	if (r == 0)
 		r = session_exec(&run->s, o, o->rest, o->rest_count, true, &run->res, &run->err);
+	if (r < 0 && run->res.end == EXEC_RUNNING && session_late(&run->s)) {
+		run->res.end = EXEC_TIMED_OUT; /* before there was a command */
+		return 0;
+	}
+	run->s.deadline_ms = 0; /* the results of a command that was in time may take theirs */
 	if (r == 0 && run->cli->signo == 0)
 		r = copy_all_out(run);
 	/* The connection went: the guest is likely to be why. */

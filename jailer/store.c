@@ -48,6 +48,9 @@ int store_open(struct store *s, const char *path, struct err *err)
 	r = check_owner(fd, path, S_IFDIR, err);
 	if (r < 0)
 		return r;
+	/* Now, not with the first scratch disk: that is made under a sandbox's own label. */
+	if (mkdirat(fd, "scratch", 0700) < 0 && errno != EEXIST)
+		return err_sys(err, -errno, "the store %s: scratch directory", path);
 	/* The new process mounts its root over its working directory, in its own namespace. */
 	if (fchdir(fd) < 0)
 		return err_sys(err, -errno, "the store %s", path);
@@ -163,8 +166,6 @@ int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct e
 	CLEANUP(fd_closep) int dir = -1;
 	CLEANUP(fd_closep) int fd = -1;
 
-	if (mkdirat(s->dir, "scratch", 0700) < 0 && errno != EEXIST)
-		return err_sys(err, -errno, "scratch directory of the store");
 	dir = open_below(s->dir, "scratch", O_RDONLY | O_DIRECTORY);
 	if (dir < 0)
 		return err_sys(err, dir, "scratch directory of the store");

@@ -78,6 +78,14 @@ teardown() { clean; }
 	[ $(($(now) - before)) -lt 20000 ]
 }
 
+@test "--scratch: the overlay's writable half is a disk of that size, and nothing of it stays" {
+	run casemate run --scratch 64M -- sh -c 'head -c 20000000 /dev/zero >/big && sync && df -m / | tail -n 1'
+	[ "$status" = 0 ]
+	mib=$(echo "$output" | awk '{ print $2 }')
+	[ "$mib" -gt 40 ] && [ "$mib" -le 64 ]
+	[ -z "$(ls -A /var/lib/casemate/scratch)" ]
+}
+
 @test "--cpus 2" {
 	run casemate run --cpus 2 -- nproc
 	[ "$output" = 2 ]

@@ -168,6 +168,18 @@ static int set_cpuid(const struct vcpu *v, const struct cpuid *supported, unsign
 	return r;
 }
 
+/* KVM's paravirtual MSRs and hypercalls answer whatever CPUID says, unless KVM is told to mind it:
+ * what cpuid.c takes away is then gone for a guest that doesn't ask, too. */
+static int enforce_cpuid(int vcpu_fd, struct err *err)
+{
+	const struct kvm_enable_cap cap = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
+					    .args = { 1 } };
+
+	if (ioctl(vcpu_fd, KVM_ENABLE_CAP, &cap) < 0)
+		return err_sys(err, -errno, "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
+	return 0;
+}
+
 static int add_vcpus(struct vm *vm, unsigned count, const struct boot_entry *entry, struct err *err)
 {
 	/* Two tables of 5 KiB: static, because there is one VM and its builder runs once. */
@@ -182,6 +194,8 @@ static int add_vcpus(struct vm *vm, unsigned count, const struct boot_entry *ent
 		r = vcpu_init(v, &vm->world, VMM_FD_KVM, VMM_FD_VM, i, err);
 		if (r == 0)
 			r = set_cpuid(v, &supported, count, tsc_deadline, &scratch, err);
+		if (r == 0)
+			r = enforce_cpuid(v->fd, err);
 		if (r == 0)
 			r = regs_set_msrs(v->fd, err);
 		if (r < 0)

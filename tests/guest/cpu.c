@@ -21,6 +21,10 @@ struct __attribute__((packed)) idt_entry {
 };
 static struct idt_entry idt[96];
 
+#define KVM_LEAF_FEATURES    0x40000001
+#define KVM_FEATURE_ASYNC_PF 4
+#define MSR_KVM_ASYNC_PF_EN  0x4b564d02
+
 static uint64_t rdmsr(uint32_t msr)
 {
 	uint32_t lo, hi;
@@ -107,6 +111,17 @@ void cpu_wait_irq(unsigned n, uint32_t seen)
 		__asm__ volatile("sti; hlt");
 	}
 	__asm__ volatile("sti; nop; cli");
+}
+
+/* A paravirtual feature that CPUID doesn't offer isn't there for those who don't ask either. */
+void test_hidden(void)
+{
+	uint32_t a = KVM_LEAF_FEATURES, b, c = 0, d;
+
+	__asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	if ((a >> KVM_FEATURE_ASYNC_PF & 1) != 0)
+		test_fail("asynchronous page faults are offered", a);
+	test_fail("no exception, but a value", rdmsr(MSR_KVM_ASYNC_PF_EN));
 }
 
 void cpu_delay(uint64_t cycles)

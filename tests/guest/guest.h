@@ -40,6 +40,7 @@ void test_vsock(void);
 void test_ports(void);
 void test_mmio(void);
 void test_level(void);
+void test_hidden(void); /* ends by an exception */
 
 /* ---- cpu.c ---- */
 #define IRQ_VECTOR0 64U

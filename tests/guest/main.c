@@ -214,6 +214,7 @@ static const struct {
 	{ "ports", test_ports },
 	{ "mmio", test_mmio },
 	{ "level", test_level },
+	{ "hidden", test_hidden },
 };
 
 void guest_main(int pvh, uint64_t info);

@@ -186,6 +186,15 @@ Test(vmm_chips, unused_addresses)
 	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok mmio\n");
 }
 
+/* KVM's own devices: what CPUID doesn't offer can't be used. */
+Test(vmm_chips, hidden_feature)
+{
+	struct machine m;
+
+	machine_init(&m, "test=hidden");
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "exception 13 ");
+}
+
 /* tests/lab/vmm.bats runs it on an emulated processor. */
 Test(vmm_chips, level_triggered_pin)
 {

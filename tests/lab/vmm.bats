@@ -103,7 +103,7 @@ debian() {
 
 # guest NAME: a test of the bare-metal guest that a software-only KVM can't run.
 guest() {
-	run "$RUN" --vmm "$VMM" --kernel /opt/casemate/bin/guest.elf --timeout 20 "test=$1"
+	run "$RUN" --vmm "$VMM" --kernel /opt/casemate/bin/guest.elf --timeout 60 "test=$1"
 	[ "$status" -eq 0 ]
 	[[ "$output" == *"ok $1"* ]]
 }

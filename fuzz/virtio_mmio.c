@@ -75,7 +75,7 @@ static uint64_t value(struct input *in)
 static void check(struct virtio_dev *dev)
 {
 	pthread_mutex_lock(&dev->lock);
-	for (unsigned i = 0; i < dev->ops->queues; i++)
+	for (unsigned i = 0; i < dev->queues_count; i++)
 		BUG_ON(!virtq_valid(&dev->queues[i]));
 	/* Nothing runs but on features that were offered and agreed. */
 	BUG_ON(dev->active && (dev->driver_features & ~dev->features) != 0);
@@ -114,7 +114,7 @@ static void step(struct drv *d, struct input *in)
 	case 6: /* all the way up, in one byte */
 		d->brk = 0x10000;
 		drv_negotiate(d, take(in, 1) << 28);
-		for (unsigned q = 0; q < d->dev->ops->queues; q++)
+		for (unsigned q = 0; q < d->dev->queues_count; q++)
 			drv_queue_setup(d, q, d->dev->ops->queue_size_max);
 		drv_driver_ok(d);
 		break;

@@ -321,7 +321,7 @@ static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct e
 
 	if (ioctl(VMM_FD_VM, KVM_IRQFD, &irq) < 0)
 		return err_sys(err, -errno, "KVM_IRQFD");
-	for (unsigned q = 0; q < dev->ops->queues; q++) {
+	for (unsigned q = 0; q < dev->queues_count; q++) {
 		const struct kvm_ioeventfd kick = {
 			.datamatch = q,
 			.addr = base + VIRTIO_MMIO_NOTIFY,

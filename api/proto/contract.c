@@ -17,19 +17,31 @@
 		.out_bytes_max = (out_max)                                                 \
 	}
 
-#define VMM(verb, lower, fin, out_max)                                                        \
-	METHOD("casemate.vmm.v1.Vmm", verb, casemate__vmm__v1__##lower##_request__descriptor, \
-	       casemate__vmm__v1__##lower##_response__descriptor, RPC_UNARY, fin, 0, SMALL,   \
+#define VMM_SERVICE "casemate.vmm.v1.Vmm"
+#define VMM(verb, lower, fin, out_max)                                                      \
+	METHOD(VMM_SERVICE, verb, casemate__vmm__v1__##lower##_request__descriptor,         \
+	       casemate__vmm__v1__##lower##_response__descriptor, RPC_UNARY, fin, 0, SMALL, \
 	       out_max)
 
 const struct rpc_method vmm_methods[VMM_METHOD_COUNT] = {
-	[VMM_CONFIGURE] = VMM("Configure", configure, 0, SMALL),
+	[VMM_CONFIGURE] =
+		METHOD(VMM_SERVICE, "Configure", casemate__vmm__v1__configure_request__descriptor,
+		       casemate__vmm__v1__configure_response__descriptor, RPC_UNARY, 0, 0,
+		       4 * SMALL, SMALL), /* CPU templates are long */
 	[VMM_START] = VMM("Start", start, 0, SMALL),
 	[VMM_WAIT] = VMM("Wait", wait, 0, 2 * SMALL), /* 4 KiB of console and the rest */
 	[VMM_STOP] = VMM("Stop", stop, 0, SMALL),
 	[VMM_LISTEN] = VMM("Listen", listen, 1, SMALL),
 	[VMM_CONNECT] = VMM("Connect", connect, 1, SMALL),
 	[VMM_READ_CONSOLE] = VMM("ReadConsole", read_console, 0, CHUNK),
+	[VMM_PAUSE] = VMM("Pause", pause, 0, SMALL),
+	[VMM_RESUME] = VMM("Resume", resume, 0, SMALL),
+	[VMM_GET_METRICS] = VMM("GetMetrics", get_metrics, 0, CHUNK),
+	[VMM_SET_DRIVE_LIMITS] = VMM("SetDriveLimits", set_drive_limits, 0, SMALL),
+	[VMM_RESIZE_DRIVE] = VMM("ResizeDrive", resize_drive, 0, SMALL),
+	[VMM_SET_NIC_LIMITS] = VMM("SetNicLimits", set_nic_limits, 0, SMALL),
+	[VMM_SET_NIC_LINK] = VMM("SetNicLink", set_nic_link, 0, SMALL),
+	[VMM_SET_BALLOON] = VMM("SetBalloon", set_balloon, 0, SMALL),
 };
 
 #define JAILER(verb, lower, fout, out_max)                                                      \

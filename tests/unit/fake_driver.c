@@ -116,7 +116,7 @@ void drv_driver_ok(struct drv *d)
 void drv_start(struct drv *d, uint64_t without)
 {
 	drv_negotiate(d, without);
-	for (unsigned i = 0; i < d->dev->ops->queues; i++)
+	for (unsigned i = 0; i < d->dev->queues_count; i++)
 		drv_queue_setup(d, i, d->dev->ops->queue_size_max);
 	drv_driver_ok(d);
 	BUG_ON(drv_broken(d));

@@ -254,7 +254,7 @@ int virtio_blk_new(struct gmem *gmem, int fd, bool read_only, const char *serial
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return -ENOMEM;
-	r = virtio_dev_init(&b->dev, &virtio_blk_ops, gmem);
+	r = virtio_dev_init(&b->dev, &virtio_blk_ops, gmem, 1);
 	if (r < 0) {
 		free(b);
 		return r;

@@ -132,7 +132,7 @@ int virtio_console_new(struct gmem *gmem, struct virtio_dev **ret)
 
 	if (c == NULL)
 		return -ENOMEM;
-	r = virtio_dev_init(&c->dev, &virtio_console_ops, gmem);
+	r = virtio_dev_init(&c->dev, &virtio_console_ops, gmem, virtio_console_ops.queues);
 	if (r < 0) {
 		free(c);
 		return r;

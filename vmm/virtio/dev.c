@@ -50,19 +50,23 @@ static bool is_listed(const struct virtio_dev_ops *ops)
 	return false;
 }
 
-int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, struct gmem *gmem)
+int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, struct gmem *gmem,
+		    unsigned queues)
 {
 	int r = 0;
 
-	BUG_ON(!is_listed(ops) || ops->queues > VIRTIO_QUEUES_MAX);
-	*dev = (struct virtio_dev){ .ops = ops, .gmem = gmem, .irq_fd = -1 };
+	BUG_ON(!is_listed(ops) || ops->queues > VIRTIO_QUEUES_MAX || queues < 1 ||
+	       queues > ops->queues);
+	*dev = (struct virtio_dev){
+		.ops = ops, .gmem = gmem, .irq_fd = -1, .queues_count = queues
+	};
 	dev->features = ops->features | UINT64_C(1) << VIRTIO_F_VERSION_1 |
 			UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |
 			UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC;
 	BUG_ON(pthread_mutex_init(&dev->lock, NULL) != 0);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		dev->kick_fds[i] = -1;
-	for (unsigned i = 0; i < ops->queues && r >= 0; i++) {
+	for (unsigned i = 0; i < queues && r >= 0; i++) {
 		virtq_init(&dev->queues[i], gmem, ops->queue_size_max);
 		r = dev->kick_fds[i] = virtio_eventfd();
 	}
@@ -103,9 +107,9 @@ static void on_kick(struct loop_io *io, int fd, uint32_t events, void *arg)
 
 	(void)io;
 	(void)events;
-	while (q < dev->ops->queues && dev->kick_fds[q] != fd)
+	while (q < dev->queues_count && dev->kick_fds[q] != fd)
 		q++;
-	BUG_ON(q == dev->ops->queues);
+	BUG_ON(q == dev->queues_count);
 	pthread_mutex_lock(&dev->lock);
 	/* A kick before DRIVER_OK, after a reset or for a queue that was never enabled says
 	 * nothing. */
@@ -128,7 +132,7 @@ int virtio_dev_attach(struct virtio_dev *dev, struct loop *l)
 		l = virtio_worker_loop(dev->worker);
 	}
 	dev->loop = l;
-	for (unsigned i = 0; i < dev->ops->queues && r == 0; i++)
+	for (unsigned i = 0; i < dev->queues_count && r == 0; i++)
 		r = loop_io_add(l, dev->kick_fds[i], EPOLLIN | EPOLLET, on_kick, dev,
 				&dev->kick_ios[i]);
 	if (r == 0 && dev->ops->attach != NULL)

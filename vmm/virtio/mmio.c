@@ -136,7 +136,7 @@ static int write_driver_features_sel(struct virtio_dev *dev, uint32_t v)
 /* The selected queue, or NULL when there is none of that number. */
 static struct virtq *selected(struct virtio_dev *dev)
 {
-	return dev->queue_sel < dev->ops->queues ? &dev->queues[dev->queue_sel] : NULL;
+	return dev->queue_sel < dev->queues_count ? &dev->queues[dev->queue_sel] : NULL;
 }
 
 static int write_queue_sel(struct virtio_dev *dev, uint32_t v)
@@ -214,7 +214,7 @@ QUEUE_ADDRESS(used)
 /* Only reached where no ioeventfd stands in front. */
 static int write_queue_notify(struct virtio_dev *dev, uint32_t v)
 {
-	if (v < dev->ops->queues)
+	if (v < dev->queues_count)
 		virtio_dev_kick(dev, v);
 	else
 		count_error(dev);
@@ -247,7 +247,7 @@ static void reset(struct virtio_dev *dev)
 		if (dev->ops->reset != NULL)
 			dev->ops->reset(dev);
 	}
-	for (unsigned i = 0; i < dev->ops->queues; i++)
+	for (unsigned i = 0; i < dev->queues_count; i++)
 		virtq_reset(&dev->queues[i]);
 	dev->driver_features = 0;
 	dev->device_features_sel = dev->driver_features_sel = dev->queue_sel = 0;
@@ -270,7 +270,7 @@ static int start(struct virtio_dev *dev)
 		return r;
 	dev->active = true;
 	/* A kick that came too early was dropped; look at every queue once. */
-	for (unsigned i = 0; i < dev->ops->queues; i++)
+	for (unsigned i = 0; i < dev->queues_count; i++)
 		virtio_dev_kick(dev, i);
 	return 0;
 }

@@ -135,7 +135,7 @@ int virtio_rng_new(struct gmem *gmem, struct virtio_dev **ret)
 
 	if (g == NULL)
 		return -ENOMEM;
-	r = virtio_dev_init(&g->dev, &virtio_rng_ops, gmem);
+	r = virtio_dev_init(&g->dev, &virtio_rng_ops, gmem, virtio_rng_ops.queues);
 	if (r < 0) {
 		free(g);
 		return r;

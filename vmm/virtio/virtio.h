@@ -24,11 +24,12 @@
 #include "base/compiler.h"
 #include "base/loop.h"
 #include "vmm/gmem.h"
+#include "vmm/virtio/limiter.h"
 #include "vmm/virtio/queue.h"
 
 #define VIRTIO_MMIO_BYTES  0x1000U /* one page of MMIO a device */
 #define VIRTIO_MMIO_NOTIFY 0x50U   /* QueueNotify: where the ioeventfd goes */
-#define VIRTIO_QUEUES_MAX  8U
+#define VIRTIO_QUEUES_MAX  16U
 #define VIRTIO_CONFIG_MAX  64U
 
 enum virtio_id {
@@ -48,7 +49,7 @@ struct virtio_worker;
 struct virtio_dev_ops {
 	const char *name;
 	enum virtio_id id;
-	unsigned queues;
+	unsigned queues; /* at most, VIRTIO_QUEUES_MAX; a device may have fewer */
 	uint16_t queue_size_max;
 	uint64_t features; /* offered, besides VIRTIO_F_VERSION_1 and the ring features */
 	bool own_thread;   /* served by a thread of its own instead of the loop given to attach */
@@ -70,6 +71,7 @@ struct virtio_dev {
 	const struct virtio_dev_ops *ops;
 	struct gmem *gmem;
 	pthread_mutex_t lock;
+	unsigned queues_count; /* of this device */
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 	int kick_fds[VIRTIO_QUEUES_MAX]; /* eventfds, non-blocking */
 	int irq_fd;			 /* eventfd */
@@ -101,9 +103,10 @@ extern const size_t virtio_dev_types_count;
 typedef int virtio_thread_hook_fn(const char *role);
 void virtio_set_thread_hook(virtio_thread_hook_fn *fn);
 
-/* Common part of every device's constructor and destructor. 0 or -errno. */
+/* Common part of every device's constructor and destructor; queues: 1 to ops->queues. 0 or -errno.
+ */
 MUST_USE int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops,
-			     struct gmem *gmem);
+			     struct gmem *gmem, unsigned queues);
 void virtio_dev_done(struct virtio_dev *dev);
 /* ops->free, NULL is fine. No vCPU runs any more; on the loop's thread (or after its end), before
  * loop_free. */

@@ -290,7 +290,8 @@ int virtio_vsock_new(struct gmem *gmem, uint64_t guest_cid, struct virtio_dev **
 	if (rings == MAP_FAILED)
 		return -errno;
 	v = calloc(1, sizeof(*v));
-	r = v != NULL ? virtio_dev_init(&v->dev, &virtio_vsock_ops, gmem) : -ENOMEM;
+	r = v != NULL ? virtio_dev_init(&v->dev, &virtio_vsock_ops, gmem, virtio_vsock_ops.queues)
+		      : -ENOMEM;
 	if (r < 0) {
 		(void)munmap(rings, VSOCK_RINGS_BYTES);
 		free(v);

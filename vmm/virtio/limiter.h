@@ -34,10 +34,12 @@ struct limiter {
 	struct limiter_bucket bytes, operations;
 };
 
-/* Sets or changes the limits; buckets start full, a change keeps a debt. */
+/* Sets or changes the limits of *l, which is zeroed memory at first. A bucket that gets its first
+ * limit starts full; one whose limit changes keeps what is in it, up to the new burst, and its
+ * debt. */
 void limiter_set(struct limiter *l, const struct limits *limits, uint64_t now_ns);
-/* May something of `bytes` start now? If so it is charged. If not, *ret_wait_ns says when to ask
- * again (at least 1). */
+/* May something of `bytes` (and one operation) start now? If so it is charged. If not,
+ * *ret_wait_ns says when to ask again (at least 1). 0 bytes don't wait for the bytes' bucket. */
 MUST_USE bool limiter_take(struct limiter *l, uint64_t bytes, uint64_t now_ns,
 			   uint64_t *ret_wait_ns);
 /* Gives back what was charged for something that didn't happen. */

@@ -2,6 +2,7 @@
 /* virtio-rng and virtio-console. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
 
@@ -227,5 +228,70 @@ Test(virtio_console, flood)
 	}
 	cr_assert_gt(sent, 100 * MIB);
 	cr_assert(!drv_broken(&d));
+	drv_done(&d);
+}
+
+/* ---- Pause and counters ------------------------------------------------------------------- */
+
+/* A paused device leaves guest memory alone, loses nothing, and goes on when it resumes. */
+Test(virtio_pause, requests_wait_for_the_resume)
+{
+	uint8_t bytes[64], zero[64] = { 0 };
+	uint32_t head, len;
+	struct drv d;
+
+	rng(&d, 0);
+	uint64_t at = drv_alloc(&d, sizeof(bytes), 1);
+	struct drv_seg s = { at, sizeof(bytes), true };
+	drv_run(&d);
+	virtio_dev_pause(d.dev);
+	cr_assert_geq(drv_post(&d, 0, &s, 1, false), 0);
+	drv_run(&d);
+	cr_expect_not(drv_used(&d, 0, &head, &len));
+	drv_read(&d, at, bytes, sizeof(bytes));
+	cr_expect_eq(memcmp(bytes, zero, sizeof(bytes)), 0);
+	virtio_dev_resume(d.dev);
+	cr_assert(drv_wait_used(&d, 0, &head, &len, 1000));
+	cr_expect_eq(len, sizeof(bytes));
+	drv_done(&d);
+}
+
+struct seen {
+	uint64_t kicks, resets, errors;
+	unsigned count;
+};
+
+static void see(const char *name, uint64_t value, void *arg)
+{
+	struct seen *s = arg;
+
+	s->count++;
+	if (strcmp(name, "kicks") == 0)
+		s->kicks = value;
+	else if (strcmp(name, "resets") == 0)
+		s->resets = value;
+	else if (strcmp(name, "errors") == 0)
+		s->errors = value;
+}
+
+Test(virtio_pause, counters_tell_what_happened)
+{
+	struct seen before = { 0 }, after = { 0 };
+	uint32_t head, len;
+	struct drv d;
+
+	rng(&d, 0);
+	drv_run(&d);
+	virtio_dev_metrics(d.dev, see, &before);
+	struct drv_seg s = { drv_alloc(&d, 64, 1), 64, true };
+	cr_assert_geq(drv_post(&d, 0, &s, 1, false), 0);
+	cr_assert(drv_wait_used(&d, 0, &head, &len, 1000));
+	drv_set(&d, VIRTIO_MMIO_STATUS, 0);
+	virtio_mmio_write(d.dev, 0xffc, &len, sizeof(len));
+	virtio_dev_metrics(d.dev, see, &after);
+	cr_expect_geq(after.count, 4);
+	cr_expect_gt(after.kicks, before.kicks);
+	cr_expect_eq(after.resets, before.resets + 1);
+	cr_expect_eq(after.errors, before.errors + 1);
 	drv_done(&d);
 }

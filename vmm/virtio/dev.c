@@ -56,7 +56,7 @@ int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, st
 	int r = 0;
 
 	BUG_ON(!is_listed(ops) || ops->queues > VIRTIO_QUEUES_MAX || queues < 1 ||
-	       queues > ops->queues);
+	       queues > ops->queues || ops->counters_count > VIRTIO_COUNTERS_MAX);
 	*dev = (struct virtio_dev){
 		.ops = ops, .gmem = gmem, .irq_fd = -1, .queues_count = queues
 	};
@@ -110,10 +110,11 @@ static void on_kick(struct loop_io *io, int fd, uint32_t events, void *arg)
 	while (q < dev->queues_count && dev->kick_fds[q] != fd)
 		q++;
 	BUG_ON(q == dev->queues_count);
+	__atomic_fetch_add(&dev->kicks, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&dev->lock);
 	/* A kick before DRIVER_OK, after a reset or for a queue that was never enabled says
-	 * nothing. */
-	if (dev->active && dev->queues[q].ready)
+	 * nothing; one while the device is paused is made up for by virtio_dev_resume. */
+	if (dev->active && !dev->paused && dev->queues[q].ready)
 		r = dev->ops->notify(dev, q);
 	if (r < 0)
 		virtio_dev_fail(dev, strerrordesc_np(-r));
@@ -147,8 +148,46 @@ void virtio_dev_kick(struct virtio_dev *dev, unsigned q)
 	virtio_eventfd_signal(dev->kick_fds[q]);
 }
 
+void virtio_dev_pause(struct virtio_dev *dev)
+{
+	/* Announced like a vCPU's wish for the lock: the serving thread leaves its round for it. */
+	__atomic_fetch_add(&dev->waiters, 1U, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&dev->lock);
+	__atomic_fetch_sub(&dev->waiters, 1U, __ATOMIC_RELAXED);
+	BUG_ON(dev->paused);
+	dev->paused = true;
+	if (dev->ops->pause != NULL)
+		dev->ops->pause(dev);
+	pthread_mutex_unlock(&dev->lock);
+}
+
+void virtio_dev_resume(struct virtio_dev *dev)
+{
+	pthread_mutex_lock(&dev->lock);
+	BUG_ON(!dev->paused);
+	dev->paused = false;
+	if (dev->ops->resume != NULL)
+		dev->ops->resume(dev);
+	pthread_mutex_unlock(&dev->lock);
+	/* What was kicked meanwhile was dropped: look at every queue once. */
+	for (unsigned q = 0; q < dev->queues_count; q++)
+		virtio_dev_kick(dev, q);
+}
+
+void virtio_dev_metrics(const struct virtio_dev *dev, virtio_counter_fn *fn, void *arg)
+{
+	fn("kicks", __atomic_load_n(&dev->kicks, __ATOMIC_RELAXED), arg);
+	fn("interrupts", __atomic_load_n(&dev->interrupts, __ATOMIC_RELAXED), arg);
+	fn("resets", __atomic_load_n(&dev->resets, __ATOMIC_RELAXED), arg);
+	fn("errors", __atomic_load_n(&dev->errors, __ATOMIC_RELAXED), arg);
+	for (unsigned i = 0; i < dev->ops->counters_count; i++)
+		fn(dev->ops->counter_names[i], __atomic_load_n(&dev->counters[i], __ATOMIC_RELAXED),
+		   arg);
+}
+
 static void interrupt(struct virtio_dev *dev, uint32_t reason)
 {
+	__atomic_fetch_add(&dev->interrupts, 1, __ATOMIC_RELAXED);
 	/* Release: a vCPU that reads the reason also sees the rings that it stands for. */
 	__atomic_fetch_or(&dev->interrupt_status, reason, __ATOMIC_RELEASE);
 	virtio_eventfd_signal(dev->irq_fd);

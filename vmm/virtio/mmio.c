@@ -242,6 +242,7 @@ static uint32_t read_status(struct virtio_dev *dev)
 
 static void reset(struct virtio_dev *dev)
 {
+	__atomic_fetch_add(&dev->resets, 1, __ATOMIC_RELAXED);
 	if (dev->active) {
 		dev->active = false;
 		if (dev->ops->reset != NULL)

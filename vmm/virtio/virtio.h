@@ -11,6 +11,10 @@
  * InterruptACK, Status, QueueNotify) never waits for the lock, so that a slow disk stalls
  * no vCPU.
  *
+ * Pause: the control thread parks the vCPUs and then calls virtio_dev_pause for each device; when
+ * that has returned nothing touches guest memory on the device's behalf until virtio_dev_resume.
+ * Kicks of a paused device are dropped, and every queue is kicked once when it resumes.
+ *
  * Descriptors that the devices make are numbered from VMM_FD_DYNAMIC.
  */
 #ifndef VMM_VIRTIO_VIRTIO_H
@@ -27,10 +31,11 @@
 #include "vmm/virtio/limiter.h"
 #include "vmm/virtio/queue.h"
 
-#define VIRTIO_MMIO_BYTES  0x1000U /* one page of MMIO a device */
-#define VIRTIO_MMIO_NOTIFY 0x50U   /* QueueNotify: where the ioeventfd goes */
-#define VIRTIO_QUEUES_MAX  16U
-#define VIRTIO_CONFIG_MAX  64U
+#define VIRTIO_MMIO_BYTES   0x1000U /* one page of MMIO a device */
+#define VIRTIO_MMIO_NOTIFY  0x50U   /* QueueNotify: where the ioeventfd goes */
+#define VIRTIO_QUEUES_MAX   16U
+#define VIRTIO_CONFIG_MAX   64U
+#define VIRTIO_COUNTERS_MAX 24U
 
 enum virtio_id {
 	VIRTIO_DEV_NET = 1,
@@ -64,6 +69,20 @@ struct virtio_dev_ops {
 	/* Optional: the device was active and is no more, by the guest's wish or because it
 	 * failed. No request may touch guest memory afterwards. On any thread. */
 	void (*reset)(struct virtio_dev *dev);
+	/*
+	 * Optional, for a device that touches guest memory other than from notify: from a thread
+	 * pool, a timer, a host descriptor. When pause returns, every chain that was popped has
+	 * been pushed or put back, and nothing starts anew while dev->paused is set. Requests that
+	 * the host is working on are waited for. dev->paused is set before pause and cleared
+	 * before resume. On the control thread, lock held (waiting on a condition with it is fine);
+	 * called in balance, whether or not the device is active; vCPUs don't run meanwhile.
+	 */
+	void (*pause)(struct virtio_dev *dev);
+	void (*resume)(struct virtio_dev *dev);
+	/* What this type counts: counter_names[i] (a-z, 0-9, _) is the name of dev->counters[i] in
+	 * GetMetrics. At most VIRTIO_COUNTERS_MAX. */
+	const char *const *counter_names;
+	unsigned counters_count;
 	void (*free)(struct virtio_dev *dev);
 };
 
@@ -84,10 +103,13 @@ struct virtio_dev {
 	uint32_t status;	   /* atomic loads without the lock */
 	uint32_t interrupt_status; /* atomic */
 	uint32_t config_generation;
-	bool active;	   /* DRIVER_OK seen and activate succeeded; false again when it failed */
-	uint64_t errors;   /* atomic: times that the guest broke the rules */
-	unsigned waiters;  /* atomic: vCPUs that want the lock */
-	struct loop *loop; /* serves the queues */
+	bool active;	 /* DRIVER_OK seen and activate succeeded; false again when it failed */
+	bool paused;	 /* with lock */
+	uint64_t errors; /* atomic: times that the guest broke the rules */
+	uint64_t kicks, interrupts, resets;	/* atomic: what is counted of every device */
+	uint64_t counters[VIRTIO_COUNTERS_MAX]; /* atomic: ops->counter_names */
+	unsigned waiters;			/* atomic: vCPUs that want the lock */
+	struct loop *loop;			/* serves the queues */
 	struct loop_io *kick_ios[VIRTIO_QUEUES_MAX];
 	struct virtio_worker *worker; /* own_thread only */
 };
@@ -115,6 +137,25 @@ void virtio_dev_free(struct virtio_dev *dev);
 /* Serves the device's kicks on this loop (the device thread's), or starts the device's own
  * thread. Once, before the VM runs. 0 or -errno. */
 MUST_USE int virtio_dev_attach(struct virtio_dev *dev, struct loop *l);
+
+/* Comes to rest, or goes on: see "Pause" above. Control thread; not nested. */
+void virtio_dev_pause(struct virtio_dev *dev);
+void virtio_dev_resume(struct virtio_dev *dev);
+
+/* Counts n of counter number `counter` of the type's table, or sets it where it is a level. Any
+ * thread, no lock. */
+static inline void virtio_dev_count(struct virtio_dev *dev, unsigned counter, uint64_t n)
+{
+	__atomic_fetch_add(&dev->counters[counter], n, __ATOMIC_RELAXED);
+}
+static inline void virtio_dev_gauge(struct virtio_dev *dev, unsigned counter, uint64_t v)
+{
+	__atomic_store_n(&dev->counters[counter], v, __ATOMIC_RELAXED);
+}
+/* Every counter of the device, the common ones (kicks, interrupts, resets, errors) first. Any
+ * thread. */
+typedef void virtio_counter_fn(const char *name, uint64_t value, void *arg);
+void virtio_dev_metrics(const struct virtio_dev *dev, virtio_counter_fn *fn, void *arg);
 
 /* An access of a vCPU to the device's MMIO page; off < VIRTIO_MMIO_BYTES; len as KVM gives it. */
 void virtio_mmio_read(struct virtio_dev *dev, uint64_t off, void *data, size_t len);

@@ -258,7 +258,8 @@ int vsock_rx_pump(struct vsock *v)
 	bool more = false;
 	int r;
 
-	if (!v->dev.active)
+	/* What is kept back while paused goes on with the kicks of the resume. */
+	if (!v->dev.active || v->dev.paused)
 		return 0;
 	r = send_strays(v);
 	for (unsigned i = 0; i < VSOCK_CONNS_MAX && r >= 0 && !v->rx_starved; i++) {

@@ -13,22 +13,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <vmm.pb-c.h>
-
 #include "api/proto/contract.h"
 #include "base/bug.h"
-#include "base/fd.h"
 #include "base/log.h"
-#include "vmm/result.h"
+#include "vmm/control_internal.h"
 #include "vmm/seccomp.h"
-#include "vmm/vm.h"
 
-#define WAITERS_MAX	   8U
 #define LINGER_MS	   5000U
 #define CONSOLE_TAIL_BYTES 4096U
-#define CONSOLE_READ_BYTES (64U * 1024U)
 
-enum state { STATE_NEW, STATE_READY, STATE_RUNNING, STATE_ENDED, STATE_COUNT };
 enum event { EVENT_CONFIGURED, EVENT_STARTED, EVENT_ENDED, EVENT_COUNT };
 
 #define NONE (-1)
@@ -42,17 +35,6 @@ static const int next_state[STATE_COUNT][EVENT_COUNT] = {
 
 #define IN(state) (1U << (state))
 #define IN_BUILT  (IN(STATE_READY) | IN(STATE_RUNNING))
-
-struct control {
-	struct loop *loop;
-	struct rpc_conn *conn; /* NULL once closed */
-	enum state state;
-	struct vm vm;
-	struct result result;
-	struct rpc_call *waiters[WAITERS_MAX];
-	unsigned waiters_count;
-	char id[VM_ID_MAX + 1];
-};
 
 /* The one place where the state changes. */
 static void advance(struct control *c, enum event event)
@@ -74,52 +56,6 @@ static uint32_t state_bit(void *arg)
 
 /* ---- Configure --------------------------------------------------------------------------- */
 
-static int to_boot_protocol(Casemate__Vmm__V1__BootProtocol p, enum boot_protocol *ret)
-{
-	switch ((int)p) {
-	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_AUTO:
-		*ret = BOOT_AUTO;
-		return 0;
-	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_PVH:
-		*ret = BOOT_PVH;
-		return 0;
-	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_LINUX64:
-		*ret = BOOT_LINUX64;
-		return 0;
-	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_BZIMAGE:
-		*ret = BOOT_BZIMAGE;
-		return 0;
-	default: /* a number that the contract doesn't have yet */
-		return -EINVAL;
-	}
-}
-
-/* The request's strings are borrowed: cfg lives as long as the request. */
-static int to_config(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
-		     struct err *err)
-{
-	*cfg = (struct vm_config){
-		.id = q->id,
-		.vcpus = q->vcpus,
-		.memory_bytes = q->memory_bytes,
-		.cmdline = q->cmdline,
-		.initrd = q->initrd,
-		.guest_cid = q->guest_cid,
-		.rng = q->rng,
-		.console = q->console,
-	};
-	if (to_boot_protocol(q->boot, &cfg->boot) < 0)
-		return err_set(err, -EINVAL, "boot: unknown protocol %d", (int)q->boot);
-	if (q->n_drives > VMM_DRIVES_MAX)
-		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives,
-			       VMM_DRIVES_MAX);
-	cfg->drives_count = (unsigned)q->n_drives;
-	for (unsigned i = 0; i < cfg->drives_count; i++)
-		cfg->drives[i] = (struct vm_drive){ .serial = q->drives[i]->id,
-						    .read_only = q->drives[i]->read_only };
-	return vm_check_config(cfg, err);
-}
-
 static void handle_configure(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	const Casemate__Vmm__V1__ConfigureRequest *q = (const void *)in;
@@ -131,7 +67,7 @@ static void handle_configure(struct rpc_call *call, const ProtobufCMessage *in, 
 	int r;
 
 	(void)fds;
-	r = to_config(q, &cfg, &err);
+	r = control_decode(q, &cfg, &err);
 	if (r == 0)
 		r = vm_build(&c->vm, &cfg, c->loop, &c->result, &err);
 	if (r == 0) {
@@ -278,8 +214,9 @@ static void handle_wait(struct rpc_call *call, const ProtobufCMessage *in, int *
 	if (c->state == STATE_ENDED) {
 		answer_wait(c, call);
 		finish(c);
-	} else if (c->waiters_count >= WAITERS_MAX) {
-		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "more than %u calls of Wait", WAITERS_MAX);
+	} else if (c->waiters_count >= CONTROL_WAITERS_MAX) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "more than %u calls of Wait",
+			 CONTROL_WAITERS_MAX);
 	} else {
 		c->waiters[c->waiters_count++] = call;
 		rpc_call_watch(call, &ops, c);
@@ -309,91 +246,16 @@ static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 		result_end(&c->result, END_STOPPED, "the control connection closed (%d)", reason);
 }
 
-/* ---- vsock and console ------------------------------------------------------------------- */
-
-static void handle_listen(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
-{
-	const Casemate__Vmm__V1__ListenRequest *q = (const void *)in;
-	const Casemate__Vmm__V1__ListenResponse out = CASEMATE__VMM__V1__LISTEN_RESPONSE__INIT;
-	struct control *c = arg;
-	int r;
-
-	if (c->vm.vsock == NULL) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no vsock device");
-		return;
-	}
-	r = virtio_vsock_listen(c->vm.vsock, q->port, fds[0]);
-	if (r < 0) {
-		struct err err;
-		(void)err_sys(&err, r, "vsock port %u", q->port);
-		rpc_fail_err(call, &err);
-		return;
-	}
-	(void)fd_steal(&fds[0]);
-	rpc_reply(call, &out.base, NULL);
-}
-
-static void on_connected(int result, void *arg)
-{
-	const Casemate__Vmm__V1__ConnectResponse out = CASEMATE__VMM__V1__CONNECT_RESPONSE__INIT;
-	struct rpc_call *call = arg;
-
-	if (result == 0)
-		rpc_reply(call, &out.base, NULL);
-	else
-		rpc_fail(call, RPC_UNAVAILABLE, "the guest doesn't accept: %s",
-			 strerrorname_np(-result));
-}
-
-static void handle_connect(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
-{
-	const Casemate__Vmm__V1__ConnectRequest *q = (const void *)in;
-	struct control *c = arg;
-	int r;
-
-	if (c->vm.vsock == NULL) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no vsock device");
-		return;
-	}
-	r = virtio_vsock_connect(c->vm.vsock, q->port, fds[0], on_connected, call);
-	if (r < 0) {
-		struct err err;
-		(void)err_sys(&err, r, "vsock port %u", q->port);
-		rpc_fail_err(call, &err);
-		return;
-	}
-	(void)fd_steal(&fds[0]);
-}
-
-static void handle_read_console(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
-				void *arg)
-{
-	const Casemate__Vmm__V1__ReadConsoleRequest *q = (const void *)in;
-	Casemate__Vmm__V1__ReadConsoleResponse out = CASEMATE__VMM__V1__READ_CONSOLE_RESPONSE__INIT;
-	static uint8_t bytes[CONSOLE_READ_BYTES]; /* one control thread */
-	struct control *c = arg;
-
-	(void)fds;
-	if (c->vm.console == NULL) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no console");
-		return;
-	}
-	out.from = q->from;
-	out.data.data = bytes;
-	out.data.len = virtio_console_read(c->vm.console, &out.from, bytes, sizeof(bytes));
-	rpc_reply(call, &out.base, NULL);
-}
-
-/* ------------------------------------------------------------------------------------------ */
+/* ---- The method table -------------------------------------------------------------------- */
 
 static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_CONFIGURE], handle_configure, IN(STATE_NEW), .once = true },
 	{ &vmm_methods[VMM_START], handle_start, IN(STATE_READY), .once = true },
 	{ &vmm_methods[VMM_WAIT], handle_wait, IN_BUILT | IN(STATE_ENDED), .once = false },
 	{ &vmm_methods[VMM_STOP], handle_stop, IN(STATE_NEW) | IN_BUILT, .once = false },
-	{ &vmm_methods[VMM_LISTEN], handle_listen, IN_BUILT, .once = false },
-	{ &vmm_methods[VMM_CONNECT], handle_connect, IN_BUILT, .once = false },
-	{ &vmm_methods[VMM_READ_CONSOLE], handle_read_console, IN_BUILT | IN(STATE_ENDED),
+	{ &vmm_methods[VMM_LISTEN], control_listen, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_CONNECT], control_connect, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_READ_CONSOLE], control_read_console, IN_BUILT | IN(STATE_ENDED),
 	  .once = false },
 };
 _Static_assert(ARRAY_SIZE(handlers) <= VMM_METHOD_COUNT, "one handler a method");

@@ -5,7 +5,7 @@
  * anything is registered on KVM's I/O buses: since Linux 6.18 a slot change after an ioeventfd
  * waits for an RCU grace period (7 ms instead of 0.05). Then devices, then threads.
  */
-#include "vmm/vm.h"
+#include "vmm/vm_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,9 +26,6 @@
 #include "vmm/seccomp.h"
 
 #define KVM_API 12
-
-_Static_assert(VM_DEVICES_MAX <= LAYOUT_IOAPIC_PINS - LAYOUT_GSI_VIRTIO, "a pin for each device");
-_Static_assert(VM_DEVICES_MAX + 1 <= BUS_RANGES_MAX, "a range for each device and the IOAPIC");
 
 static bool is_id(const char *s)
 {
@@ -66,17 +63,12 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 	return 0;
 }
 
-static unsigned count_devices(const struct vm_config *cfg)
-{
-	return cfg->drives_count + cfg->console + cfg->rng + (cfg->guest_cid != 0);
-}
-
 /* Memory, and in it everything that the kernel finds when it starts. */
 static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_entry *entry,
 		      struct err *err)
 {
 	struct boot_config boot = { .cmdline = cfg->cmdline, .protocol = cfg->boot };
-	const struct acpi_config acpi = { .vcpus = cfg->vcpus, .devices = count_devices(cfg) };
+	const struct acpi_config acpi = { .vcpus = cfg->vcpus, .devices = vm_count_devices(cfg) };
 	struct source initrd;
 	int r;
 
@@ -206,148 +198,6 @@ static int add_vcpus(struct vm *vm, unsigned count, const struct boot_entry *ent
 	return regs_set_boot(vm->vcpus[0].fd, entry, err);
 }
 
-/* ---- Interrupts -------------------------------------------------------------------------- */
-
-static struct virtio_dev *device_at(const struct vm *vm, unsigned pin)
-{
-	if (pin < LAYOUT_GSI_VIRTIO || pin - LAYOUT_GSI_VIRTIO >= vm->devices_count)
-		return NULL;
-	return vm->devices[pin - LAYOUT_GSI_VIRTIO];
-}
-
-static bool pin_asserted(void *arg, unsigned pin)
-{
-	const struct virtio_dev *dev = device_at(arg, pin);
-
-	return dev != NULL && __atomic_load_n(&dev->interrupt_status, __ATOMIC_ACQUIRE) != 0;
-}
-
-static void pin_raise(void *arg, unsigned pin)
-{
-	const struct virtio_dev *dev = device_at(arg, pin);
-	const uint64_t one = 1;
-
-	/* EAGAIN means that an interrupt is already on its way. */
-	if (dev != NULL && write(dev->irq_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		BUG("an irqfd refused a write");
-}
-
-static void set_routes(void *arg, uint32_t routed, const uint32_t msi_addr[IOAPIC_PINS],
-		       const uint32_t msi_data[IOAPIC_PINS])
-{
-	struct vm *vm = arg;
-	union {
-		struct kvm_irq_routing h;
-		uint8_t room[sizeof(struct kvm_irq_routing) +
-			     IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)];
-	} u;
-
-	memset(&u, 0, sizeof(u));
-	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
-		if ((routed >> pin & 1U) == 0)
-			continue;
-		u.h.entries[u.h.nr++] = (struct kvm_irq_routing_entry){
-			.gsi = pin,
-			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = msi_addr[pin], .data = msi_data[pin] },
-		};
-	}
-	if (ioctl(VMM_FD_VM, KVM_SET_GSI_ROUTING, &u.h) == 0)
-		return;
-	/* KVM checks what a route says, and the guest says it. */
-	if (errno == EINVAL)
-		result_end(vm->world.result, END_GUEST_ERROR,
-			   "the guest programmed an IOAPIC route that KVM refuses");
-	else
-		result_end(vm->world.result, END_HOST_ERROR, "KVM_SET_GSI_ROUTING: %s",
-			   strerrorname_np(errno));
-}
-
-static const struct ioapic_ops ioapic_ops = { pin_asserted, pin_raise, set_routes };
-
-/* ---- Devices ----------------------------------------------------------------------------- */
-
-static void device_read(void *arg, uint64_t off, void *data, size_t len)
-{
-	virtio_mmio_read(arg, off, data, len);
-}
-
-static void device_write(void *arg, uint64_t off, const void *data, size_t len)
-{
-	virtio_mmio_write(arg, off, data, len);
-}
-
-/* Makes the devices in the order in which a kernel shall number them. */
-static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *err)
-{
-	int r;
-
-	for (unsigned i = 0; i < cfg->drives_count; i++) {
-		const struct vm_drive *d = &cfg->drives[i];
-		r = virtio_blk_new(&vm->gmem, VMM_FD_DRIVE0 + (int)i, d->read_only, d->serial,
-				   &vm->devices[vm->devices_count]);
-		if (r < 0)
-			return err_sys(err, r, "drive %u", i);
-		vm->devices_count++;
-	}
-	if (cfg->console) {
-		r = virtio_console_new(&vm->gmem, &vm->console);
-		if (r < 0)
-			return err_sys(err, r, "console");
-		vm->devices[vm->devices_count++] = vm->console;
-	}
-	if (cfg->rng) {
-		r = virtio_rng_new(&vm->gmem, &vm->devices[vm->devices_count]);
-		if (r < 0)
-			return err_sys(err, r, "rng");
-		vm->devices_count++;
-	}
-	if (cfg->guest_cid != 0) {
-		r = virtio_vsock_new(&vm->gmem, cfg->guest_cid, &vm->vsock);
-		if (r < 0)
-			return err_sys(err, r, "vsock");
-		vm->devices[vm->devices_count++] = vm->vsock;
-	}
-	return 0;
-}
-
-/* Interrupt, notifications, registers, and the thread that serves it. */
-static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct err *err)
-{
-	struct virtio_dev *dev = vm->devices[n];
-	uint64_t base = LAYOUT_VIRTIO + (uint64_t)n * VIRTIO_MMIO_BYTES;
-	const struct kvm_irqfd irq = { .fd = (uint32_t)dev->irq_fd, .gsi = LAYOUT_GSI_VIRTIO + n };
-	int r;
-
-	if (ioctl(VMM_FD_VM, KVM_IRQFD, &irq) < 0)
-		return err_sys(err, -errno, "KVM_IRQFD");
-	for (unsigned q = 0; q < dev->queues_count; q++) {
-		const struct kvm_ioeventfd kick = {
-			.datamatch = q,
-			.addr = base + VIRTIO_MMIO_NOTIFY,
-			.len = sizeof(uint32_t),
-			.fd = dev->kick_fds[q],
-			.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
-		};
-		if (ioctl(VMM_FD_VM, KVM_IOEVENTFD, &kick) < 0)
-			return err_sys(err, -errno, "KVM_IOEVENTFD");
-	}
-	bus_add(&vm->world.mmio,
-		&(struct bus_range){ base, VIRTIO_MMIO_BYTES, device_read, device_write, dev });
-	r = virtio_dev_attach(dev, loop);
-	return r < 0 ? err_sys(err, r, "%s: starting it", dev->ops->name) : 0;
-}
-
-static int add_devices(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
-		       struct err *err)
-{
-	int r = make_devices(vm, cfg, err);
-
-	for (unsigned i = 0; i < vm->devices_count && r == 0; i++)
-		r = connect_device(vm, i, loop, err);
-	return r;
-}
-
 /* ---- The whole --------------------------------------------------------------------------- */
 
 static void init_world(struct vm *vm, struct result *result)
@@ -359,7 +209,7 @@ static void init_world(struct vm *vm, struct result *result)
 	(void)pthread_cond_init(&w->changed, NULL);
 	bus_init(&w->mmio, "mmio");
 	bus_init(&w->pio, "pio");
-	ioapic_init(&w->ioapic, &ioapic_ops, vm);
+	ioapic_init(&w->ioapic, &vm_ioapic_ops, vm);
 	bus_add(&w->mmio, &(struct bus_range){ LAYOUT_IOAPIC, IOAPIC_BYTES, ioapic_read,
 					       ioapic_write, &w->ioapic });
 	platform_add(&w->pio, result);
@@ -393,7 +243,7 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 	if (r == 0)
 		r = add_vcpus(vm, cfg->vcpus, &entry, err);
 	if (r == 0)
-		r = add_devices(vm, cfg, loop, err);
+		r = vm_add_devices(vm, cfg, loop, err);
 	return r;
 }
 

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
+#include "vmm/control_internal.h"
+
+static int to_boot_protocol(Casemate__Vmm__V1__BootProtocol p, enum boot_protocol *ret)
+{
+	switch ((int)p) {
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_AUTO:
+		*ret = BOOT_AUTO;
+		return 0;
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_PVH:
+		*ret = BOOT_PVH;
+		return 0;
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_LINUX64:
+		*ret = BOOT_LINUX64;
+		return 0;
+	case CASEMATE__VMM__V1__BOOT_PROTOCOL__BOOT_PROTOCOL_BZIMAGE:
+		*ret = BOOT_BZIMAGE;
+		return 0;
+	default: /* a number that the contract doesn't have yet */
+		return -EINVAL;
+	}
+}
+
+int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
+		   struct err *err)
+{
+	*cfg = (struct vm_config){
+		.id = q->id,
+		.vcpus = q->vcpus,
+		.memory_bytes = q->memory_bytes,
+		.cmdline = q->cmdline,
+		.initrd = q->initrd,
+		.guest_cid = q->guest_cid,
+		.rng = q->rng,
+		.console = q->console,
+	};
+	if (to_boot_protocol(q->boot, &cfg->boot) < 0)
+		return err_set(err, -EINVAL, "boot: unknown protocol %d", (int)q->boot);
+	if (q->n_drives > VMM_DRIVES_MAX)
+		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives,
+			       VMM_DRIVES_MAX);
+	cfg->drives_count = (unsigned)q->n_drives;
+	for (unsigned i = 0; i < cfg->drives_count; i++)
+		cfg->drives[i] = (struct vm_drive){ .serial = q->drives[i]->id,
+						    .read_only = q->drives[i]->read_only };
+	return vm_check_config(cfg, err);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control_internal.h - private to the control server's files:
+ *
+ *     control.c           the VM's states, its end, the method table, the server
+ *     control_configure.c what a ConfigureRequest says, checked
+ *     control_dev.c       requests that are about a device
+ *
+ * Everything runs on the control thread.
+ */
+#ifndef VMM_CONTROL_INTERNAL_H
+#define VMM_CONTROL_INTERNAL_H
+
+#include <vmm.pb-c.h>
+
+#include "api/rpc/rpc.h"
+#include "base/loop.h"
+#include "vmm/result.h"
+#include "vmm/vm.h"
+
+#define CONTROL_WAITERS_MAX 8U
+
+enum state { STATE_NEW, STATE_READY, STATE_RUNNING, STATE_ENDED, STATE_COUNT };
+
+struct control {
+	struct loop *loop;
+	struct rpc_conn *conn; /* NULL once closed */
+	enum state state;
+	struct vm vm;
+	struct result result;
+	struct rpc_call *waiters[CONTROL_WAITERS_MAX];
+	unsigned waiters_count;
+	char id[VM_ID_MAX + 1];
+};
+
+/* control_configure.c */
+/* Pure. The request's strings are borrowed: cfg lives as long as the request. 0, or -EINVAL with
+ * err. */
+MUST_USE int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
+			    struct err *err);
+
+/* control_dev.c: handlers, arg is the struct control. */
+rpc_handler_fn control_listen;
+rpc_handler_fn control_connect;
+rpc_handler_fn control_read_console;
+
+#endif

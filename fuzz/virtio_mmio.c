@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any sequence of register accesses on any device, with guest memory that the input writes in
- * between, so that devices are also brought up properly and then shaken.
+ * between (and between fetches: mutate.h), so that devices are also brought up properly and then
+ * shaken.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -10,6 +11,7 @@
 #include "base/bug.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "fuzz/mutate.h"
 #include "tests/unit/fake_driver.h"
 
 struct input {
@@ -134,17 +136,22 @@ static void step(struct drv *d, struct input *in)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct input in = { data, len };
+	struct input in;
 	struct drv d;
 
+	mutate_split(&data, &len);
+	in = (struct input){ data, len };
 	log_setup("fuzz", LOG_LEVEL_ERROR);
 	drv_init(&d);
 	drv_attach(&d, make((unsigned)take(&in, 1), &d.mem));
+	d.lenient = true;
+	mutate_on();
 	for (unsigned i = 0; in.len > 0 && i < 500; i++) {
 		step(&d, &in);
 		check(d.dev);
 	}
 	drv_run(&d);
+	mutate_off();
 	drv_done(&d);
 	return 0;
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The virtqueue walk against a driver that is hostile twice: the rings hold anything, and they
- * change between any two fetches. The linker routes the queue's reads of guest memory through
- * the wrappers below (--wrap), which scribble over the rings after each of them, as the input
- * says; so a value that is fetched twice is two different values.
+ * change between any two fetches: tests/unit/gmem_watch.h tells of each of them, and as the input
+ * says the rings are scribbled over; so a value that is fetched twice is two different values.
  *
  * Input: a byte of options, then operations. Memory is small, addresses are drawn from a few
  * interesting ones, so that structure survives mutation.
@@ -13,6 +12,7 @@
 
 #include "base/bug.h"
 #include "base/num.h"
+#include "tests/unit/gmem_watch.h"
 #include "vmm/virtio/queue.h"
 
 #define MEM_BYTES (2 * MIB)
@@ -28,7 +28,6 @@ static struct {
 } in;
 
 static struct gmem mem;
-static bool mutate; /* between fetches too */
 
 static uint8_t next(void)
 {
@@ -97,41 +96,15 @@ static void scribble(void)
 	}
 }
 
-static void between(void)
+static void between(const struct gmem *m, gpa_t a, size_t len, enum gmem_fetch kind, void *arg)
 {
-	if (mutate && (next() & 1) != 0)
+	(void)m;
+	(void)a;
+	(void)len;
+	(void)kind;
+	(void)arg;
+	if ((next() & 1) != 0)
 		scribble();
-}
-
-int __real_gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len);
-int __real_gmem_read_le16(const struct gmem *m, gpa_t a, uint16_t *ret);
-int __real_gmem_read_le16_acquire(const struct gmem *m, gpa_t a, uint16_t *ret);
-int __wrap_gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len);
-int __wrap_gmem_read_le16(const struct gmem *m, gpa_t a, uint16_t *ret);
-int __wrap_gmem_read_le16_acquire(const struct gmem *m, gpa_t a, uint16_t *ret);
-
-int __wrap_gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len)
-{
-	int r = __real_gmem_read(m, a, dst, len);
-
-	between();
-	return r;
-}
-
-int __wrap_gmem_read_le16(const struct gmem *m, gpa_t a, uint16_t *ret)
-{
-	int r = __real_gmem_read_le16(m, a, ret);
-
-	between();
-	return r;
-}
-
-int __wrap_gmem_read_le16_acquire(const struct gmem *m, gpa_t a, uint16_t *ret)
-{
-	int r = __real_gmem_read_le16_acquire(m, a, ret);
-
-	between();
-	return r;
 }
 
 static void check_chain(struct virtq *q, const struct virtq_chain *c)
@@ -210,7 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	in.data = data;
 	in.len = len;
-	mutate = false;
+	gmem_watch(NULL, NULL);
 	BUG_ON(gmem_zero(&mem, gpa(0), 0x6000) < 0);
 	options = next();
 	virtq_init(&q, &mem, SIZE);
@@ -221,7 +194,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	BUG_ON(virtq_enable(&q, (options & 1) != 0, (options & 2) != 0) < 0);
 	for (unsigned i = next() % 16; i > 0; i--)
 		scribble();
-	mutate = (options & 4) != 0;
+	if ((options & 4) != 0)
+		gmem_watch(between, NULL);
 	while (in.len > 0) {
 		int r = operate(&q, &chain, held, &nheld);
 		BUG_ON(!virtq_valid(&q));

@@ -2,7 +2,7 @@
 /*
  * A guest that sends any packets, and a host that listens, connects, writes, reads and goes away
  * at any moment. After each step every connection must keep its invariant, and however it went,
- * no more is held for a flow than its buffer.
+ * no more is held for a flow than its buffer. Guest memory changes between fetches (mutate.h).
  */
 #include <linux/virtio_vsock.h>
 #include <string.h>
@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "fuzz/mutate.h"
 #include "tests/unit/fake_driver.h"
 #include "vmm/virtio/vsock.h"
 
@@ -180,14 +181,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct virtio_dev *dev;
-	struct rig r = { .data = data, .len = len };
+	struct rig r = { 0 };
 
+	mutate_split(&data, &len);
+	r.data = data;
+	r.len = len;
 	log_setup("fuzz", LOG_LEVEL_ERROR);
 	for (unsigned i = 0; i < PEERS; i++)
 		r.peers[i] = -1;
 	drv_init(&r.d);
 	BUG_ON(virtio_vsock_new(&r.d.mem, CID, &dev) < 0);
 	drv_attach(&r.d, dev);
+	r.d.lenient = true;
+	mutate_on();
 	start(&r);
 	for (unsigned i = 0; r.len > 0 && i < 300; i++) {
 		switch (take(&r, 1) % 8) {
@@ -218,6 +224,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	check(&r);
 	for (unsigned i = 0; i < PEERS; i++)
 		fd_closep(&r.peers[i]);
+	mutate_off();
 	drv_done(&r.d);
 	return 0;
 }

@@ -43,6 +43,7 @@ struct drv {
 	struct loop *loop;
 	uint64_t brk; /* next free guest address */
 	uint64_t irqs;
+	bool lenient; /* the rings are being changed behind our back: used elements may lie */
 	struct drv_queue q[VIRTIO_QUEUES_MAX];
 };
 

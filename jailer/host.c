@@ -49,6 +49,9 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 			    .vmm = -1,
 			    .null = -1,
 			    .cgroups = { .dir = { -1, -1, -1, -1 } } };
+#ifdef CASEMATE_TEST
+	h->layers_off = cfg->layers_off;
+#endif
 	r = check_label(h, cfg, err);
 	if (r == 0)
 		r = check_uids(h, cfg, err);

@@ -18,6 +18,9 @@ struct host_config {
 	const char *cgroup; /* name of the parent group */
 	uint32_t uid_base;
 	bool allow_no_selinux;
+#ifdef CASEMATE_TEST
+	unsigned layers_off;
+#endif
 };
 
 struct host {
@@ -28,6 +31,9 @@ struct host {
 	enum label_mode label;
 	uint32_t uid_base;
 	struct request_limits limits;
+#ifdef CASEMATE_TEST
+	unsigned layers_off;
+#endif
 };
 
 /* Checks and opens everything, removes an earlier jailer's leftovers. Refuses what is unsafe. */

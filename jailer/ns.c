@@ -47,11 +47,13 @@ int stage_cgroup(const struct stage_env *env)
 
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
 		dir[t] = env->cgroup[t] < 0 ? -1 : STAGE_FD_CGROUP + (int)t;
-	r = cgroup_join_v1(dir);
+	r = layer_is_off(env, LAYER_CGRP) ? 0 : cgroup_join_v1(dir);
 	if (r < 0)
 		return r;
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
 		fd_closep(&dir[t]);
+	if (layer_is_off(env, LAYER_NS))
+		return 0;
 	return unshare(CLONE_NEWCGROUP) < 0 ? -errno : 0;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/num.h"
+#include "jailer/layer.h"
 #include "jailer/slot.h"
 
 enum {
@@ -18,6 +19,9 @@ enum {
 	OPT_UID_BASE,
 	OPT_CGROUP,
 	OPT_LEVEL,
+#ifdef CASEMATE_TEST
+	OPT_LAYERS_OFF,
+#endif
 	OPT_VERSION,
 	OPT_HELP,
 };
@@ -32,6 +36,9 @@ static const struct option table[] = {
 	{ "uid-base", required_argument, NULL, OPT_UID_BASE },
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
+#ifdef CASEMATE_TEST
+	{ "layers-off", required_argument, NULL, OPT_LAYERS_OFF },
+#endif
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -102,6 +109,13 @@ static int set_option(struct options *o, int opt, const char *arg)
 		if (log_level_parse(arg, &o->level) < 0)
 			r = wrong("--log-level", "not one of error, warn, info, debug");
 		break;
+#ifdef CASEMATE_TEST
+	case OPT_LAYERS_OFF:
+		if (layers_parse(arg, &o->host.layers_off) < 0)
+			r = wrong("--layers-off",
+				  "not a list of cap, uid, ns, fs, fds, cgrp, rlim, sysc, x");
+		break;
+#endif
 	default:
 		return -1; /* getopt has said why */
 	}

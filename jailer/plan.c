@@ -73,6 +73,9 @@ static void fill_env(struct plan *p, const struct host *h, const struct request 
 	label_of_slot(h->label, slot, e->label);
 	e->uid = slot_uid(slot, h->uid_base);
 	e->file_bytes_max = q->scratch_bytes;
+#ifdef CASEMATE_TEST
+	e->off = h->layers_off;
+#endif
 }
 
 int plan_make(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,

@@ -19,18 +19,22 @@
 
 /* The cgroup namespace comes later (stage_cgroup); no user namespace: the unique uid has no
  * capability anywhere, and a root that isn't the namespace's keeps it from making one. */
-#define SPAWN_NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
+#define SPAWN_NAMESPACES (CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 static long clone_child(const struct stage_env *env, int *ret_pidfd)
 {
 	int group = env->cgroup[CGROUP_V2];
 	struct clone_args args = {
-		.flags = (uint64_t)(SPAWN_NAMESPACES | CLONE_PIDFD) | CLONE_CLEAR_SIGHAND,
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
 
-	if (group >= 0) {
+	if (!layer_is_off(env, LAYER_NS))
+		args.flags |= SPAWN_NAMESPACES;
+	if (!layer_is_off(env, LAYER_FS))
+		args.flags |= CLONE_NEWNS;
+	if (group >= 0 && !layer_is_off(env, LAYER_CGRP)) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (unsigned)group;
 	}

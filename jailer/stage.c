@@ -24,22 +24,23 @@ static int stage_exec(const struct stage_env *env)
 static const struct {
 	const char *name;
 	int (*run)(const struct stage_env *env);
+	unsigned layer; /* what the test build may leave out */
 } stages[] = {
-	[STAGE_SIGNALS] = { "signals", stage_signals },
-	[STAGE_FDS] = { "descriptors", stage_fds },
-	[STAGE_CGROUP] = { "cgroup", stage_cgroup },
-	[STAGE_SESSION] = { "session", stage_session },
-	[STAGE_LABEL] = { "label", stage_label },
-	[STAGE_MEMFD] = { "memfd", stage_memfd },
-	[STAGE_OOM] = { "oom score", stage_oom },
-	[STAGE_UTS] = { "host name", stage_uts },
-	[STAGE_ROOT] = { "root", stage_root },
-	[STAGE_BOUNDING] = { "bounding set", stage_bounding },
-	[STAGE_RLIMITS] = { "rlimits", stage_rlimits },
-	[STAGE_IDS] = { "ids", stage_ids },
-	[STAGE_CAPS] = { "capabilities", stage_caps },
-	[STAGE_LOCKS] = { "locks", stage_locks },
-	[STAGE_EXEC] = { "exec", stage_exec },
+	[STAGE_SIGNALS] = { "signals", stage_signals, LAYER_NONE },
+	[STAGE_FDS] = { "descriptors", stage_fds, LAYER_NONE },
+	[STAGE_CGROUP] = { "cgroup", stage_cgroup, LAYER_NONE },
+	[STAGE_SESSION] = { "session", stage_session, LAYER_SYSC },
+	[STAGE_LABEL] = { "label", stage_label, LAYER_X },
+	[STAGE_MEMFD] = { "memfd", stage_memfd, LAYER_SYSC | LAYER_NS },
+	[STAGE_OOM] = { "oom score", stage_oom, LAYER_CGRP },
+	[STAGE_UTS] = { "host name", stage_uts, LAYER_NS },
+	[STAGE_ROOT] = { "root", stage_root, LAYER_FS },
+	[STAGE_BOUNDING] = { "bounding set", stage_bounding, LAYER_CAP },
+	[STAGE_RLIMITS] = { "rlimits", stage_rlimits, LAYER_RLIM },
+	[STAGE_IDS] = { "ids", stage_ids, LAYER_UID },
+	[STAGE_CAPS] = { "capabilities", stage_caps, LAYER_NONE },
+	[STAGE_LOCKS] = { "locks", stage_locks, LAYER_NONE },
+	[STAGE_EXEC] = { "exec", stage_exec, LAYER_NONE },
 };
 _Static_assert(ARRAY_SIZE(stages) == STAGE_COUNT, "each stage has a name and a function");
 
@@ -54,7 +55,7 @@ NORETURN void stage_run(const struct stage_env *env)
 	int report = env->report;
 
 	for (uint32_t i = 0; i < STAGE_COUNT; i++) {
-		int r = stages[i].run(env);
+		int r = layer_is_off(env, stages[i].layer) ? 0 : stages[i].run(env);
 		if (i == STAGE_FDS && r == 0)
 			report = STAGE_FD_REPORT;
 		if (r < 0) {

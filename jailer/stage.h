@@ -22,6 +22,7 @@
 #include "base/compiler.h"
 #include "jailer/cgroup.h"
 #include "jailer/label.h"
+#include "jailer/layer.h"
 #include "vmm/vmm_fds.h"
 
 /* Descriptors that the stages need: above the VMM's table, close-on-exec, gone after the exec. */
@@ -48,6 +49,9 @@ struct stage_env {
 	char label[LABEL_MAX];
 	uint32_t uid; /* and gid */
 	uint64_t file_bytes_max;
+#ifdef CASEMATE_TEST
+	unsigned off; /* mask of enum layer: left out */
+#endif
 };
 
 enum stage {

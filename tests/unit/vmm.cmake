@@ -2,3 +2,4 @@
 casemate_test(vmm_loader unit SOURCES unit/vmm_loader.c LINKS vmm_boot)
 casemate_test(vmm_tables unit SOURCES unit/vmm_tables.c LINKS vmm_boot)
 casemate_test(vmm_chips unit SOURCES unit/vmm_chips.c LINKS vmm_core)
+casemate_test(landlock unit SOURCES unit/landlock.c LINKS vmm_core)

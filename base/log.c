@@ -22,6 +22,7 @@ _Static_assert(ARRAY_SIZE(level_names) == LOG_LEVEL_COUNT, "a name for each leve
 
 static const char *log_role = "casemate";
 static enum log_level log_max = LOG_LEVEL_INFO;
+static uint64_t log_lines_dropped; /* atomic */
 
 void log_setup(const char *role, enum log_level level)
 {
@@ -109,5 +110,11 @@ bool log_allowed(struct log_limit *l)
 	if (__atomic_fetch_add(&l->used, 1U, __ATOMIC_RELAXED) < l->burst)
 		return true;
 	__atomic_fetch_add(&l->dropped, 1U, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&log_lines_dropped, 1U, __ATOMIC_RELAXED);
 	return false;
+}
+
+uint64_t log_dropped(void)
+{
+	return __atomic_load_n(&log_lines_dropped, __ATOMIC_RELAXED);
 }

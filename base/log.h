@@ -58,6 +58,8 @@ struct log_limit {
 		.burst = (n) \
 	}
 bool log_allowed(struct log_limit *limit);
+/* Lines that all sites together have suppressed since the start. Any thread. */
+uint64_t log_dropped(void);
 
 /* Escapes control characters and non-ASCII of src into dst as \xNN (always terminated, cut where
  * the next character doesn't fit whole): the length. A backslash stays as it is, so that text

@@ -22,24 +22,36 @@
 #define LINGER_MS	   5000U
 #define CONSOLE_TAIL_BYTES 4096U
 
-enum event { EVENT_CONFIGURED, EVENT_STARTED, EVENT_ENDED, EVENT_COUNT };
+enum event {
+	EVENT_CONFIGURED,
+	EVENT_STARTED,
+	EVENT_PAUSED,
+	EVENT_RESUMED,
+	EVENT_ENDED,
+	EVENT_COUNT
+};
 
 #define NONE (-1)
 static const int next_state[STATE_COUNT][EVENT_COUNT] = {
-	/*		    configured	 started	ended */
-	[STATE_NEW] = { STATE_READY, NONE, STATE_ENDED },
-	[STATE_READY] = { NONE, STATE_RUNNING, STATE_ENDED },
-	[STATE_RUNNING] = { NONE, NONE, STATE_ENDED },
-	[STATE_ENDED] = { NONE, NONE, NONE },
+	/* in           configured   started        paused        resumed        ended */
+	[STATE_NEW] = { STATE_READY, NONE, NONE, NONE, STATE_ENDED },
+	[STATE_READY] = { NONE, STATE_RUNNING, NONE, NONE, STATE_ENDED },
+	[STATE_RUNNING] = { NONE, NONE, STATE_PAUSED, NONE, STATE_ENDED },
+	[STATE_PAUSED] = { NONE, NONE, NONE, STATE_RUNNING, STATE_ENDED },
+	[STATE_ENDED] = { NONE, NONE, NONE, NONE, NONE },
 };
 
 #define IN(state) (1U << (state))
-#define IN_BUILT  (IN(STATE_READY) | IN(STATE_RUNNING))
+#define IN_BUILT  (IN(STATE_READY) | IN(STATE_RUNNING) | IN(STATE_PAUSED))
 
 /* The one place where the state changes. */
 static void advance(struct control *c, enum event event)
 {
-	static const char *const names[STATE_COUNT] = { "new", "ready", "running", "ended" };
+	static const char *const names[STATE_COUNT] = { [STATE_NEW] = "new",
+							[STATE_READY] = "ready",
+							[STATE_RUNNING] = "running",
+							[STATE_PAUSED] = "paused",
+							[STATE_ENDED] = "ended" };
 	int next = next_state[c->state][event];
 
 	BUG_ON(next == NONE);
@@ -97,6 +109,30 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *in, int 
 	(void)fds;
 	advance(c, EVENT_STARTED);
 	vm_start(&c->vm);
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void handle_pause(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__PauseResponse out = CASEMATE__VMM__V1__PAUSE_RESPONSE__INIT;
+	struct control *c = arg;
+
+	(void)in;
+	(void)fds;
+	vm_pause(&c->vm);
+	advance(c, EVENT_PAUSED);
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void handle_resume(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__ResumeResponse out = CASEMATE__VMM__V1__RESUME_RESPONSE__INIT;
+	struct control *c = arg;
+
+	(void)in;
+	(void)fds;
+	advance(c, EVENT_RESUMED);
+	vm_resume(&c->vm);
 	rpc_reply(call, &out.base, NULL);
 }
 
@@ -251,11 +287,16 @@ static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_CONFIGURE], handle_configure, IN(STATE_NEW), .once = true },
 	{ &vmm_methods[VMM_START], handle_start, IN(STATE_READY), .once = true },
+	{ &vmm_methods[VMM_PAUSE], handle_pause, IN(STATE_RUNNING), .once = false },
+	{ &vmm_methods[VMM_RESUME], handle_resume, IN(STATE_PAUSED), .once = false },
 	{ &vmm_methods[VMM_WAIT], handle_wait, IN_BUILT | IN(STATE_ENDED), .once = false },
 	{ &vmm_methods[VMM_STOP], handle_stop, IN(STATE_NEW) | IN_BUILT, .once = false },
 	{ &vmm_methods[VMM_LISTEN], control_listen, IN_BUILT, .once = false },
-	{ &vmm_methods[VMM_CONNECT], control_connect, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_CONNECT], control_connect, IN(STATE_READY) | IN(STATE_RUNNING),
+	  .once = false },
 	{ &vmm_methods[VMM_READ_CONSOLE], control_read_console, IN_BUILT | IN(STATE_ENDED),
+	  .once = false },
+	{ &vmm_methods[VMM_GET_METRICS], control_get_metrics, IN_BUILT | IN(STATE_ENDED),
 	  .once = false },
 };
 _Static_assert(ARRAY_SIZE(handlers) <= VMM_METHOD_COUNT, "one handler a method");

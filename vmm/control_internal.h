@@ -5,6 +5,7 @@
  *     control.c           the VM's states, its end, the method table, the server
  *     control_configure.c what a ConfigureRequest says, checked
  *     control_dev.c       requests that are about a device
+ *     control_metrics.c   GetMetrics
  *
  * Everything runs on the control thread.
  */
@@ -20,7 +21,7 @@
 
 #define CONTROL_WAITERS_MAX 8U
 
-enum state { STATE_NEW, STATE_READY, STATE_RUNNING, STATE_ENDED, STATE_COUNT };
+enum state { STATE_NEW, STATE_READY, STATE_RUNNING, STATE_PAUSED, STATE_ENDED, STATE_COUNT };
 
 struct control {
 	struct loop *loop;
@@ -43,5 +44,8 @@ MUST_USE int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct
 rpc_handler_fn control_listen;
 rpc_handler_fn control_connect;
 rpc_handler_fn control_read_console;
+
+/* control_metrics.c: handler. */
+rpc_handler_fn control_get_metrics;
 
 #endif

@@ -53,6 +53,7 @@ static void update_routes(struct ioapic *io)
 		data[i] = (uint32_t)(e & (RTE_VECTOR | RTE_DELIVERY)) |
 			  ((e & RTE_LEVEL) != 0 ? MSI_LEVEL | MSI_LEVEL_ASSERT : 0);
 	}
+	__atomic_fetch_add(&io->routes, 1, __ATOMIC_RELAXED);
 	io->ops->route(io->arg, routed, addr, data);
 }
 
@@ -119,6 +120,7 @@ void ioapic_write(void *arg, uint64_t off, const void *data, size_t len)
 	struct ioapic *io = arg;
 	uint32_t v;
 
+	__atomic_fetch_add(&io->writes, 1, __ATOMIC_RELAXED);
 	if (len != sizeof(v))
 		return;
 	memcpy(&v, data, sizeof(v));

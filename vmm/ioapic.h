@@ -44,6 +44,7 @@ struct ioapic {
 	uint32_t select; /* IOREGSEL */
 	uint32_t id;
 	uint64_t rte[IOAPIC_PINS];
+	uint64_t writes, routes; /* atomic: of registers, and those that changed the VM's routes */
 };
 
 /* All pins masked. */

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -20,6 +21,8 @@
 #define KICK_SIGNAL	  SIGUSR1
 #define STACK_BYTES	  (128 * KIB)
 #define KERNEL_SIGSET_MAX 8U /* bytes of a signal set in the kernel's ABI */
+/* An instruction is done after one or two rounds; a string instruction ends at a page. */
+#define SETTLE_ROUNDS_MAX 4096U
 
 _Static_assert(VCPUS_MAX <= VMM_VCPUS_MAX, "the descriptors are pinned in a range");
 
@@ -96,53 +99,151 @@ static void handle_io(struct vcpu *v)
 	}
 }
 
+static const struct {
+	uint32_t reason;
+	const char *name;
+} exit_kinds[] = {
+	[VCPU_EXIT_MMIO] = { KVM_EXIT_MMIO, "mmio" },
+	[VCPU_EXIT_IO] = { KVM_EXIT_IO, "io" },
+	[VCPU_EXIT_EOI] = { KVM_EXIT_IOAPIC_EOI, "ioapic_eoi" },
+	[VCPU_EXIT_INTR] = { KVM_EXIT_INTR, "intr" },
+	[VCPU_EXIT_SHUTDOWN] = { KVM_EXIT_SHUTDOWN, "shutdown" },
+	[VCPU_EXIT_INTERNAL_ERROR] = { KVM_EXIT_INTERNAL_ERROR, "internal_error" },
+	[VCPU_EXIT_FAIL_ENTRY] = { KVM_EXIT_FAIL_ENTRY, "fail_entry" },
+	[VCPU_EXIT_OTHER] = { UINT32_MAX, "other" },
+};
+_Static_assert(ARRAY_SIZE(exit_kinds) == VCPU_EXIT_COUNT, "one line a kind");
+
+static enum vcpu_exit exit_kind(uint32_t reason)
+{
+	unsigned i = 0;
+
+	while (i < VCPU_EXIT_OTHER && exit_kinds[i].reason != reason)
+		i++;
+	return (enum vcpu_exit)i;
+}
+
+static void count_exit(struct vcpu *v, enum vcpu_exit exit)
+{
+	/* One writer: no need for a locked instruction. */
+	__atomic_store_n(&v->exits[exit], v->exits[exit] + 1, __ATOMIC_RELAXED);
+}
+
+uint64_t vcpu_exits(const struct vcpu *v, enum vcpu_exit exit)
+{
+	BUG_ON(exit >= VCPU_EXIT_COUNT);
+	return __atomic_load_n(&v->exits[exit], __ATOMIC_RELAXED);
+}
+
+const char *vcpu_exit_name(enum vcpu_exit exit)
+{
+	BUG_ON(exit >= VCPU_EXIT_COUNT);
+	return exit_kinds[exit].name;
+}
+
 /* Answers one exit; an exit that ends the VM sets its result. */
 static void handle_exit(struct vcpu *v)
 {
 	const struct kvm_run *run = v->run;
 	struct result *res = v->world->result;
+	enum vcpu_exit kind = exit_kind(run->exit_reason);
 
-	switch (run->exit_reason) {
-	case KVM_EXIT_MMIO:
+	count_exit(v, kind);
+	switch (kind) {
+	case VCPU_EXIT_MMIO:
 		handle_mmio(v);
 		break;
-	case KVM_EXIT_IO:
+	case VCPU_EXIT_IO:
 		handle_io(v);
 		break;
-	case KVM_EXIT_IOAPIC_EOI:
+	case VCPU_EXIT_EOI:
 		ioapic_eoi(&v->world->ioapic, run->eoi.vector);
 		break;
-	case KVM_EXIT_INTR:
+	case VCPU_EXIT_INTR:
 		break;
-	case KVM_EXIT_SHUTDOWN:
+	case VCPU_EXIT_SHUTDOWN:
 		result_end(res, END_TRIPLE_FAULT, "triple fault on vcpu %u", v->index);
 		break;
-	case KVM_EXIT_INTERNAL_ERROR:
+	case VCPU_EXIT_INTERNAL_ERROR:
 		result_end(res, END_GUEST_ERROR, "KVM internal error %u on vcpu %u",
 			   run->internal.suberror, v->index);
 		break;
-	case KVM_EXIT_FAIL_ENTRY:
+	case VCPU_EXIT_FAIL_ENTRY:
 		result_end(res, END_GUEST_ERROR, "KVM entry failed on vcpu %u: 0x%llx", v->index,
 			   (unsigned long long)run->fail_entry.hardware_entry_failure_reason);
 		break;
-	default:
+	case VCPU_EXIT_OTHER:
 		result_end(res, END_GUEST_ERROR, "unexpected KVM exit %u on vcpu %u",
 			   run->exit_reason, v->index);
 		break;
+	case VCPU_EXIT_COUNT:
+		BUG("no kind of exit");
 	}
+}
+
+/* Takes a kick that has done its work off the thread's queue; KVM_RUN would not start with it. */
+static void take_kick(void)
+{
+	const struct timespec at_once = { 0, 0 };
+	sigset_t kick;
+
+	(void)sigemptyset(&kick);
+	(void)sigaddset(&kick, KICK_SIGNAL);
+	(void)sigtimedwait(&kick, NULL, &at_once);
+}
+
+/* Has KVM end the instruction whose exit was answered last, without running the guest. */
+static void settle(struct vcpu *v)
+{
+	v->run->immediate_exit = 1;
+	for (unsigned i = 0; i < SETTLE_ROUNDS_MAX && ioctl(v->fd, KVM_RUN, 0) == 0; i++)
+		handle_exit(v);
+	v->run->immediate_exit = 0;
+}
+
+/* The guest was stopped: its watchdogs shall not take that for a hang. EINVAL: it has no
+ * kvm-clock. */
+static void tell_of_pause(struct vcpu *v)
+{
+	if (ioctl(v->fd, KVM_KVMCLOCK_CTRL, 0) < 0 && errno != EINVAL)
+		result_end(v->world->result, END_HOST_ERROR, "KVM_KVMCLOCK_CTRL: %s",
+			   strerrorname_np(errno));
+}
+
+static bool gate_is_open(struct vcpu_world *w)
+{
+	/* Acquire: pairs with set_gate; whoever is let in sees what was done behind the gate. */
+	return __atomic_load_n(&w->open, __ATOMIC_ACQUIRE);
+}
+
+/* Waits until the gate is open. */
+static void wait_at_gate(struct vcpu_world *w)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	w->parked++;
+	(void)pthread_cond_broadcast(&w->changed);
+	while (!gate_is_open(w))
+		(void)pthread_cond_wait(&w->changed, &w->lock);
+	w->parked--;
+	(void)pthread_mutex_unlock(&w->lock);
 }
 
 static void run_guest(struct vcpu *v)
 {
 	while (!result_ended(v->world->result)) {
-		if (ioctl(v->fd, KVM_RUN, 0) == 0) {
+		if (!gate_is_open(v->world)) {
+			settle(v);
+			wait_at_gate(v->world);
+			tell_of_pause(v);
+		} else if (ioctl(v->fd, KVM_RUN, 0) == 0) {
 			handle_exit(v);
-			continue;
-		}
-		/* EINTR: kicked. EAGAIN: a processor that waits for INIT was woken. */
-		if (errno != EINTR && errno != EAGAIN)
+		} else if (errno == EINTR) {
+			count_exit(v, VCPU_EXIT_INTR);
+			take_kick();
+		} else if (errno != EAGAIN) { /* which wakes one that waits for INIT */
 			result_end(v->world->result, END_HOST_ERROR, "KVM_RUN on vcpu %u: %s",
 				   v->index, strerrorname_np(errno));
+		}
 	}
 }
 
@@ -159,11 +260,15 @@ static void *vcpu_thread(void *arg)
 		w->failed = r;
 	w->ready++;
 	(void)pthread_cond_broadcast(&w->changed);
-	while (!w->open)
-		(void)pthread_cond_wait(&w->changed, &w->lock);
 	(void)pthread_mutex_unlock(&w->lock);
+	wait_at_gate(w);
 	if (r == 0)
 		run_guest(v);
+	/* One that has ended counts as parked, or a pause that comes now would wait for ever. */
+	(void)pthread_mutex_lock(&w->lock);
+	w->parked++;
+	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
 	/* Not by returning: glibc's way out needs system calls that the filter leaves out. */
 	(void)syscall(SYS_exit, 0);
 	BUG("a thread survived its exit");
@@ -213,11 +318,29 @@ int vcpus_start_threads(struct vcpu *vcpus, unsigned count, struct err *err)
 	return r < 0 ? err_sys(err, r, "vcpu: seccomp filter") : 0;
 }
 
-void vcpus_run(struct vcpu_world *w)
+static void set_gate(struct vcpu_world *w, bool open)
 {
 	(void)pthread_mutex_lock(&w->lock);
-	w->open = true;
+	__atomic_store_n(&w->open, open, __ATOMIC_RELEASE);
 	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+void vcpus_run(struct vcpu_world *w)
+{
+	set_gate(w, true);
+}
+
+void vcpus_pause(struct vcpu *vcpus, unsigned count)
+{
+	struct vcpu_world *w = vcpus[0].world;
+
+	/* First the gate, then the kick: whoever takes the kick finds the gate closed. */
+	set_gate(w, false);
+	vcpus_kick(vcpus, count);
+	(void)pthread_mutex_lock(&w->lock);
+	while (w->parked < count)
+		(void)pthread_cond_wait(&w->changed, &w->lock);
 	(void)pthread_mutex_unlock(&w->lock);
 }
 

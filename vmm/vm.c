@@ -274,6 +274,22 @@ void vm_start(struct vm *vm)
 	vcpus_run(&vm->world);
 }
 
+void vm_pause(struct vm *vm)
+{
+	vm->pauses++;
+	/* The devices last: a vCPU may wait for one until it has its answer. */
+	vcpus_pause(vm->vcpus, vm->vcpus_count);
+	for (unsigned i = 0; i < vm->devices_count; i++)
+		virtio_dev_pause(vm->devices[i]);
+}
+
+void vm_resume(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->devices_count; i++)
+		virtio_dev_resume(vm->devices[i]);
+	vcpus_run(&vm->world);
+}
+
 void vm_halt(struct vm *vm)
 {
 	vcpus_kick(vm->vcpus, vm->vcpus_count);

@@ -60,6 +60,7 @@ struct vm {
 	unsigned devices_count;
 	struct virtio_dev *console; /* one of devices, or NULL */
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
+	uint64_t pauses;
 };
 
 /* Everything that can be wrong with a configuration by itself: 0 or -EINVAL with err. Pure. */
@@ -74,6 +75,10 @@ MUST_USE int vm_check_config(const struct vm_config *cfg, struct err *err);
 MUST_USE int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
 		      struct result *result, struct err *err);
 void vm_start(struct vm *vm);
+/* Stops vCPUs and devices: when vm_pause has returned, no thread touches guest memory until
+ * vm_resume. The guest's clocks run on. */
+void vm_pause(struct vm *vm);
+void vm_resume(struct vm *vm);
 /* Gets the vCPUs out of the guest for good; after the result is set. */
 void vm_halt(struct vm *vm);
 

@@ -19,7 +19,7 @@
 #define VMM_FD_TAP0   24 /* left by the jailer: tap queues, 24..31 */
 #define VMM_TAPS_MAX  8
 #define VMM_FD_VCPU0  32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
-#define VMM_VCPUS_MAX 32 /* room in the numbers; Configure's own limit is 8 for now */
+#define VMM_VCPUS_MAX 32
 
 /* Everything that is made while running (connections, eventfds) is numbered from here... */
 #define VMM_FD_DYNAMIC 64

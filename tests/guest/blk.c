@@ -107,3 +107,29 @@ void test_blk_refused(void)
 	if (st == 0)
 		test_fail("write to a read-only device succeeded", st);
 }
+
+/* Writes, reads back and compares, until the host writes "stop" into the last sector. */
+void test_blk_loop(void)
+{
+	uint64_t sectors, i = 0;
+
+	open_blk();
+	sectors = capacity();
+	print("looping\n");
+	for (;;) {
+		uint64_t s = i++ * 8 % (sectors - 8);
+		memset(data, (int)(i & 0xff), sizeof(data));
+		if (request(T_OUT, s, sizeof(data)) != 0)
+			test_fail("write status at", s);
+		memset(data, 0, sizeof(data));
+		if (request(T_IN, s, sizeof(data)) != 0)
+			test_fail("read status at", s);
+		for (size_t k = 0; k < sizeof(data); k += 64)
+			if (data[k] != (uint8_t)i)
+				test_fail("read back at", s);
+		if (request(T_IN, sectors - 1, SECTOR) != 0)
+			test_fail("read status at", sectors - 1);
+		if (memcmp(data, "stop", 4) == 0)
+			return;
+	}
+}

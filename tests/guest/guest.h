@@ -34,6 +34,7 @@ void test_smp(void);
 void test_blk_read(void);
 void test_blk_write(void);
 void test_blk_refused(void);
+void test_blk_loop(void);
 void test_rng(void);
 void test_flood(void);
 void test_vsock(void);

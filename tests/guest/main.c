@@ -154,6 +154,17 @@ static void test_idle(void)
 	halt();
 }
 
+/* Never ends; something of every kind goes on. */
+static void test_tick(void)
+{
+	if (acpi.cpus > 1)
+		test_smp();
+	for (;;) {
+		print("tick\n");
+		cpu_delay(1000000);
+	}
+}
+
 /* Touches the first and last page of each range of RAM and adds the sizes. */
 void test_mem(void)
 {
@@ -203,11 +214,13 @@ static const struct {
 	{ "triple-fault", test_triple_fault },
 	{ "spin", test_spin },
 	{ "idle", test_idle },
+	{ "tick", test_tick },
 	{ "mem", test_mem },
 	{ "smp", test_smp },
 	{ "blk-read", test_blk_read },
 	{ "blk-write", test_blk_write },
 	{ "blk-refused", test_blk_refused },
+	{ "blk-loop", test_blk_loop },
 	{ "rng", test_rng },
 	{ "flood", test_flood },
 	{ "vsock", test_vsock },

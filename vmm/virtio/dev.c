@@ -110,12 +110,13 @@ static void on_kick(struct loop_io *io, int fd, uint32_t events, void *arg)
 	while (q < dev->queues_count && dev->kick_fds[q] != fd)
 		q++;
 	BUG_ON(q == dev->queues_count);
-	__atomic_fetch_add(&dev->kicks, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&dev->lock);
 	/* A kick before DRIVER_OK, after a reset or for a queue that was never enabled says
 	 * nothing; one while the device is paused is made up for by virtio_dev_resume. */
-	if (dev->active && !dev->paused && dev->queues[q].ready)
+	if (dev->active && !dev->paused && dev->queues[q].ready) {
+		__atomic_fetch_add(&dev->kicks, 1, __ATOMIC_RELAXED);
 		r = dev->ops->notify(dev, q);
+	}
 	if (r < 0)
 		virtio_dev_fail(dev, strerrordesc_np(-r));
 	pthread_mutex_unlock(&dev->lock);

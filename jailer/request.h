@@ -14,7 +14,7 @@
 #include "base/err.h"
 
 #define REQUEST_NAME_MAX      64 /* bytes of an id or of the name of a kernel or image */
-#define REQUEST_VCPUS_MAX     8
+#define REQUEST_VCPUS_MAX     32
 #define REQUEST_MEMORY_MIN    (UINT64_C(64) << 20)
 #define REQUEST_MEMORY_ALIGN  (UINT64_C(2) << 20)
 #define REQUEST_SCRATCH_MAX   (UINT64_C(256) << 30)

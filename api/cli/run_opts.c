@@ -135,7 +135,7 @@ static const struct {
 	int (*set)(struct run_opts *o, const char *arg, struct err *err);
 	const char *text;
 } options[] = {
-	{ "cpus", "N", 0, RUN | CREATE, set_cpus, "virtual CPUs, 1 to 8 (default 1)" },
+	{ "cpus", "N", 0, RUN | CREATE, set_cpus, "virtual CPUs, 1 to 32 (default 1)" },
 	{ "memory", "SIZE", 0, RUN | CREATE, set_memory, "guest memory, from 64M (default 512M)" },
 	{ "scratch", "SIZE", 0, RUN | CREATE, set_scratch,
 	  "a writable disk for the overlay (default: in memory)" },

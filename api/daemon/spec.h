@@ -20,7 +20,7 @@
 #define SPEC_USER_MAX	 64U
 #define SPEC_CWD_MAX	 1024U
 #define SPEC_ENVS_MAX	 256U
-#define SPEC_VCPUS_MAX	 8U
+#define SPEC_VCPUS_MAX	 32U
 #define SPEC_MEMORY_MIN	 (UINT64_C(64) << 20)
 #define SPEC_MEMORY_STEP (UINT64_C(2) << 20)
 #define SPEC_TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000) /* ms */

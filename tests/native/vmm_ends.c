@@ -208,3 +208,8 @@ Test(vmm_smp, eight)
 {
 	expect_cpus(8);
 }
+
+Test(vmm_smp, most)
+{
+	expect_cpus(32);
+}

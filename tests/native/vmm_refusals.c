@@ -182,8 +182,8 @@ Test(vmm_config, limits)
 
 	q.vcpus = 0;
 	expect_bad_config(&q, "vcpus: 0");
-	q.vcpus = 9;
-	expect_bad_config(&q, "vcpus: 9");
+	q.vcpus = 33;
+	expect_bad_config(&q, "vcpus: 33");
 	q = vmm_request("test=hello");
 	q.memory_bytes = 0;
 	expect_bad_config(&q, "memory_bytes: 0");

@@ -49,13 +49,13 @@ Test(spec, everything)
 	struct spec s;
 
 	cr_assert_eq(
-		parse("{\"vcpus\":8,\"memory_bytes\":67108864,\"kernel\":\"k-1.2_x\",\"image\":"
+		parse("{\"vcpus\":32,\"memory_bytes\":67108864,\"kernel\":\"k-1.2_x\",\"image\":"
 		      "\"i\",\"envs\":{\"A\":\"b=c\",\"_2\":\"\"},\"user\":\"nobody\",\"cwd\":"
 		      "\"/tmp\",\"timeout_ms\":1500,\"scratch_bytes\":1048576,\"hostname\":"
 		      "\"h\",\"lease\":true}",
 		      &s, &err),
 		0, "%s", err.msg);
-	cr_assert_eq(s.vcpus, 8);
+	cr_assert_eq(s.vcpus, 32);
 	cr_assert_eq(s.memory_bytes, 64 * MIB);
 	cr_assert_str_eq(s.kernel, "k-1.2_x");
 	cr_assert_str_eq(s.image, "i");
@@ -81,7 +81,7 @@ Test(spec, names_the_bad_field)
 	refuse("{\"vpcus\":1}", "vpcus: unknown field");
 	refuse("{\"a\\nb\":1}", "a\\x0ab: unknown field");
 	refuse("{\"vcpus\":0}", "vcpus");
-	refuse("{\"vcpus\":9}", "vcpus");
+	refuse("{\"vcpus\":33}", "vcpus");
 	refuse("{\"vcpus\":1.5}", "vcpus: must be a whole number");
 	refuse("{\"vcpus\":\"1\"}", "vcpus: must be a whole number");
 	refuse("{\"vcpus\":null}", "vcpus");

@@ -97,8 +97,8 @@ Test(jailer_request, sizes_at_their_edges)
 	} cases[] = {
 		{ 0, 128 * MIB, 0, -ERANGE },
 		{ 1, 128 * MIB, 0, 0 },
-		{ 8, 128 * MIB, 0, 0 },
-		{ 9, 128 * MIB, 0, -ERANGE },
+		{ 32, 128 * MIB, 0, 0 },
+		{ 33, 128 * MIB, 0, -ERANGE },
 		{ UINT32_MAX, 128 * MIB, 0, -ERANGE },
 		{ 1, 0, 0, -ERANGE },
 		{ 1, 62 * MIB, 0, -ERANGE },

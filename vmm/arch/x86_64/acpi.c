@@ -13,7 +13,7 @@
 #include "vmm/virtio/virtio.h"
 
 #define DSDT_MAX   4096U
-#define VCPUS_MAX  8U
+#define VCPUS_MAX  32U
 #define RSDP_BYTES 36U
 
 struct PACKED sdt_header {

@@ -1,4 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+set(bench_dir ${CMAKE_SOURCE_DIR}/tests/bench)
+
 casemate_executable(bench_cold_start
-  SOURCES ${CMAKE_SOURCE_DIR}/tests/bench/cold_start.c ${CMAKE_SOURCE_DIR}/tests/bench/stat.c
+  SOURCES ${bench_dir}/cold_start.c ${bench_dir}/stat.c ${bench_dir}/pss.c
   LINKS rpc m)
+
+# Starts QEMU and casemate-vmm side by side; the guest is tests/guest.
+casemate_executable(bench_vmm
+  SOURCES ${bench_dir}/vmm.c ${bench_dir}/vmm_rows.c ${bench_dir}/vmm_process.c ${bench_dir}/vmm_casemate.c
+    ${bench_dir}/vmm_qemu.c ${bench_dir}/vmm_firecracker.c ${bench_dir}/stat.c ${bench_dir}/pss.c
+    ${CMAKE_SOURCE_DIR}/tests/native/spawn.c
+  LINKS rpc m)
+add_dependencies(bench_vmm casemate-vmm guest.elf)

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "tests/bench/pss.h"
 #include "tests/bench/stat.h"
 
 #define PEER_CID	77
@@ -88,38 +89,6 @@ static int wait_for(pid_t pid)
 }
 
 /* ---- Memory -------------------------------------------------------------------------------- */
-
-/* A hexadecimal number at *p, which moves behind it. */
-static uint64_t take_hex(char **p)
-{
-	return strtoull(*p, p, 16);
-}
-
-/* Pss in KiB of every mapping smaller than the guest's RAM (see proc(5), smaps). */
-static double private_kib(pid_t pid, uint64_t ram_kib)
-{
-	char path[64], line[512];
-	uint64_t bytes = 0;
-	double sum = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
-	FILE *f = fopen(path, "re");
-	if (f == NULL)
-		die(path);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		char *p = line;
-		uint64_t from = take_hex(&p);
-
-		if (p != line && *p == '-') { /* "FROM-TO perms ..." opens a mapping */
-			p++;
-			bytes = take_hex(&p) - from;
-		} else if (strncmp(line, "Pss:", 4) == 0 && bytes / KIB < ram_kib) {
-			sum += strtod(line + 4, NULL);
-		}
-	}
-	(void)fclose(f);
-	return sum;
-}
 
 /* The process with this name and the highest pid; -1 when there is none. */
 static pid_t find_process(const char *name)
@@ -182,7 +151,7 @@ static double memory_ours(void)
 		fprintf(stderr, "cold_start: no casemate-vmm process\n");
 		exit(1);
 	}
-	kib = private_kib(vmm, opt.memory_mib * 1024);
+	kib = pss_without_ram_kib(vmm, opt.memory_mib * 1024);
 	(void)kill(cli, SIGTERM);
 	(void)wait_for(cli);
 	return kib;
@@ -338,7 +307,7 @@ static double memory_peer(int lsock)
 	double kib;
 
 	(void)sleep(5);
-	kib = private_kib(qemu, opt.memory_mib * 1024);
+	kib = pss_without_ram_kib(qemu, opt.memory_mib * 1024);
 	fd_closep(&fd);
 	(void)kill(qemu, SIGKILL);
 	(void)wait_for(qemu);

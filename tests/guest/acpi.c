@@ -73,6 +73,14 @@ static void read_dsdt(uint64_t dsdt)
 	}
 }
 
+static void add_ioapic(uint32_t base, uint32_t gsi)
+{
+	acpi.ioapics[acpi.ioapic_count].base = base;
+	acpi.ioapics[acpi.ioapic_count++].gsi = gsi;
+	if (acpi.ioapic == 0)
+		acpi.ioapic = base;
+}
+
 static void read_madt(uint64_t madt)
 {
 	uint32_t len = get32(madt + 4);
@@ -83,8 +91,8 @@ static void read_madt(uint64_t madt)
 			acpi.apic_ids[acpi.cpus++] = get8(e + 3);
 		else if (get8(e) == 9 && (get32(e + 8) & 1) != 0 && acpi.cpus < ACPI_CPUS_MAX)
 			acpi.apic_ids[acpi.cpus++] = get32(e + 4);
-		else if (get8(e) == 1)
-			acpi.ioapic = get32(e + 4);
+		else if (get8(e) == 1 && acpi.ioapic_count < ACPI_IOAPICS_MAX)
+			add_ioapic(get32(e + 4), get32(e + 8));
 	}
 }
 
@@ -110,5 +118,5 @@ bool acpi_init(uint64_t rsdp)
 			read_madt(t);
 		}
 	}
-	return acpi.sleep.addr != 0 && acpi.ioapic != 0 && acpi.cpus > 0;
+	return acpi.ioapic != 0 && acpi.cpus > 0;
 }

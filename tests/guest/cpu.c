@@ -25,7 +25,7 @@ static struct idt_entry idt[96];
 #define KVM_FEATURE_ASYNC_PF 4
 #define MSR_KVM_ASYNC_PF_EN  0x4b564d02
 
-static uint64_t rdmsr(uint32_t msr)
+uint64_t rdmsr(uint32_t msr)
 {
 	uint32_t lo, hi;
 
@@ -33,7 +33,7 @@ static uint64_t rdmsr(uint32_t msr)
 	return (uint64_t)hi << 32 | lo;
 }
 
-static void wrmsr(uint32_t msr, uint64_t v)
+void wrmsr(uint32_t msr, uint64_t v)
 {
 	__asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
 }
@@ -94,11 +94,21 @@ void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
 
 void cpu_route_irq(uint32_t gsi, unsigned n)
 {
+	uint64_t base = acpi.ioapic;
+	uint32_t pin = gsi;
+
+	/* The one whose first GSI is the highest below. */
+	for (unsigned i = 0; i < acpi.ioapic_count; i++) {
+		if (gsi >= acpi.ioapics[i].gsi && gsi - acpi.ioapics[i].gsi <= pin) {
+			base = acpi.ioapics[i].base;
+			pin = gsi - acpi.ioapics[i].gsi;
+		}
+	}
 	/* Edge, active high, fixed delivery, unmasked, to APIC 0. */
-	mmio_write32(acpi.ioapic, 0x10 + gsi * 2 + 1);
-	mmio_write32(acpi.ioapic + 0x10, 0);
-	mmio_write32(acpi.ioapic, 0x10 + gsi * 2);
-	mmio_write32(acpi.ioapic + 0x10, IRQ_VECTOR0 + n);
+	mmio_write32(base, 0x10 + pin * 2 + 1);
+	mmio_write32(base + 0x10, 0);
+	mmio_write32(base, 0x10 + pin * 2);
+	mmio_write32(base + 0x10, IRQ_VECTOR0 + n);
 }
 
 void cpu_wait_irq(unsigned n, uint32_t seen)

@@ -21,12 +21,18 @@
 	.code64
 	.globl entry64
 entry64:			/* 64-bit boot protocol: rsi = boot_params */
+	rdtsc
+	mov	%eax, first_tsc
+	mov	%edx, first_tsc + 4
 	cli
 	mov	$0, %edi
 	jmp	start64
 
 	.code32
 entry32:			/* PVH: ebx = hvm_start_info, paging off */
+	rdtsc
+	mov	%eax, first_tsc
+	mov	%edx, first_tsc + 4
 	cli
 	mov	$pml4, %eax
 	mov	%eax, %cr3
@@ -149,8 +155,11 @@ gdt_end:
 gdt_ptr:
 	.word	gdt_end - gdt - 1
 	.quad	gdt
+	.globl first_tsc
+	.align 8
+first_tsc:
+	.quad	0
 	.globl ap_count
-	.align 4
 ap_count:
 	.long	0
 

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* ---- entry.S ---- */
+extern uint64_t first_tsc; /* the counter at the first instruction of this guest */
+
 /* ---- main.c ---- */
 struct mem_range {
 	uint64_t base, size;
@@ -38,12 +41,11 @@ void test_blk_loop(void);
 void test_rng(void);
 void test_flood(void);
 void test_vsock(void);
-void test_balloon(void);
-void test_balloon_bad(void);
 void test_ports(void);
 void test_mmio(void);
 void test_level(void);
 void test_hidden(void); /* ends by an exception */
+void test_bench(void);	/* bench.c; doesn't return */
 
 /* ---- cpu.c ---- */
 #define IRQ_VECTOR0 64U
@@ -60,6 +62,9 @@ static inline void outb(uint16_t port, uint8_t v)
 {
 	__asm__ volatile("outb %0, %1" ::"a"(v), "dN"(port));
 }
+uint64_t rdmsr(uint32_t msr);
+void wrmsr(uint32_t msr, uint64_t v);
+
 static inline uint64_t rdtsc(void)
 {
 	uint32_t lo, hi;
@@ -82,6 +87,7 @@ size_t strlen(const char *s);
 /* ---- acpi.c ---- */
 #define ACPI_DEVICES_MAX 16
 #define ACPI_CPUS_MAX	 64
+#define ACPI_IOAPICS_MAX 2
 struct acpi_reg {
 	uint8_t space; /* 0 = memory, 1 = I/O port */
 	uint64_t addr;
@@ -90,7 +96,12 @@ struct acpi {
 	struct acpi_reg sleep, reset;
 	uint16_t panic_port;
 	uint8_t reset_value;
-	uint64_t ioapic;
+	uint64_t ioapic; /* the first */
+	struct {
+		uint64_t base;
+		uint32_t gsi;
+	} ioapics[ACPI_IOAPICS_MAX];
+	unsigned ioapic_count;
 	uint32_t apic_ids[ACPI_CPUS_MAX];
 	unsigned cpus;
 	struct {
@@ -148,5 +159,11 @@ bool console_init(void);
 void console_write(const char *s, size_t n);
 void print(const char *s);
 void print_u64(uint64_t v);
+
+/* ---- clock.c: KVM's paravirtual clock ---- */
+/* False: the hypervisor doesn't offer one. */
+bool clock_init(void);
+uint64_t clock_ns(uint64_t cycles);   /* of a difference of two counter values */
+uint64_t clock_wall_ns(uint64_t tsc); /* the host's CLOCK_REALTIME when the counter stood there */
 
 #endif

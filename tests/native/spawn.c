@@ -33,6 +33,7 @@ static void run_child(const char *program, int control, const struct vmm_files *
 {
 	int kvm = lift(open("/dev/kvm", O_RDWR | O_CLOEXEC));
 	int null = lift(open("/dev/null", O_RDWR | O_CLOEXEC));
+	int log = f->log > 0 ? lift(f->log) : -1;
 	int kernel = lift(f->kernel), initrd = lift(f->initrd), drives[VMM_DRIVES_MAX];
 	char name[] = "casemate-vmm", *const argv[] = { name, NULL };
 
@@ -42,6 +43,7 @@ static void run_child(const char *program, int control, const struct vmm_files *
 	(void)close_range(3, HIGH_FD - 1, 0);
 	place(null, 0);
 	place(null, 1);
+	place(log, 2);
 	place(control, VMM_FD_CONTROL);
 	place(kvm, VMM_FD_KVM);
 	place(kernel, VMM_FD_KERNEL);

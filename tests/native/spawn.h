@@ -20,6 +20,7 @@ struct vmm_files {
 	int initrd;
 	struct drive_file drives[VMM_DRIVES_MAX];
 	unsigned drives_count;
+	int log; /* where its log goes; 0 = our own standard error */
 };
 
 /* Forks and executes `program`: its pid and our end of the control socket in *ret_control, or

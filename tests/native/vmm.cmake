@@ -10,6 +10,7 @@ endfunction()
 vmm_native_test(vmm_ends native/vmm_ends.c)
 vmm_native_test(vmm_devices native/vmm_devices.c)
 vmm_native_test(vmm_refusals native/vmm_refusals.c)
+vmm_native_test(vmm_bench native/vmm_bench.c)
 vmm_native_test(vmm_pause native/vmm_pause.c)
 
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bench_vmm - the VMM beside its peers: the same bare-metal guest (tests/guest/bench.c), memory and
+ * devices, in turns (A B A B ...), so that what else the machine does hits all of them. The guest
+ * measures with its own counter; when its first instruction ran it tells by KVM's clock, so that no
+ * output path counts. docs/BENCHMARKS.md says what each row is.
+ *
+ *   bench_vmm --vmm PROGRAM --guest ELF [--qemu PROGRAM] [--firecracker PROGRAM] [--where TEXT]
+ *             [--rounds N] [--samples N] [--starts N] [--scratch DIRECTORY] [--disk SIZE] [--only
+ * GROUP]
+ *             [--verbose]
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "tests/bench/pss.h"
+#include "tests/bench/vmm_machine.h"
+#include "tests/bench/vmm_rows.h"
+
+#define RUN_MS_MAX    90000U
+#define MEMORY_MIB    128U
+#define SETTLE_US     50000U
+#define CMDLINE_BYTES 128U
+
+static struct {
+	const char *guest, *where, *scratch, *only;
+	uint64_t rounds, starts, samples, disk_bytes;
+	bool verbose;
+} opt = {
+	.where = "here",
+	.scratch = "/dev/shm",
+	.rounds = 4,
+	.starts = 40,
+	.samples = 500,
+	.disk_bytes = 256 * MIB,
+};
+
+static const struct vmm_type *types[ROW_VMMS_MAX];
+static const char *names[ROW_VMMS_MAX];
+static unsigned types_count;
+static unsigned failures;
+
+static void add_type(const struct vmm_type *t)
+{
+	types[types_count] = t;
+	names[types_count++] = t->name;
+}
+
+static char disk[256]; /* "" = none yet */
+
+static void remove_disk(void)
+{
+	if (disk[0] != '\0')
+		(void)unlink(disk);
+}
+
+/* A disk of random-looking bytes, wholly allocated. */
+static void make_disk(void)
+{
+	static uint8_t block[64 * 1024];
+	CLEANUP(fd_closep) int fd = -1;
+	uint64_t x = 88172645463325252U;
+
+	(void)snprintf(disk, sizeof(disk), "%s/casemate-bench.XXXXXX", opt.scratch);
+	fd = mkostemp(disk, O_CLOEXEC);
+	if (fd < 0)
+		bench_die("%s: %s", disk, strerror(errno));
+	(void)atexit(remove_disk);
+	for (uint64_t at = 0; at < opt.disk_bytes; at += sizeof(block)) {
+		for (size_t i = 0; i < sizeof(block); i += sizeof(x)) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			memcpy(block + i, &x, sizeof(x));
+		}
+		if (fd_write_full(fd, block, sizeof(block)) < 0)
+			bench_die("%s: no room for the disk", disk);
+	}
+}
+
+/* Until the guest has said all. */
+static bool wait_end(struct instance *in)
+{
+	uint64_t end = now_ms() + RUN_MS_MAX;
+
+	while (strstr(in->text, "\nend\n") == NULL) {
+		if (!in->type->read(in) || now_ms() > end || strstr(in->text, "fail ") != NULL)
+			return false;
+	}
+	return true;
+}
+
+static void take(unsigned vmm, enum row_group g, struct instance *in)
+{
+	uint64_t first = rows_first_ns(in->text);
+	double kib;
+
+	if (rows_parse(vmm, in->text) < 0)
+		bench_die("%s: what the guest says is not understood: %.200s", in->type->name,
+			  in->text);
+	if (g != GROUP_START && g != GROUP_BLK)
+		return;
+	(void)usleep(SETTLE_US);
+	kib = pss_without_ram_kib(in->pid, MEMORY_MIB * 1024);
+	if (kib >= 0)
+		rows_add(vmm, g == GROUP_START ? "memory_idle" : "memory_after_blk", kib);
+	if (g == GROUP_START && first > in->begun_ns)
+		rows_add(vmm, "start_first_insn", (double)(first - in->begun_ns) / 1e3);
+}
+
+/* One boot of one VMM. */
+static void run(unsigned vmm, enum row_group g)
+{
+	char cmdline[CMDLINE_BYTES];
+	const struct machine m = {
+		.kernel = opt.guest, .cmdline = cmdline, .drive = disk, .memory_mib = MEMORY_MIB
+	};
+	static struct instance in;
+
+	(void)snprintf(cmdline, sizeof(cmdline), "test=bench group=%s n=%llu", row_group_name(g),
+		       (unsigned long long)opt.samples);
+	in.type = types[vmm];
+	in.text_len = 0;
+	in.text[0] = '\0';
+	in.type->start(&in, &m);
+	if (wait_end(&in)) {
+		take(vmm, g, &in);
+	} else {
+		(void)fprintf(stderr, "bench vmm: %s: group %s failed: %.200s\n", in.type->name,
+			      row_group_name(g), in.text);
+		failures++;
+	}
+	in.type->stop(&in);
+}
+
+static void run_group(enum row_group g)
+{
+	uint64_t rounds = g == GROUP_START ? opt.starts : opt.rounds;
+
+	for (uint64_t i = 0; i < rounds; i++) {
+		for (unsigned v = 0; v < types_count; v++) {
+			/* The second QEMU differs in its disk only. */
+			if (types[v] == &vmm_qemu_direct && g != GROUP_BLK)
+				continue;
+			if (opt.verbose)
+				(void)fprintf(stderr, "bench vmm: %s: %s, round %llu\n",
+					      row_group_name(g), types[v]->name,
+					      (unsigned long long)i + 1);
+			run(v, g);
+		}
+	}
+	rows_print(g, names, types_count, opt.where);
+}
+
+static void set_option(int c, const char *arg)
+{
+	int r = 0;
+
+	if (c == 'v')
+		vmm_program = arg;
+	else if (c == 'g')
+		opt.guest = arg;
+	else if (c == 'q')
+		qemu_program = arg;
+	else if (c == 'M')
+		qemu_machine = arg;
+	else if (c == 'F')
+		qemu_firmware = arg;
+	else if (c == 'f')
+		firecracker_program = arg;
+	else if (c == 'w')
+		opt.where = arg;
+	else if (c == 'd')
+		opt.scratch = arg;
+	else if (c == 'o')
+		opt.only = arg;
+	else if (c == 'V')
+		opt.verbose = true;
+	else if (c == 'r')
+		r = parse_u64(arg, 1, 1000, &opt.rounds);
+	else if (c == 's')
+		r = parse_u64(arg, 1, 1000, &opt.starts);
+	else if (c == 'n')
+		r = parse_u64(arg, 16, 1000, &opt.samples);
+	else if (c == 'D')
+		r = parse_size(arg, 64 * MIB, 16 * GIB, &opt.disk_bytes);
+	else
+		r = -EINVAL;
+	if (r < 0) {
+		(void)fprintf(stderr, "usage: see the head of tests/bench/vmm.c\n");
+		exit(2);
+	}
+}
+
+static void parse_options(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "vmm", required_argument, NULL, 'v' },
+		{ "guest", required_argument, NULL, 'g' },
+		{ "qemu", required_argument, NULL, 'q' },
+		{ "qemu-machine", required_argument, NULL, 'M' },
+		{ "qemu-firmware", required_argument, NULL, 'F' },
+		{ "firecracker", required_argument, NULL, 'f' },
+		{ "where", required_argument, NULL, 'w' },
+		{ "scratch", required_argument, NULL, 'd' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "rounds", required_argument, NULL, 'r' },
+		{ "starts", required_argument, NULL, 's' },
+		{ "samples", required_argument, NULL, 'n' },
+		{ "disk", required_argument, NULL, 'D' },
+		{ "verbose", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1)
+		set_option(c, optarg);
+	if (vmm_program == NULL || opt.guest == NULL)
+		set_option('?', NULL);
+}
+
+/* O_DIRECT is not everywhere (tmpfs has it since Linux 6.6). */
+static bool can_direct(void)
+{
+	CLEANUP(fd_closep) int fd = open(disk, O_RDWR | O_DIRECT | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
+int main(int argc, char **argv)
+{
+	parse_options(argc, argv);
+	(void)signal(SIGPIPE, SIG_IGN);
+	make_disk();
+	add_type(&vmm_casemate);
+	add_type(&vmm_qemu);
+	if (can_direct())
+		add_type(&vmm_qemu_direct);
+	if (firecracker_program != NULL)
+		add_type(&vmm_firecracker);
+	for (enum row_group g = 0; g < GROUP_COUNT; g++)
+		if (opt.only == NULL || strcmp(opt.only, row_group_name(g)) == 0)
+			run_group(g);
+	return failures > 0 ? 1 : 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * QEMU microvm in its fastest form that we know of: no legacy devices, qboot instead of SeaBIOS,
+ * modern virtio-mmio, and the disk on an I/O thread. There is no best way to reach a file, so there
+ * are two peers: buffered through io_uring, and O_DIRECT through Linux AIO.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "tests/bench/vmm_machine.h"
+
+const char *qemu_program = "qemu-system-x86_64";
+const char *qemu_machine = "microvm,pit=off,pic=off,rtc=off,isa-serial=off";
+const char *qemu_firmware = "qboot.rom";
+
+#define ARGS_MAX 64U
+
+struct qemu {
+	int out;
+	char memory[32], drive[512];
+	const char *argv[ARGS_MAX];
+	unsigned argc;
+};
+
+static void add(struct qemu *q, const char *a, const char *b)
+{
+	if (q->argc + 2 >= ARGS_MAX)
+		bench_die("too many arguments for QEMU");
+	q->argv[q->argc++] = a;
+	if (b != NULL)
+		q->argv[q->argc++] = b;
+}
+
+static const char *buffered_aio(void)
+{
+	/* EFAULT: the kernel has it and lets us. */
+	bool has = syscall(SYS_io_uring_setup, 1, NULL) < 0 && errno == EFAULT;
+
+	return has ? "io_uring" : "threads";
+}
+
+static void start(struct instance *in, const struct machine *m, const char *aio)
+{
+	struct qemu *q = calloc(1, sizeof(*q));
+
+	if (q == NULL)
+		bench_die("no memory");
+	in->own = q;
+	(void)snprintf(q->memory, sizeof(q->memory), "%uM", m->memory_mib);
+	add(q, qemu_program, NULL);
+	add(q, "-M", qemu_machine);
+	add(q, "-enable-kvm", NULL);
+	add(q, "-cpu", "host,pmu=off");
+	add(q, "-smp", "1");
+	add(q, "-m", q->memory);
+	add(q, "-nodefaults", "-no-user-config");
+	add(q, "-display", "none");
+	add(q, "-no-reboot", NULL);
+	add(q, "-bios", qemu_firmware);
+	add(q, "-global", "virtio-mmio.force-legacy=false");
+	add(q, "-kernel", m->kernel);
+	add(q, "-append", m->cmdline);
+	add(q, "-device", "virtio-serial-device,max_ports=1");
+	add(q, "-chardev", "stdio,id=con,signal=off");
+	add(q, "-device", "virtconsole,chardev=con");
+	add(q, "-device", "virtio-rng-device");
+	if (m->drive != NULL) {
+		(void)snprintf(q->drive, sizeof(q->drive),
+			       "id=disk,if=none,format=raw,file=%s,aio=%s", m->drive, aio);
+		add(q, "-object", "iothread,id=io");
+		add(q, "-drive", q->drive);
+		add(q, "-device", "virtio-blk-device,drive=disk,iothread=io");
+	}
+	process_start(in, q->argv, false, &q->out);
+}
+
+static void qemu_start(struct instance *in, const struct machine *m)
+{
+	start(in, m, buffered_aio());
+}
+
+static void qemu_direct_start(struct instance *in, const struct machine *m)
+{
+	start(in, m, "native,cache.direct=on");
+}
+
+static bool qemu_read(struct instance *in)
+{
+	struct qemu *q = in->own;
+
+	return process_read(in, q->out);
+}
+
+static void qemu_stop(struct instance *in)
+{
+	struct qemu *q = in->own;
+
+	process_kill(in);
+	fd_closep(&q->out);
+	free(q);
+}
+
+const struct vmm_type vmm_qemu = { "qemu-microvm", qemu_start, qemu_read, qemu_stop };
+const struct vmm_type vmm_qemu_direct = { "qemu-direct", qemu_direct_start, qemu_read, qemu_stop };

@@ -298,6 +298,7 @@ static const struct rpc_handler handlers[] = {
 	  .once = false },
 	{ &vmm_methods[VMM_GET_METRICS], control_get_metrics, IN_BUILT | IN(STATE_ENDED),
 	  .once = false },
+	{ &vmm_methods[VMM_SET_BALLOON], control_set_balloon, IN_BUILT, .once = false },
 };
 _Static_assert(ARRAY_SIZE(handlers) <= VMM_METHOD_COUNT, "one handler a method");
 

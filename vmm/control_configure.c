@@ -3,6 +3,9 @@
 
 #include "vmm/control_internal.h"
 
+/* How often a guest is asked for its memory statistics: it is woken for each answer. */
+#define BALLOON_STATISTICS_MS 5000U
+
 static int to_boot_protocol(Casemate__Vmm__V1__BootProtocol p, enum boot_protocol *ret)
 {
 	switch ((int)p) {
@@ -45,5 +48,13 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 	for (unsigned i = 0; i < cfg->drives_count; i++)
 		cfg->drives[i] = (struct vm_drive){ .serial = q->drives[i]->id,
 						    .read_only = q->drives[i]->read_only };
+	if (q->balloon != NULL) {
+		cfg->balloon = true;
+		cfg->balloon_options = (struct virtio_balloon_options){
+			.deflate_on_oom = q->balloon->deflate_on_oom,
+			.free_page_reporting = q->balloon->free_page_reporting,
+			.statistics_ms = q->balloon->statistics ? BALLOON_STATISTICS_MS : 0,
+		};
+	}
 	return vm_check_config(cfg, err);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/fd.h"
@@ -75,5 +76,28 @@ void control_read_console(struct rpc_call *call, const ProtobufCMessage *in, int
 	out.from = q->from;
 	out.data.data = bytes;
 	out.data.len = virtio_console_read(c->vm.console, &out.from, bytes, sizeof(bytes));
+	rpc_reply(call, &out.base, NULL);
+}
+
+void control_set_balloon(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__SetBalloonRequest *q = (const void *)in;
+	const Casemate__Vmm__V1__SetBalloonResponse out =
+		CASEMATE__VMM__V1__SET_BALLOON_RESPONSE__INIT;
+	struct control *c = arg;
+	int r;
+
+	(void)fds;
+	if (c->vm.balloon == NULL) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM has no balloon");
+		return;
+	}
+	r = virtio_balloon_set(c->vm.balloon, q->bytes);
+	if (r < 0) {
+		struct err err;
+		(void)err_sys(&err, r, "balloon: %" PRIu64 " bytes", q->bytes);
+		rpc_fail_err(call, &err);
+		return;
+	}
 	rpc_reply(call, &out.base, NULL);
 }

@@ -44,6 +44,7 @@ MUST_USE int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct
 rpc_handler_fn control_listen;
 rpc_handler_fn control_connect;
 rpc_handler_fn control_read_console;
+rpc_handler_fn control_set_balloon;
 
 /* control_metrics.c: handler. */
 rpc_handler_fn control_get_metrics;

@@ -22,6 +22,7 @@
 
 #define GMEM_ALIGN (2 * MIB)
 #define GMEM_GUARD (64 * KIB)
+#define GMEM_PAGE  (4 * KIB) /* the host's unit of memory */
 /* Far above what a host has and far below where sizes could wrap. */
 #define GMEM_BYTES_MAX (UINT64_C(1) << 40)
 
@@ -205,6 +206,23 @@ int gmem_write_le16_release(struct gmem *m, gpa_t a, uint16_t v)
 	/* Everything written before is visible to whoever sees this value. */
 	__atomic_store_n(p, htole16(v), __ATOMIC_RELEASE);
 	return 0;
+}
+
+int gmem_discard(struct gmem *m, gpa_t a, uint64_t len)
+{
+	uint8_t *p = find(m, a, len);
+	uint64_t head, whole;
+
+	if (p == NULL)
+		return -EFAULT;
+	/* Regions begin on a page in both address spaces. */
+	head = align_up(a.v, GMEM_PAGE) - a.v;
+	if (head >= len)
+		return 0;
+	whole = (len - head) & ~(uint64_t)(GMEM_PAGE - 1);
+	if (whole == 0)
+		return 0;
+	return madvise(p + head, whole, MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
 int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap, size_t *n)

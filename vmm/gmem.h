@@ -63,6 +63,14 @@ MUST_USE int gmem_read_le64(const struct gmem *m, gpa_t a, uint64_t *ret);
 MUST_USE int gmem_write_le16_release(struct gmem *m, gpa_t a, uint16_t v);
 
 /*
+ * Gives the host pages that lie wholly in [a, a+len) back: they read as zeros (as what is mapped
+ * beneath, where memory is not anonymous) until they are written again. 0, -EFAULT when the range
+ * is not wholly inside one region, or what madvise(2) says. The only way by which guest memory
+ * shrinks.
+ */
+MUST_USE int gmem_discard(struct gmem *m, gpa_t a, uint64_t len);
+
+/*
  * For data that goes straight between guest memory and the kernel (preadv2, pwritev2): appends
  * [a, a+len) to iov[*n]; -EFAULT, or -E2BIG when *n has reached cap. The iovec must not be
  * parsed, and not be kept when the request is done.

@@ -30,7 +30,7 @@
 #define VM_MEMORY_STEP	 (2 * MIB)
 #define VM_SERIAL_MAX	 20U
 #define VM_GUEST_CID_MIN 3U
-#define VM_DEVICES_MAX	 (VMM_DRIVES_MAX + 3U) /* and console, rng, vsock */
+#define VM_DEVICES_MAX	 (VMM_DRIVES_MAX + 4U) /* and console, rng, vsock, balloon */
 
 struct vm_drive {
 	const char *serial;
@@ -49,6 +49,8 @@ struct vm_config {
 	uint32_t guest_cid; /* 0 = no vsock */
 	bool rng;
 	bool console;
+	bool balloon;
+	struct virtio_balloon_options balloon_options;
 };
 
 struct vm {
@@ -61,6 +63,7 @@ struct vm {
 	struct virtio_dev *console; /* one of devices, or NULL */
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
 	uint64_t pauses;
+	struct virtio_dev *balloon; /* one of devices, or NULL */
 };
 
 /* Everything that can be wrong with a configuration by itself: 0 or -EINVAL with err. Pure. */

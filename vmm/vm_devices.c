@@ -115,6 +115,12 @@ static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *
 			return err_sys(err, r, "vsock");
 		vm->devices[vm->devices_count++] = vm->vsock;
 	}
+	if (cfg->balloon) {
+		r = virtio_balloon_new(&vm->gmem, &cfg->balloon_options, &vm->balloon);
+		if (r < 0)
+			return err_sys(err, r, "balloon");
+		vm->devices[vm->devices_count++] = vm->balloon;
+	}
 	return 0;
 }
 
@@ -156,5 +162,5 @@ int vm_add_devices(struct vm *vm, const struct vm_config *cfg, struct loop *loop
 
 unsigned vm_count_devices(const struct vm_config *cfg)
 {
-	return cfg->drives_count + cfg->console + cfg->rng + (cfg->guest_cid != 0);
+	return cfg->drives_count + cfg->console + cfg->rng + (cfg->guest_cid != 0) + cfg->balloon;
 }

@@ -291,6 +291,7 @@ static void boot_configure(struct sandbox *s)
 	Casemate__Vmm__V1__Drive root = CASEMATE__VMM__V1__DRIVE__INIT;
 	Casemate__Vmm__V1__Drive scratch = CASEMATE__VMM__V1__DRIVE__INIT;
 	Casemate__Vmm__V1__Drive *drives[] = { &root, &scratch };
+	Casemate__Vmm__V1__Balloon balloon = CASEMATE__VMM__V1__BALLOON__INIT;
 	char cmdline[] = BOOT_CMDLINE, root_id[] = "root", scratch_id[] = "scratch";
 
 	root.id = root_id;
@@ -306,6 +307,11 @@ static void boot_configure(struct sandbox *s)
 	req.guest_cid = BOOT_GUEST_CID;
 	req.rng = true;
 	req.console = true;
+	/* A sandbox costs the host what it uses now, not what it has ever used. */
+	balloon.free_page_reporting = true;
+	balloon.deflate_on_oom = true;
+	balloon.statistics = true;
+	req.balloon = &balloon;
 	vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, &ops);
 }
 

@@ -41,6 +41,8 @@ void test_blk_loop(void);
 void test_rng(void);
 void test_flood(void);
 void test_vsock(void);
+void test_balloon(void);
+void test_balloon_bad(void);
 void test_ports(void);
 void test_mmio(void);
 void test_level(void);

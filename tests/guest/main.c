@@ -226,6 +226,8 @@ static const struct {
 	{ "rng", test_rng },
 	{ "flood", test_flood },
 	{ "vsock", test_vsock },
+	{ "balloon", test_balloon },
+	{ "balloon-bad", test_balloon_bad },
 	{ "ports", test_ports },
 	{ "mmio", test_mmio },
 	{ "level", test_level },

@@ -2,6 +2,7 @@
 /* vmm_devices.c - block, entropy, console and vsock, from the guest's driver to the host's file. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -166,6 +167,96 @@ Test(vmm_console, none_configured)
 	machine_init(&m, "test=hello");
 	m.q.console = false;
 	vmm_expect(&m.files, &m.q, POWER_OFF, 0, NULL);
+}
+
+/* ---- Balloon ----------------------------------------------------------------------------- */
+
+static const Casemate__Vmm__V1__Balloon all_of_it = {
+	.base = PROTOBUF_C_MESSAGE_INIT(&casemate__vmm__v1__balloon__descriptor),
+	.deflate_on_oom = true,
+	.free_page_reporting = true,
+	.statistics = true,
+};
+
+/* The memory that a process has in use. */
+static uint64_t resident_bytes(pid_t pid)
+{
+	char path[64], text[128];
+	unsigned long long size, pages;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
+	cr_assert_eq(sscanf(text, "%llu %llu", &size, &pages), 2);
+	return pages * 4 * KIB;
+}
+
+static void set_balloon(struct vmm *v, uint64_t bytes)
+{
+	Casemate__Vmm__V1__SetBalloonRequest q = CASEMATE__VMM__V1__SET_BALLOON_REQUEST__INIT;
+
+	q.bytes = bytes;
+	vmm_must(v, VMM_SET_BALLOON, &q, NULL, NULL);
+}
+
+/* The host's memory falls by what the guest gives up; the guest gets it back. */
+Test(vmm_balloon, inflates_and_deflates)
+{
+	Casemate__Vmm__V1__StartRequest start = CASEMATE__VMM__V1__START_REQUEST__INIT;
+	Casemate__Vmm__V1__SetBalloonRequest bad = CASEMATE__VMM__V1__SET_BALLOON_REQUEST__INIT;
+	Casemate__Vmm__V1__Balloon balloon = all_of_it;
+	struct rpc_status st;
+	uint64_t before, after;
+	struct machine m;
+	struct vmm v;
+
+	machine_init(&m, "test=balloon");
+	m.q.balloon = &balloon;
+	vmm_spawn(&v, &m.files);
+	vmm_must(&v, VMM_CONFIGURE, &m.q, NULL, NULL);
+	vmm_must(&v, VMM_START, &start, NULL, NULL);
+	vmm_console_until(&v, "ready\n");
+	bad.bytes = m.q.memory_bytes + 4096;
+	cr_expect_eq(vmm_call(&v, VMM_SET_BALLOON, &bad, NULL, &st, NULL), RPC_OUT_OF_RANGE);
+	bad.bytes = 1;
+	cr_expect_eq(vmm_call(&v, VMM_SET_BALLOON, &bad, NULL, &st, NULL), RPC_INVALID_ARGUMENT);
+	before = resident_bytes(v.pid);
+	set_balloon(&v, 2 * MIB);
+	vmm_console_until(&v, "inflated\n");
+	after = resident_bytes(v.pid);
+	/* Checking that they are zeros has mapped the zero page, which is not counted. */
+	cr_expect_geq(before, after + 2 * MIB - 256 * KIB, "before %" PRIu64 ", after %" PRIu64,
+		      before, after);
+	set_balloon(&v, 0);
+	wait_resp *w = vmm_wait(&v);
+	cr_expect(memmem(w->console_tail.data, w->console_tail.len, "ok balloon\n", 11),
+		  "console: %.*s", (int)w->console_tail.len, (const char *)w->console_tail.data);
+	vmm_free_wait(w);
+	cr_expect_eq(vmm_reap(&v), 0);
+	vmm_done(&v);
+}
+
+Test(vmm_balloon, page_outside_memory)
+{
+	Casemate__Vmm__V1__Balloon balloon = all_of_it;
+	struct machine m;
+
+	machine_init(&m, "test=balloon-bad");
+	m.q.balloon = &balloon;
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok balloon-bad\n");
+}
+
+Test(vmm_balloon, none_configured)
+{
+	Casemate__Vmm__V1__SetBalloonRequest q = CASEMATE__VMM__V1__SET_BALLOON_REQUEST__INIT;
+	struct rpc_status st;
+	struct machine m;
+	struct vmm v;
+
+	machine_init(&m, "test=idle");
+	vmm_spawn(&v, &m.files);
+	vmm_must(&v, VMM_CONFIGURE, &m.q, NULL, NULL);
+	cr_expect_eq(vmm_call(&v, VMM_SET_BALLOON, &q, NULL, &st, NULL), RPC_FAILED_PRECONDITION);
+	vmm_done(&v);
 }
 
 /* ---- What lies between the devices ------------------------------------------------------- */

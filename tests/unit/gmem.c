@@ -56,6 +56,36 @@ Test(gmem, edges)
 	gmem_done(&m);
 }
 
+/* Whole pages inside the range read as zeros; what is beside them stays. */
+Test(gmem, discard)
+{
+	static const struct {
+		uint64_t at, len, first, last; /* pages that go: [first, last) */
+	} cases[] = {
+		{ 0, 4096, 0, 1 },	 { 4095, 4098, 1, 2 }, { 1, 4096, 0, 0 },
+		{ 1, 8191, 1, 2 },	 { 4096, 0, 0, 0 },    { 8192, 4095, 0, 0 },
+		{ 0, 4 * MIB, 0, 1024 }, { 4 * MIB, 0, 0, 0 }, { 4 * MIB - 4096, 4096, 1023, 1024 },
+	};
+	const uint64_t size = 4 * MIB;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct gmem m;
+		cr_assert_eq(gmem_init(&m, size), 0);
+		memset(m.regions[0].hva, 0x77, size);
+		cr_expect_eq(gmem_discard(&m, gpa(cases[i].at), cases[i].len), 0);
+		for (uint64_t p = 0; p < size / 4096; p++) {
+			bool gone = p >= cases[i].first && p < cases[i].last;
+			cr_assert_eq(m.regions[0].hva[p * 4096], gone ? 0 : 0x77, "case %zu", i);
+			cr_assert_eq(m.regions[0].hva[p * 4096 + 4095], gone ? 0 : 0x77);
+		}
+		cr_expect_eq(gmem_discard(&m, gpa(size - 4096), 4097), -EFAULT);
+		cr_expect_eq(gmem_discard(&m, gpa(size), 4096), -EFAULT);
+		cr_expect_eq(gmem_discard(&m, gpa(UINT64_MAX - 4095), 8192), -EFAULT);
+		cr_expect_eq(gmem_discard(&m, gpa(4096), UINT64_MAX - 4095), -EFAULT);
+		gmem_done(&m);
+	}
+}
+
 Test(gmem, hole)
 {
 	uint8_t b = 42, got = 0;

@@ -19,10 +19,8 @@
 #include "vmm/vmm_fds.h"
 
 const struct virtio_dev_ops *const virtio_dev_types[] = {
-	&virtio_blk_ops,
-	&virtio_console_ops,
-	&virtio_rng_ops,
-	&virtio_vsock_ops,
+	&virtio_balloon_ops, &virtio_blk_ops,	&virtio_console_ops,
+	&virtio_rng_ops,     &virtio_vsock_ops,
 };
 const size_t virtio_dev_types_count = ARRAY_SIZE(virtio_dev_types);
 
@@ -201,6 +199,15 @@ int virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q)
 	if (r > 0)
 		interrupt(dev, VIRTIO_MMIO_INT_VRING);
 	return r < 0 ? r : 0;
+}
+
+void virtio_dev_config_changed(struct virtio_dev *dev)
+{
+	uint32_t status = __atomic_load_n(&dev->status, __ATOMIC_RELAXED);
+
+	dev->config_generation++;
+	if ((status & VIRTIO_CONFIG_S_DRIVER_OK) != 0)
+		interrupt(dev, VIRTIO_MMIO_INT_CONFIG);
 }
 
 void virtio_dev_fail(struct virtio_dev *dev, const char *why)

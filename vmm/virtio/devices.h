@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "vmm/virtio/virtio.h"
 
+extern const struct virtio_dev_ops virtio_balloon_ops;
 extern const struct virtio_dev_ops virtio_blk_ops;
 extern const struct virtio_dev_ops virtio_console_ops;
 extern const struct virtio_dev_ops virtio_rng_ops;

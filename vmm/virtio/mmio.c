@@ -383,11 +383,15 @@ static void lock(struct virtio_dev *dev)
 	__atomic_fetch_sub(&dev->waiters, 1U, __ATOMIC_RELAXED);
 }
 
+static bool config_fits(const struct virtio_dev *dev, uint64_t off, size_t len)
+{
+	return (len == 1 || len == 2 || len == 4) && off % len == 0 &&
+	       range_fits(off, len, dev->config_size);
+}
+
 static void read_config(struct virtio_dev *dev, uint64_t off, void *data, size_t len)
 {
-	bool width_fits = (len == 1 || len == 2 || len == 4) && off % len == 0;
-
-	if (!width_fits || !range_fits(off, len, dev->config_size)) {
+	if (!config_fits(dev, off, len)) {
 		count_error(dev);
 		return;
 	}
@@ -439,13 +443,33 @@ static void write_locked(struct virtio_dev *dev, const struct reg *r, uint32_t v
 		virtio_dev_fail(dev, "register given a value that it can't take");
 }
 
+static void write_config(struct virtio_dev *dev, uint64_t off, const void *data, size_t len)
+{
+	const unsigned phases = PHASE_FEATURES | PHASE_QUEUES | PHASE_RUN;
+
+	if (dev->ops->write_config == NULL || !config_fits(dev, off, len)) {
+		count_error(dev); /* most devices' configuration can't be written */
+		return;
+	}
+	lock(dev);
+	if ((phases & phase_of(dev)) == 0)
+		count_error(dev);
+	else if (dev->ops->write_config(dev, off, data, len) < 0)
+		virtio_dev_fail(dev, "configuration given a value that it can't take");
+	pthread_mutex_unlock(&dev->lock);
+}
+
 void virtio_mmio_write(struct virtio_dev *dev, uint64_t off, const void *data, size_t len)
 {
 	const struct reg *r = find_reg(off, len);
 	le32_t v;
 
+	if (off >= VIRTIO_MMIO_CONFIG && off < VIRTIO_MMIO_BYTES) {
+		write_config(dev, off - VIRTIO_MMIO_CONFIG, data, len);
+		return;
+	}
 	if (r == NULL || r->write == NULL) {
-		count_error(dev); /* the configuration space too: nothing in it can be written */
+		count_error(dev);
 		return;
 	}
 	memcpy(&v, data, sizeof(v));

@@ -66,6 +66,10 @@ struct virtio_dev_ops {
 	/* The guest has kicked queue q. Negative: the guest broke the rules, NEEDS_RESET. On the
 	 * serving thread. Bounded: at most a queue's worth of chains, then virtio_dev_kick. */
 	int (*notify)(struct virtio_dev *dev, unsigned q);
+	/* Optional, for a configuration that the driver writes to: `len` (1, 2 or 4) bytes at off,
+	 * aligned, inside it, between DRIVER and the end. Updates dev->config. On a vCPU's thread,
+	 * lock held. Negative: the guest broke the rules, NEEDS_RESET. */
+	int (*write_config)(struct virtio_dev *dev, uint64_t off, const void *data, size_t len);
 	/* Optional: the device was active and is no more, by the guest's wish or because it
 	 * failed. No request may touch guest memory afterwards. On any thread. */
 	void (*reset)(struct virtio_dev *dev);
@@ -164,6 +168,8 @@ void virtio_mmio_write(struct virtio_dev *dev, uint64_t off, const void *data, s
 /* For devices, lock held: interrupt for used buffers of q if the driver wants one. Negative: the
  * guest broke the rules. */
 MUST_USE int virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q);
+/* dev->config has changed: counts the generation and tells the driver. Lock held. */
+void virtio_dev_config_changed(struct virtio_dev *dev);
 /* The guest broke the rules: NEEDS_RESET, config interrupt, counted, logged with a limit. Lock
  * held. ops->reset has been called when it returns; the queues are not to be touched any more. */
 void virtio_dev_fail(struct virtio_dev *dev, const char *why);
@@ -193,6 +199,18 @@ MUST_USE int virtio_console_new(struct gmem *gmem, struct virtio_dev **ret);
 /* Copies output from byte `from` (since boot) on; *from becomes the offset of the first byte
  * copied (larger when older bytes were lost). Returns the count. Any thread. */
 size_t virtio_console_read(struct virtio_dev *dev, uint64_t *from, void *dst, size_t cap);
+
+/* The balloon: see balloon.c for what is offered. */
+struct virtio_balloon_options {
+	bool deflate_on_oom;	  /* a guest short of memory takes pages back by itself */
+	bool free_page_reporting; /* what the guest doesn't use goes back to the host */
+	uint64_t statistics_ms;	  /* how often the guest tells its numbers; 0 = never */
+};
+MUST_USE int virtio_balloon_new(struct gmem *gmem, const struct virtio_balloon_options *options,
+				struct virtio_dev **ret);
+/* How much memory the guest is asked to give up. Any thread. -EINVAL: not whole pages of 4 KiB;
+ * -ERANGE: more than it has. */
+MUST_USE int virtio_balloon_set(struct virtio_dev *dev, uint64_t bytes);
 
 /* The vsock device; its connections live on the loop given to virtio_dev_attach. The process
  * ignores SIGPIPE from then on: a host peer that goes away is an error, not a signal. */

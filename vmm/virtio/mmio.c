@@ -260,7 +260,8 @@ static void reset(struct virtio_dev *dev)
 static bool features_fit(const struct virtio_dev *dev)
 {
 	return (dev->driver_features & ~dev->features) == 0 &&
-	       virtio_dev_has(dev, VIRTIO_F_VERSION_1);
+	       virtio_dev_has(dev, VIRTIO_F_VERSION_1) &&
+	       (dev->ops->features_ok == NULL || dev->ops->features_ok(dev));
 }
 
 static int start(struct virtio_dev *dev)

@@ -256,7 +256,7 @@ void virtq_unpop(struct virtq *q)
 	q->avail_next--;
 }
 
-int virtq_push(struct virtq *q, uint16_t head, uint32_t len)
+int virtq_fill(struct virtq *q, uint16_t head, uint32_t len)
 {
 	struct used_elem e = { .id = le32_put(head), .len = le32_put(len) };
 	uint16_t slot = (uint16_t)(q->used_next & (q->size - 1));
@@ -267,8 +267,20 @@ int virtq_push(struct virtq *q, uint16_t head, uint32_t len)
 	if (r < 0)
 		return r;
 	q->used_next++;
-	/* The release orders the element (and the data) before the index that publishes it. */
+	return 0;
+}
+
+int virtq_publish(struct virtq *q)
+{
+	/* The release orders the elements (and the data) before the index that publishes them. */
 	return gmem_write_le16_release(q->gmem, at(q->used, RING_IDX), q->used_next);
+}
+
+int virtq_push(struct virtq *q, uint16_t head, uint32_t len)
+{
+	int r = virtq_fill(q, head, len);
+
+	return r < 0 ? r : virtq_publish(q);
 }
 
 int virtq_needs_irq(struct virtq *q)

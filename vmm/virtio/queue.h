@@ -69,6 +69,10 @@ void virtq_unpop(struct virtq *q);
 unsigned virtq_backlog(const struct virtq *q);
 /* Gives a chain back; `len` bytes at the start of its writable part were written. */
 MUST_USE int virtq_push(struct virtq *q, uint16_t head, uint32_t len);
+/* The same in two steps, for several chains that the driver must see at once: fill each, then
+ * publish them all. */
+MUST_USE int virtq_fill(struct virtq *q, uint16_t head, uint32_t len);
+MUST_USE int virtq_publish(struct virtq *q);
 /* Does the driver want an interrupt for what was pushed since the last call? 1, 0, -errno. */
 MUST_USE int virtq_needs_irq(struct virtq *q);
 

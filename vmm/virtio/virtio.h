@@ -58,6 +58,8 @@ struct virtio_dev_ops {
 	uint16_t queue_size_max;
 	uint64_t features; /* offered, besides VIRTIO_F_VERSION_1 and the ring features */
 	bool own_thread;   /* served by a thread of its own instead of the loop given to attach */
+	/* Optional, pure: do these driver_features go together? If not, FEATURES_OK stays away. */
+	bool (*features_ok)(const struct virtio_dev *dev);
 	/* Optional: the loop that serves the device is known (dev->loop). Before the VM runs. */
 	int (*attach)(struct virtio_dev *dev);
 	/* Optional: the guest has set DRIVER_OK; queues are frozen and checked. On a vCPU's

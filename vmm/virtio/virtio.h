@@ -228,4 +228,32 @@ typedef void virtio_vsock_done_fn(int result, void *arg);
 MUST_USE int virtio_vsock_connect(struct virtio_dev *dev, uint32_t port, int fd,
 				  virtio_vsock_done_fn *done, void *arg);
 
+#define VIRTIO_NET_MAC_BYTES 6U
+#define VIRTIO_NET_PAIRS_MAX 4U
+#define VIRTIO_NET_MTU_MIN   68U
+#define VIRTIO_NET_MTU_MAX   65535U
+#define VIRTIO_NET_HDR_BYTES 12U /* in front of each frame on a tap */
+
+/* Tells the host which kinds of frames may be handed over (TUN_F_* of <linux/if_tun.h>): 0 or
+ * -errno. On the device's thread. */
+typedef int virtio_net_offload_fn(int tap, unsigned flags);
+struct virtio_net_spec {
+	uint8_t mac[VIRTIO_NET_MAC_BYTES]; /* unicast */
+	unsigned mtu;			   /* VIRTIO_NET_MTU_MIN to _MAX; 0 = not told */
+	unsigned pairs;			   /* 1 to VIRTIO_NET_PAIRS_MAX */
+	struct limits receive, send;	   /* towards the guest, from it */
+	virtio_net_offload_fn *set_offload;
+};
+/*
+ * A network card. taps: a descriptor for each pair, non-blocking, read and written a frame at a
+ * time with VIRTIO_NET_HDR_BYTES in front; all of them are taken on success. Link up. -EINVAL: no
+ * such card.
+ */
+MUST_USE int virtio_net_new(struct gmem *gmem, const struct virtio_net_spec *cfg, const int *taps,
+			    struct virtio_dev **ret);
+/* While the VM lives; any thread. While the link is down frames are lost in both directions. */
+void virtio_net_set_limits(struct virtio_dev *dev, const struct limits *receive,
+			   const struct limits *send);
+void virtio_net_set_link(struct virtio_dev *dev, bool up);
+
 #endif

@@ -299,6 +299,8 @@ static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_GET_METRICS], control_get_metrics, IN_BUILT | IN(STATE_ENDED),
 	  .once = false },
 	{ &vmm_methods[VMM_SET_BALLOON], control_set_balloon, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_SET_NIC_LIMITS], control_set_nic_limits, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_SET_NIC_LINK], control_set_nic_link, IN_BUILT, .once = false },
 };
 _Static_assert(ARRAY_SIZE(handlers) <= VMM_METHOD_COUNT, "one handler a method");
 

@@ -56,5 +56,7 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 			.statistics_ms = q->balloon->statistics ? BALLOON_STATISTICS_MS : 0,
 		};
 	}
+	if (control_decode_nics(q, cfg, err) < 0)
+		return -EINVAL;
 	return vm_check_config(cfg, err);
 }

@@ -6,6 +6,7 @@
  *     control_configure.c what a ConfigureRequest says, checked
  *     control_dev.c       requests that are about a device
  *     control_metrics.c   GetMetrics
+ *     control_nic.c       the same for network devices
  *
  * Everything runs on the control thread.
  */
@@ -48,5 +49,11 @@ rpc_handler_fn control_set_balloon;
 
 /* control_metrics.c: handler. */
 rpc_handler_fn control_get_metrics;
+/* control_nic.c */
+/* Pure, part of control_decode: 0, or -EINVAL with err. */
+MUST_USE int control_decode_nics(const Casemate__Vmm__V1__ConfigureRequest *q,
+				 struct vm_config *cfg, struct err *err);
+rpc_handler_fn control_set_nic_limits;
+rpc_handler_fn control_set_nic_link;
 
 #endif

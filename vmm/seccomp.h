@@ -13,6 +13,7 @@ enum seccomp_role {
 	SECCOMP_CONTROL, /* main thread once the VM is built: control and devices */
 	SECCOMP_VCPU,
 	SECCOMP_BLK, /* block device threads */
+	SECCOMP_NET, /* network device threads */
 	SECCOMP_ROLE_COUNT
 };
 

@@ -34,6 +34,32 @@ static bool is_id(const char *s)
 	return n > 0 && n <= VM_ID_MAX && s[n] == '\0';
 }
 
+static int check_nics(const struct vm_config *cfg, struct err *err)
+{
+	unsigned pairs = 0;
+
+	if (cfg->nics_count > VM_NICS_MAX)
+		return err_set(err, -EINVAL, "nics: more than %u", VM_NICS_MAX);
+	for (unsigned i = 0; i < cfg->nics_count; i++) {
+		const struct vm_nic *n = &cfg->nics[i];
+		static const uint8_t none[VIRTIO_NET_MAC_BYTES];
+		if ((n->mac[0] & 1U) != 0 || memcmp(n->mac, none, sizeof(none)) == 0)
+			return err_set(err, -EINVAL, "nic %u: mac is not a unicast address", i);
+		if (n->mtu != 0 && (n->mtu < VIRTIO_NET_MTU_MIN || n->mtu > VIRTIO_NET_MTU_MAX))
+			return err_set(err, -EINVAL, "nic %u: mtu %u is not between %u and %u", i,
+				       n->mtu, VIRTIO_NET_MTU_MIN, VIRTIO_NET_MTU_MAX);
+		if (n->pairs < 1 || n->pairs > VIRTIO_NET_PAIRS_MAX)
+			return err_set(err, -EINVAL,
+				       "nic %u: queue_pairs %u is not between 1 and %u", i,
+				       n->pairs, VIRTIO_NET_PAIRS_MAX);
+		pairs += n->pairs;
+	}
+	if (pairs > VMM_TAPS_MAX)
+		return err_set(err, -EINVAL, "nics: %u queue pairs in all, at most %d", pairs,
+			       VMM_TAPS_MAX);
+	return 0;
+}
+
 int vm_check_config(const struct vm_config *cfg, struct err *err)
 {
 	if (!is_id(cfg->id))
@@ -57,6 +83,8 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 		if (strlen(cfg->drives[i].serial) > VM_SERIAL_MAX)
 			return err_set(err, -EINVAL, "drive %u: id longer than %u bytes", i,
 				       VM_SERIAL_MAX);
+	if (check_nics(cfg, err) < 0)
+		return -EINVAL;
 	if (cfg->guest_cid != 0 &&
 	    (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
 		return err_set(err, -EINVAL, "guest_cid: %" PRIu32 " is reserved", cfg->guest_cid);
@@ -217,8 +245,7 @@ static void init_world(struct vm *vm, struct result *result)
 
 static int device_thread_filter(const char *role)
 {
-	(void)role; /* only virtio-blk has threads */
-	return vmm_seccomp_install(SECCOMP_BLK);
+	return vmm_seccomp_install(strcmp(role, "net") == 0 ? SECCOMP_NET : SECCOMP_BLK);
 }
 
 /* Closes a descriptor whose work is done, and keeps its number taken (main.c, reserve_numbers). */

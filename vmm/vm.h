@@ -30,11 +30,18 @@
 #define VM_MEMORY_STEP	 (2 * MIB)
 #define VM_SERIAL_MAX	 20U
 #define VM_GUEST_CID_MIN 3U
-#define VM_DEVICES_MAX	 (VMM_DRIVES_MAX + 4U) /* and console, rng, vsock, balloon */
+#define VM_NICS_MAX	 4U
+#define VM_DEVICES_MAX	 (VMM_DRIVES_MAX + VM_NICS_MAX + 4U) /* and console, rng, vsock, balloon */
 
 struct vm_drive {
 	const char *serial;
 	bool read_only;
+};
+
+struct vm_nic {
+	uint8_t mac[VIRTIO_NET_MAC_BYTES];
+	unsigned mtu, pairs;
+	struct limits receive, send;
 };
 
 struct vm_config {
@@ -46,6 +53,8 @@ struct vm_config {
 	enum boot_protocol boot;
 	struct vm_drive drives[VMM_DRIVES_MAX];
 	unsigned drives_count;
+	struct vm_nic nics[VM_NICS_MAX]; /* their taps in this order, from VMM_FD_TAP0 */
+	unsigned nics_count;
 	uint32_t guest_cid; /* 0 = no vsock */
 	bool rng;
 	bool console;
@@ -60,6 +69,8 @@ struct vm {
 	unsigned vcpus_count;
 	struct virtio_dev *devices[VM_DEVICES_MAX];
 	unsigned devices_count;
+	struct virtio_dev *nics[VM_NICS_MAX]; /* of devices */
+	unsigned nics_count;
 	struct virtio_dev *console; /* one of devices, or NULL */
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
 	uint64_t pauses;

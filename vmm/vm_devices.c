@@ -8,6 +8,7 @@
 
 #include "base/bug.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/tap.h"
 #include "vmm/vm_internal.h"
 
 _Static_assert(VM_DEVICES_MAX <= LAYOUT_IOAPIC_PINS - LAYOUT_GSI_VIRTIO, "a pin for each device");
@@ -84,6 +85,34 @@ static void device_write(void *arg, uint64_t off, const void *data, size_t len)
 	virtio_mmio_write(arg, off, data, len);
 }
 
+static int make_nics(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	int tap = VMM_FD_TAP0, r;
+
+	for (unsigned i = 0; i < cfg->nics_count; i++) {
+		const struct vm_nic *nic = &cfg->nics[i];
+		struct virtio_net_spec spec = { .mtu = nic->mtu,
+						.pairs = nic->pairs,
+						.receive = nic->receive,
+						.send = nic->send,
+						.set_offload = tap_set_offload };
+		int taps[VIRTIO_NET_PAIRS_MAX];
+		memcpy(spec.mac, nic->mac, sizeof(spec.mac));
+		for (unsigned p = 0; p < nic->pairs; p++) {
+			taps[p] = tap++;
+			r = tap_prepare(taps[p], err);
+			if (r < 0)
+				return err_wrap(err, "nic %u", i);
+		}
+		r = virtio_net_new(&vm->gmem, &spec, taps, &vm->nics[i]);
+		if (r < 0)
+			return err_sys(err, r, "nic %u", i);
+		vm->devices[vm->devices_count++] = vm->nics[i];
+		vm->nics_count++;
+	}
+	return 0;
+}
+
 /* Makes the devices in the order in which a kernel shall number them. */
 static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *err)
 {
@@ -97,6 +126,9 @@ static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *
 			return err_sys(err, r, "drive %u", i);
 		vm->devices_count++;
 	}
+	r = make_nics(vm, cfg, err);
+	if (r < 0)
+		return r;
 	if (cfg->console) {
 		r = virtio_console_new(&vm->gmem, &vm->console);
 		if (r < 0)
@@ -162,5 +194,6 @@ int vm_add_devices(struct vm *vm, const struct vm_config *cfg, struct loop *loop
 
 unsigned vm_count_devices(const struct vm_config *cfg)
 {
-	return cfg->drives_count + cfg->console + cfg->rng + (cfg->guest_cid != 0) + cfg->balloon;
+	return cfg->drives_count + cfg->nics_count + cfg->console + cfg->rng +
+	       (cfg->guest_cid != 0) + cfg->balloon;
 }

@@ -24,6 +24,7 @@
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/compiler.h"
 #include "vmm/vmm_fds.h"
@@ -47,6 +48,8 @@ static const struct named table[] = {
 	N(VMM_FD_DRIVE0),
 	N(VMM_DRIVES_MAX),
 	N(VMM_FD_VM),
+	N(VMM_FD_TAP0),
+	N(VMM_TAPS_MAX),
 	N(VMM_FD_VCPU0),
 	N(VMM_VCPUS_MAX),
 	N(VMM_FD_DYNAMIC),
@@ -118,9 +121,15 @@ static const struct named table[] = {
 	N(TIOCGWINSZ),
 	N(FIONBIO),
 	N(FIONREAD),
+	N(TUNGETIFF),
+	N(TUNGETVNETHDRSZ),
 	N(TUNSETIFF),
 	N(TUNSETOFFLOAD),
 	N(TUNSETVNETHDRSZ),
+	N(TUN_F_CSUM),
+	N(TUN_F_TSO4),
+	N(TUN_F_TSO6),
+	N(TUN_F_TSO_ECN),
 
 	/* memory */
 	N(PROT_NONE),
@@ -184,6 +193,8 @@ static const struct named table[] = {
 	N(EFD_NONBLOCK),
 	N(TFD_CLOEXEC),
 	N(TFD_NONBLOCK),
+	N(TFD_TIMER_ABSTIME),
+	N(CLOCK_MONOTONIC),
 
 	/* sockets */
 	N(AF_UNIX),

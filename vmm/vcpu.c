@@ -107,6 +107,8 @@ static const struct {
 	[VCPU_EXIT_IO] = { KVM_EXIT_IO, "io" },
 	[VCPU_EXIT_EOI] = { KVM_EXIT_IOAPIC_EOI, "ioapic_eoi" },
 	[VCPU_EXIT_INTR] = { KVM_EXIT_INTR, "intr" },
+	[VCPU_EXIT_BUS_LOCK] = { KVM_EXIT_X86_BUS_LOCK, "bus_lock" },
+	[VCPU_EXIT_NOTIFY] = { KVM_EXIT_NOTIFY, "notify" },
 	[VCPU_EXIT_SHUTDOWN] = { KVM_EXIT_SHUTDOWN, "shutdown" },
 	[VCPU_EXIT_INTERNAL_ERROR] = { KVM_EXIT_INTERNAL_ERROR, "internal_error" },
 	[VCPU_EXIT_FAIL_ENTRY] = { KVM_EXIT_FAIL_ENTRY, "fail_entry" },
@@ -149,6 +151,9 @@ static void handle_exit(struct vcpu *v)
 	enum vcpu_exit kind = exit_kind(run->exit_reason);
 
 	count_exit(v, kind);
+	/* One that came with another exit. */
+	if ((run->flags & KVM_RUN_X86_BUS_LOCK) != 0 && kind != VCPU_EXIT_BUS_LOCK)
+		count_exit(v, VCPU_EXIT_BUS_LOCK);
 	switch (kind) {
 	case VCPU_EXIT_MMIO:
 		handle_mmio(v);
@@ -159,6 +164,11 @@ static void handle_exit(struct vcpu *v)
 	case VCPU_EXIT_EOI:
 		ioapic_eoi(&v->world->ioapic, run->eoi.vector);
 		break;
+	case VCPU_EXIT_NOTIFY:
+		if ((run->notify.flags & KVM_NOTIFY_CONTEXT_INVALID) != 0)
+			result_end(res, END_GUEST_ERROR, "vcpu %u lost its context", v->index);
+		break;
+	case VCPU_EXIT_BUS_LOCK:
 	case VCPU_EXIT_INTR:
 		break;
 	case VCPU_EXIT_SHUTDOWN:

@@ -32,8 +32,10 @@
 enum vcpu_exit {
 	VCPU_EXIT_MMIO,
 	VCPU_EXIT_IO,
-	VCPU_EXIT_EOI,	/* of a level-triggered interrupt, for our IOAPIC */
-	VCPU_EXIT_INTR, /* a kick */
+	VCPU_EXIT_EOI,	    /* of a level-triggered interrupt, for our IOAPIC */
+	VCPU_EXIT_INTR,	    /* a kick */
+	VCPU_EXIT_BUS_LOCK, /* the guest locked the bus (kvm_limits.c) */
+	VCPU_EXIT_NOTIFY,   /* it kept events out for too long */
 	VCPU_EXIT_SHUTDOWN,
 	VCPU_EXIT_INTERNAL_ERROR,
 	VCPU_EXIT_FAIL_ENTRY,

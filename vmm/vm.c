@@ -20,7 +20,9 @@
 #include "base/fd.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/cpuid.h"
+#include "vmm/arch/x86_64/kvm_limits.h"
 #include "vmm/arch/x86_64/layout.h"
+#include "vmm/arch/x86_64/msr.h"
 #include "vmm/arch/x86_64/regs.h"
 #include "vmm/platform.h"
 #include "vmm/seccomp.h"
@@ -263,6 +265,10 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 	r = load_guest(vm, cfg, &entry, err);
 	if (r == 0)
 		r = create_vm(err);
+	if (r == 0)
+		r = kvm_limits_set(VMM_FD_VM, err);
+	if (r == 0)
+		r = msr_filter_install(VMM_FD_VM, err);
 	if (r == 0)
 		r = add_memory(&vm->gmem, err);
 	if (r == 0)

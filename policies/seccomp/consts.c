@@ -115,6 +115,7 @@ static const struct named table[] = {
 	N(KVM_SET_XCRS),
 	N(KVM_SET_XSAVE),
 	N(KVM_SIGNAL_MSI),
+	N(KVM_X86_SET_MSR_FILTER),
 
 	/* other ioctls */
 	N(TCGETS),

@@ -134,6 +134,19 @@ void test_hidden(void)
 	test_fail("no exception, but a value", rdmsr(MSR_KVM_ASYNC_PF_EN));
 }
 
+/* Reads index=N and prints the value; with write=1 it is also written back. */
+void test_msr(void)
+{
+	uint32_t index = (uint32_t)arg_u64("index", 0);
+	uint64_t v = rdmsr(index);
+
+	if (arg_u64("write", 0) != 0)
+		wrmsr(index, v);
+	print("msr ");
+	print_u64(v);
+	print("\n");
+}
+
 void cpu_delay(uint64_t cycles)
 {
 	uint64_t start = rdtsc();

@@ -46,6 +46,7 @@ void test_balloon_bad(void);
 void test_ports(void);
 void test_mmio(void);
 void test_level(void);
+void test_msr(void);
 void test_hidden(void); /* ends by an exception */
 void test_bench(void);	/* bench.c; doesn't return */
 

@@ -233,6 +233,7 @@ static const struct {
 	{ "level", test_level },
 	{ "hidden", test_hidden },
 	{ "bench", test_bench },
+	{ "msr", test_msr },
 };
 
 void guest_main(int pvh, uint64_t info);

@@ -12,6 +12,7 @@ vmm_native_test(vmm_devices native/vmm_devices.c)
 vmm_native_test(vmm_refusals native/vmm_refusals.c)
 vmm_native_test(vmm_bench native/vmm_bench.c)
 vmm_native_test(vmm_pause native/vmm_pause.c)
+vmm_native_test(vmm_cpu native/vmm_cpu.c)
 
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.
 casemate_executable(vmm-run STATIC SOURCES native/vmm_run.c native/spawn.c LINKS rpc)

@@ -11,6 +11,7 @@
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/memmap.h"
+#include "vmm/arch/x86_64/msr.h"
 
 /* ---- Memory map -------------------------------------------------------------------------- */
 
@@ -259,4 +260,35 @@ Test(cpuid, full_table_is_refused)
 	cr_expect_eq(cpuid_for_vcpu(&all, 0, 1, true, &c), -E2BIG);
 	all.count -= 3;
 	cr_expect_eq(cpuid_for_vcpu(&all, 0, 1, true, &c), 0);
+}
+
+/* ---- MSRs -------------------------------------------------------------------------------- */
+
+Test(msr, nested_virtualisation_pmu_and_power_are_not_allowed)
+{
+	static const struct {
+		uint32_t first, last;
+	} never[] = {
+		{ 0x3a, 0x3a },		    /* feature control: VMX, SGX */
+		{ 0x480, 0x491 },	    /* VMX capabilities */
+		{ 0xc0010114, 0xc0010118 }, /* VM_CR, IGNNE, SMM_CTL, VM_HSAVE_PA, SVM_KEY */
+		{ 0xc1, 0xc8 },		    /* performance counters and what they count */
+		{ 0x186, 0x18d },
+		{ 0x309, 0x30c },
+		{ 0x38d, 0x390 },
+		{ 0xc0010000, 0xc0010007 },
+		{ 0xc0010200, 0xc001020b },
+		{ 0x1a2, 0x1a2 }, /* temperature, power, P-states */
+		{ 0x198, 0x19c },
+		{ 0x606, 0x641 },
+		{ 0x79, 0x79 }, /* microcode update */
+		{ 0xc0010020, 0xc0010020 },
+		{ 0x40000000, 0x400000ff }, /* Hyper-V */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++)
+		for (uint32_t msr = never[i].first; msr <= never[i].last; msr++)
+			cr_expect_not(msr_allowed(msr), "%#x", msr);
+	cr_expect(msr_allowed(0x10));
+	cr_expect(msr_allowed(0xc0000080));
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/bus.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "base/bug.h"
-#include "base/log.h"
 #include "base/num.h"
 
-void bus_init(struct bus *b, const char *name)
+void bus_init(struct bus *b)
 {
-	*b = (struct bus){ .name = name };
+	*b = (struct bus){ 0 };
 }
 
 void bus_add(struct bus *b, const struct bus_range *range)
@@ -34,14 +32,10 @@ static const struct bus_range *find(const struct bus *b, uint64_t addr, size_t l
 	return NULL;
 }
 
-static void count_unknown(struct bus *b, const char *verb, uint64_t addr, size_t len)
+/* Counted for GetMetrics and not logged: a guest can do it as often as it likes. */
+static void count_unknown(struct bus *b)
 {
-	static struct log_limit limit = LOG_LIMIT(5);
-	uint64_t n = __atomic_add_fetch(&b->unknown, 1, __ATOMIC_RELAXED);
-
-	if (log_allowed(&limit))
-		log_debug("bus.unknown", "bus=%s %s addr=0x%" PRIx64 " len=%zu count=%" PRIu64,
-			  b->name, verb, addr, len, n);
+	__atomic_fetch_add(&b->unknown, 1, __ATOMIC_RELAXED);
 }
 
 void bus_read(struct bus *b, uint64_t addr, void *data, size_t len)
@@ -53,7 +47,7 @@ void bus_read(struct bus *b, uint64_t addr, void *data, size_t len)
 		return;
 	}
 	memset(data, 0xff, len);
-	count_unknown(b, "read", addr, len);
+	count_unknown(b);
 }
 
 void bus_write(struct bus *b, uint64_t addr, const void *data, size_t len)
@@ -63,5 +57,5 @@ void bus_write(struct bus *b, uint64_t addr, const void *data, size_t len)
 	if (r != NULL)
 		r->write(r->arg, addr - r->start, data, len);
 	else
-		count_unknown(b, "write", addr, len);
+		count_unknown(b);
 }

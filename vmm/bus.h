@@ -28,13 +28,12 @@ struct bus_range {
 };
 
 struct bus {
-	const char *name; /* for the log */
 	struct bus_range ranges[BUS_RANGES_MAX];
 	unsigned count;
 	uint64_t unknown; /* atomic: accesses that nothing answered */
 };
 
-void bus_init(struct bus *b, const char *name);
+void bus_init(struct bus *b);
 /* Adds a range; overlap or a full table is our bug. */
 void bus_add(struct bus *b, const struct bus_range *range);
 void bus_read(struct bus *b, uint64_t addr, void *data, size_t len);

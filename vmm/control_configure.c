@@ -26,6 +26,32 @@ static int to_boot_protocol(Casemate__Vmm__V1__BootProtocol p, enum boot_protoco
 	}
 }
 
+static int to_cpu(const Casemate__Vmm__V1__CpuTemplate *q, struct cpu_template *ret,
+		  struct err *err)
+{
+	if (q == NULL)
+		return 0;
+	if (q->n_cpuid > CPU_TEMPLATE_CPUID_MAX || q->n_msrs > CPU_TEMPLATE_MSRS_MAX)
+		return err_set(err, -EINVAL, "cpu: more than %u leaves or %u MSRs",
+			       CPU_TEMPLATE_CPUID_MAX, CPU_TEMPLATE_MSRS_MAX);
+	for (size_t i = 0; i < q->n_cpuid; i++) {
+		const Casemate__Vmm__V1__CpuidMask *m = q->cpuid[i];
+		ret->cpuid[i] = (struct cpu_template_cpuid){ .function = m->function,
+							     .index = m->index,
+							     .eax = m->eax,
+							     .ebx = m->ebx,
+							     .ecx = m->ecx,
+							     .edx = m->edx };
+	}
+	for (size_t i = 0; i < q->n_msrs; i++)
+		ret->msrs[i] = (struct cpu_template_msr){ .index = q->msrs[i]->index,
+							  .mask = q->msrs[i]->mask,
+							  .value = q->msrs[i]->value };
+	ret->cpuid_count = (unsigned)q->n_cpuid;
+	ret->msrs_count = (unsigned)q->n_msrs;
+	return 0;
+}
+
 int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
 		   struct err *err)
 {
@@ -57,6 +83,8 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 		};
 	}
 	if (control_decode_nics(q, cfg, err) < 0)
+		return -EINVAL;
+	if (to_cpu(q->cpu, &cfg->cpu, err) < 0)
 		return -EINVAL;
 	return vm_check_config(cfg, err);
 }

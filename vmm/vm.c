@@ -90,7 +90,7 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 	if (cfg->guest_cid != 0 &&
 	    (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
 		return err_set(err, -EINVAL, "guest_cid: %" PRIu32 " is reserved", cfg->guest_cid);
-	return 0;
+	return cpu_template_check(&cfg->cpu, err);
 }
 
 /* Memory, and in it everything that the kernel finds when it starts. */
@@ -171,14 +171,16 @@ static int split_irqchip(struct err *err)
 	return 0;
 }
 
-static int set_cpuid(const struct vcpu *v, const struct cpuid *supported, unsigned count,
-		     bool tsc_deadline, struct cpuid *scratch, struct err *err)
+static int set_cpuid(const struct vcpu *v, const struct cpuid *supported,
+		     const struct vm_config *cfg, bool tsc_deadline, struct cpuid *scratch,
+		     struct err *err)
 {
 	struct kvm_cpuid2 *c;
-	int r = cpuid_for_vcpu(supported, v->index, count, tsc_deadline, scratch);
+	int r = cpuid_for_vcpu(supported, v->index, cfg->vcpus, tsc_deadline, scratch);
 
 	if (r < 0)
 		return err_sys(err, r, "cpuid");
+	cpu_template_narrow(&cfg->cpu, scratch);
 	c = calloc(1, sizeof(*c) + sizeof(scratch->entries));
 	if (c == NULL)
 		return err_sys(err, -ENOMEM, "cpuid");
@@ -202,7 +204,8 @@ static int enforce_cpuid(int vcpu_fd, struct err *err)
 	return 0;
 }
 
-static int add_vcpus(struct vm *vm, unsigned count, const struct boot_entry *entry, struct err *err)
+static int add_vcpus(struct vm *vm, const struct vm_config *cfg, const struct boot_entry *entry,
+		     struct err *err)
 {
 	/* Two tables of 5 KiB: static, because there is one VM and its builder runs once. */
 	static struct cpuid supported, scratch;
@@ -211,15 +214,17 @@ static int add_vcpus(struct vm *vm, unsigned count, const struct boot_entry *ent
 
 	if (r < 0)
 		return err_sys(err, r, "KVM_GET_SUPPORTED_CPUID");
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < cfg->vcpus; i++) {
 		struct vcpu *v = &vm->vcpus[i];
 		r = vcpu_init(v, &vm->world, VMM_FD_KVM, VMM_FD_VM, i, err);
 		if (r == 0)
-			r = set_cpuid(v, &supported, count, tsc_deadline, &scratch, err);
+			r = set_cpuid(v, &supported, cfg, tsc_deadline, &scratch, err);
 		if (r == 0)
 			r = enforce_cpuid(v->fd, err);
 		if (r == 0)
 			r = regs_set_msrs(v->fd, err);
+		if (r == 0)
+			r = cpu_template_set_msrs(&cfg->cpu, v->fd, err);
 		if (r < 0)
 			return r;
 		vm->vcpus_count++;
@@ -237,8 +242,8 @@ static void init_world(struct vm *vm, struct result *result)
 	w->result = result;
 	(void)pthread_mutex_init(&w->lock, NULL);
 	(void)pthread_cond_init(&w->changed, NULL);
-	bus_init(&w->mmio, "mmio");
-	bus_init(&w->pio, "pio");
+	bus_init(&w->mmio);
+	bus_init(&w->pio);
 	ioapic_init(&w->ioapic, &vm_ioapic_ops, vm);
 	bus_add(&w->mmio, &(struct bus_range){ LAYOUT_IOAPIC, IOAPIC_BYTES, ioapic_read,
 					       ioapic_write, &w->ioapic });
@@ -274,7 +279,7 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 	if (r == 0)
 		r = split_irqchip(err);
 	if (r == 0)
-		r = add_vcpus(vm, cfg->vcpus, &entry, err);
+		r = add_vcpus(vm, cfg, &entry, err);
 	if (r == 0)
 		r = vm_add_devices(vm, cfg, loop, err);
 	return r;

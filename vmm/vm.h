@@ -18,6 +18,7 @@
 #include "base/loop.h"
 #include "base/num.h"
 #include "vmm/arch/x86_64/boot.h"
+#include "vmm/arch/x86_64/cpu_template.h"
 #include "vmm/gmem.h"
 #include "vmm/result.h"
 #include "vmm/vcpu.h"
@@ -60,6 +61,7 @@ struct vm_config {
 	bool console;
 	bool balloon;
 	struct virtio_balloon_options balloon_options;
+	struct cpu_template cpu; /* all zero = nothing to narrow */
 };
 
 struct vm {

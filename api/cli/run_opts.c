@@ -10,7 +10,7 @@
 #include "base/bug.h"
 #include "base/num.h"
 
-#define CPUS_MAX    8U
+#define CPUS_MAX    32U
 #define MEMORY_MIN  (UINT64_C(64) * MIB)
 #define MEMORY_STEP (UINT64_C(2) * MIB)
 #define SIZE_MAX_   (UINT64_C(1) << 46)

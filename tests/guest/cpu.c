@@ -134,6 +134,18 @@ void test_hidden(void)
 	test_fail("no exception, but a value", rdmsr(MSR_KVM_ASYNC_PF_EN));
 }
 
+/* Is bit=N of register reg=0..3 (EAX, EBX, ECX, EDX) of leaf=N, index=N as want=0 or 1 says? */
+void test_cpuid(void)
+{
+	uint32_t r[4] = { (uint32_t)arg_u64("leaf", 0), 0, (uint32_t)arg_u64("index", 0), 0 };
+	uint32_t bit;
+
+	__asm__ volatile("cpuid" : "+a"(r[0]), "=b"(r[1]), "+c"(r[2]), "=d"(r[3]));
+	bit = r[arg_u64("reg", 0) & 3] >> arg_u64("bit", 0) & 1;
+	if (bit != arg_u64("want", 0))
+		test_fail("the bit is", bit);
+}
+
 /* Reads index=N and prints the value; with write=1 it is also written back. */
 void test_msr(void)
 {

@@ -47,6 +47,7 @@ void test_ports(void);
 void test_mmio(void);
 void test_level(void);
 void test_msr(void);
+void test_cpuid(void);
 void test_hidden(void); /* ends by an exception */
 void test_bench(void);	/* bench.c; doesn't return */
 

@@ -234,6 +234,7 @@ static const struct {
 	{ "hidden", test_hidden },
 	{ "bench", test_bench },
 	{ "msr", test_msr },
+	{ "cpuid", test_cpuid },
 };
 
 void guest_main(int pvh, uint64_t info);

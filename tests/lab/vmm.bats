@@ -19,7 +19,20 @@ setup_file() {
 		done
 		exec >/dev/hvc0 2>&1
 		echo "guest: cpus=$($b nproc) disks=$($b ls /dev | $b grep -c '^vd')"
+		$b dmesg | $b grep -i 'unchecked MSR'
 		case "$($b cat /proc/cmdline)" in
+		*pause*)
+			echo 1 >/proc/sys/kernel/watchdog_thresh
+			$b yes >/dev/null & $b yes >/dev/null &
+			t=$($b date +%s) u=$($b cut -d. -f1 /proc/uptime)
+			echo "please pause"
+			$b sleep 1
+			echo "guest: paused for $(($($b date +%s) - t)) s by its clock," \
+				"$(($($b cut -d. -f1 /proc/uptime) - u)) s of uptime"
+			$b sleep 1
+			$b dmesg | $b grep -i lockup
+			$b poweroff -f
+			;;
 		*end=panic*) echo c >/proc/sysrq-trigger ;;
 		*end=reboot*) $b reboot -f ;;
 		*) $b poweroff -f ;;
@@ -101,11 +114,32 @@ debian() {
 	debian 10 end=reboot
 }
 
-# guest NAME: a test of the bare-metal guest that a software-only KVM can't run.
+# guest NAME [ARGUMENT...]: a test of the bare-metal guest that a software-only KVM can't run.
 guest() {
-	run "$RUN" --vmm "$VMM" --kernel /opt/casemate/bin/guest.elf --timeout 60 "test=$1"
+	run "$RUN" --vmm "$VMM" --kernel /opt/casemate/bin/guest.elf --timeout 60 "test=$*"
 	[ "$status" -eq 0 ]
 	[[ "$output" == *"ok $1"* ]]
+}
+
+@test "vmm: the guest doesn't see the host's SVM" {
+	grep -q '\<svm\>' /proc/cpuinfo
+	guest cpuid leaf=2147483649 reg=2 bit=2 want=0
+	# KVM is seen.
+	guest cpuid leaf=1 reg=2 bit=31 want=1
+}
+
+# A soft lockup would be noticed after 2 s; the guest is busy, so its watchdog has no excuse.
+@test "vmm: a guest that was paused has the right time and no lockup" {
+	debian 0 pause --cpus 2 --pause 4
+	[[ "$output" == *"guest: paused for "[5-9]" s by its clock, "[5-9]" s of uptime"* ]]
+	[[ "$output" != *lockup* ]]
+}
+
+@test "vmm: no MSR that a kernel wants is missing" {
+	small 0 ""
+	[[ "$output" != *"unchecked MSR"* ]]
+	debian 0 ""
+	[[ "$output" != *"unchecked MSR"* ]]
 }
 
 @test "vmm: a level-triggered pin is raised until the device is acknowledged" {

@@ -4,7 +4,11 @@
  * with the VMM's status. A developer's tool, for looking at guests and for comparing kernels.
  *
  *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]
- *           [--memory SIZE] [--boot auto|pvh|linux64|bzimage] [--timeout SECONDS] [CMDLINE]
+ *           [--memory SIZE] [--boot auto|pvh|linux64|bzimage] [--timeout SECONDS]
+ *           [--pause SECONDS] [--metrics] [CMDLINE]
+ *
+ * --pause: whenever the guest has written a line that ends in "pause", it is paused for so long.
+ * --metrics: what the VMM has counted is shown at each pause.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +35,8 @@ struct options {
 	struct vmm_files files;
 	Casemate__Vmm__V1__ConfigureRequest q;
 	Casemate__Vmm__V1__Drive drives[VMM_DRIVES_MAX], *drive_list[VMM_DRIVES_MAX];
-	uint64_t timeout_ms;
+	uint64_t timeout_ms, pause_ms;
+	bool metrics;
 };
 
 struct run {
@@ -39,6 +44,7 @@ struct run {
 	struct rpc_conn *conn;
 	uint64_t console_at;
 	bool ended;
+	bool wants_pause;
 };
 
 NORETURN static void die(const char *what, const char *why)
@@ -98,6 +104,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ "memory", required_argument, NULL, 'm' },
 		{ "boot", required_argument, NULL, 'b' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "pause", required_argument, NULL, 'p' },
+		{ "metrics", no_argument, NULL, 'M' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n = 1;
@@ -120,6 +128,10 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->q.boot = boot_protocol(optarg);
 		else if (c == 't')
 			r = parse_duration_ms(optarg, UINT32_MAX, &o->timeout_ms);
+		else if (c == 'p')
+			r = parse_duration_ms(optarg, UINT32_MAX, &o->pause_ms);
+		else if (c == 'M')
+			o->metrics = true;
 		else
 			r = -EINVAL;
 	}
@@ -162,9 +174,40 @@ static void show_console(struct run *r)
 	    st.code != RPC_OK)
 		return;
 	out = (Casemate__Vmm__V1__ReadConsoleResponse *)msg;
+	r->wants_pause = memmem(out->data.data, out->data.len, "pause\r\n", 7) != NULL ||
+			 memmem(out->data.data, out->data.len, "pause\n", 6) != NULL;
 	(void)fwrite(out->data.data, 1, out->data.len, stdout);
 	(void)fflush(stdout);
 	r->console_at = out->from + out->data.len;
+	protobuf_c_message_free_unpacked(msg, NULL);
+}
+
+static void show_metrics(struct run *r)
+{
+	const Casemate__Vmm__V1__GetMetricsRequest q = CASEMATE__VMM__V1__GET_METRICS_REQUEST__INIT;
+	const Casemate__Vmm__V1__GetMetricsResponse *out;
+	ProtobufCMessage *msg = NULL;
+
+	call(r, VMM_GET_METRICS, &q, &msg);
+	out = (const void *)msg;
+	for (size_t i = 0; i < out->n_metrics; i++)
+		(void)fprintf(stderr, "vmm-run: %s %llu\n", out->metrics[i]->name,
+			      (unsigned long long)out->metrics[i]->value);
+	protobuf_c_message_free_unpacked(msg, NULL);
+}
+
+static void take_a_break(struct run *r, const struct options *o)
+{
+	const Casemate__Vmm__V1__PauseRequest pause_q = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
+	const Casemate__Vmm__V1__ResumeRequest resume_q = CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
+	ProtobufCMessage *msg = NULL;
+
+	call(r, VMM_PAUSE, &pause_q, &msg);
+	protobuf_c_message_free_unpacked(msg, NULL);
+	if (o->metrics)
+		show_metrics(r);
+	(void)usleep((useconds_t)o->pause_ms * 1000);
+	call(r, VMM_RESUME, &resume_q, &msg);
 	protobuf_c_message_free_unpacked(msg, NULL);
 }
 
@@ -218,6 +261,9 @@ int main(int argc, char **argv)
 		die("Wait", "can't be called");
 	while (!r.ended && now_ms() - began < o.timeout_ms) {
 		show_console(&r);
+		if (r.wants_pause && o.pause_ms > 0)
+			take_a_break(&r, &o);
+		r.wants_pause = false;
 		if (!r.ended && loop_step(r.loop, POLL_MS) < 0)
 			die("loop", "failed");
 	}

@@ -88,7 +88,7 @@ Test(opts, memory_is_rounded_up)
 Test(opts, bad_values)
 {
 	refuse(RUN_VERB_RUN, "--cpus", ARGS("--cpus", "0", "x"));
-	refuse(RUN_VERB_RUN, "--cpus", ARGS("--cpus", "9", "x"));
+	refuse(RUN_VERB_RUN, "--cpus", ARGS("--cpus", "33", "x"));
 	refuse(RUN_VERB_RUN, "--cpus", ARGS("--cpus", "two", "x"));
 	refuse(RUN_VERB_RUN, "--memory", ARGS("--memory", "0", "x"));
 	refuse(RUN_VERB_RUN, "--memory", ARGS("--memory", "63M", "x"));

@@ -36,7 +36,7 @@ Test(bus, dispatch_and_edges)
 	struct bus bus;
 	uint64_t v;
 
-	bus_init(&bus, "test");
+	bus_init(&bus);
 	bus_add(&bus, &(struct bus_range){ 0x1000, 0x10, fake_read, fake_write, &a });
 	bus_add(&bus, &(struct bus_range){ 0x1010, 0x10, fake_read, fake_write, &b });
 	v = 0;
@@ -206,7 +206,7 @@ static void expect_end(uint16_t port, uint8_t value, enum end_reason reason)
 	struct bus pio;
 
 	cr_assert_eq(result_init(&res), 0);
-	bus_init(&pio, "pio");
+	bus_init(&pio);
 	platform_add(&pio, &res);
 	bus_write(&pio, port, &value, 1);
 	cr_expect_eq(result_reason(&res), reason, "port 0x%x value 0x%x: %s", port, value,

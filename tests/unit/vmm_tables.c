@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "vmm/arch/x86_64/acpi.h"
 #include "vmm/arch/x86_64/aml.h"
+#include "vmm/arch/x86_64/cpu_template.h"
 #include "vmm/arch/x86_64/cpuid.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/memmap.h"
@@ -291,4 +292,87 @@ Test(msr, nested_virtualisation_pmu_and_power_are_not_allowed)
 			cr_expect_not(msr_allowed(msr), "%#x", msr);
 	cr_expect(msr_allowed(0x10));
 	cr_expect(msr_allowed(0xc0000080));
+}
+
+/* ---- CPU templates ----------------------------------------------------------------------- */
+
+static int check_one(uint32_t function, uint32_t ebx, uint32_t ecx)
+{
+	struct cpu_template t = { .cpuid_count = 1 };
+	struct err err;
+
+	t.cpuid[0] = (struct cpu_template_cpuid){
+		.function = function, .eax = ~0U, .ebx = ebx, .ecx = ecx, .edx = ~0U
+	};
+	return cpu_template_check(&t, &err);
+}
+
+Test(cpu_template, only_registers_of_features)
+{
+	cr_expect_eq(check_one(1, ~0U, 0), 0);
+	cr_expect_eq(check_one(1, 0, ~0U), -EINVAL);
+	cr_expect_eq(check_one(0, 0, ~0U), -EINVAL);
+	cr_expect_eq(check_one(4, ~0U, 0), -EINVAL);
+	cr_expect_eq(check_one(0xb, ~0U, 0), -EINVAL);
+	/* No change is no offence, wherever. */
+	cr_expect_eq(check_one(0xb, ~0U, ~0U), 0);
+}
+
+Test(cpu_template, nothing_twice)
+{
+	struct cpu_template t = { .cpuid_count = 2 };
+	struct err err;
+
+	t.cpuid[0] = t.cpuid[1] = (struct cpu_template_cpuid){
+		.function = 7, .eax = ~0U, .ebx = ~0U, .ecx = ~0U, .edx = ~0U
+	};
+	cr_expect_eq(cpu_template_check(&t, &err), -EINVAL);
+	t.cpuid[1].index = 1;
+	cr_expect_eq(cpu_template_check(&t, &err), 0);
+}
+
+/* Every bit of the result was there before, whatever the template. */
+Test(cpu_template, narrows_only)
+{
+	struct cpuid all = all_ones(), before, after;
+	struct cpu_template t = { .cpuid_count = 1 };
+
+	cr_assert_eq(cpuid_for_vcpu(&all, 0, 1, true, &before), 0);
+	after = before;
+	t.cpuid[0] = (struct cpu_template_cpuid){
+		.function = 1, .eax = ~0U, .ebx = ~0U, .ecx = 0xf0f0f0f0, .edx = ~0U
+	};
+	cpu_template_narrow(&t, &after);
+	for (unsigned i = 0; i < before.count; i++) {
+		cr_expect_eq(after.entries[i].eax, before.entries[i].eax);
+		cr_expect_eq(after.entries[i].ecx & ~before.entries[i].ecx, 0);
+		if (before.entries[i].function == 1)
+			cr_expect_eq(after.entries[i].ecx, before.entries[i].ecx & 0xf0f0f0f0);
+		else
+			cr_expect_eq(after.entries[i].ecx, before.entries[i].ecx);
+	}
+}
+
+static int check_value(uint32_t index, uint64_t mask, uint64_t value)
+{
+	struct cpu_template t = { .msrs_count = 1 };
+	struct err err;
+
+	t.msrs[0] = (struct cpu_template_msr){ index, mask, value };
+	return cpu_template_check(&t, &err);
+}
+
+Test(cpu_template, msrs_offer_less)
+{
+	const struct cpu_template_msr m = { 0x10a, 0xff, 1U << 2 };
+
+	cr_expect_eq(check_value(0x10a, 0x1, 0), 0);
+	cr_expect_eq(check_value(0x10a, 0x1, 1), -EINVAL);
+	/* RSBA is the one bit that says something worse. */
+	cr_expect_eq(check_value(0x10a, 0x4, 4), 0);
+	cr_expect_eq(check_value(0x10a, 0x4, 0), -EINVAL);
+	cr_expect_eq(check_value(0x10a, 0x1, 2), -EINVAL);
+	cr_expect_eq(check_value(0x48, 0x1, 0), -EINVAL);
+	cr_expect_eq(check_value(0xc0000080, 1U << 12, 0), -EINVAL);
+	cr_expect_eq(cpu_template_msr_value(&m, 0xf0f), 0xf04);
 }

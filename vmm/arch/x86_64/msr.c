@@ -63,9 +63,11 @@ static const struct {
 	{ 0x400, 0x47f },
 	/* Single-stepping of branches, which debuggers use. */
 	{ 0x1d9, 0x1d9 },
-	/* AMD: two configuration registers that kernels read unasked. KVM emulates them. */
+	/* AMD: configuration registers (system, hardware, northbridge) that kernels touch
+	 * unasked. KVM emulates them. */
 	{ 0xc0010010, 0xc0010010 },
 	{ 0xc0010015, 0xc0010015 },
+	{ 0xc001001f, 0xc001001f },
 };
 
 /* The stretches of numbers in which allowed[] lies. */

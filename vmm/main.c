@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -28,6 +30,22 @@
 #endif
 
 #define STATUS_FAILED 1
+
+#define HEAP_OBJECT_MAX (16 * 1024)
+#define HEAP_STEP	(8 * 1024)
+
+/*
+ * From HEAP_OBJECT_MAX on an object is a mapping of its own, whose pages calloc leaves untouched;
+ * on the heap it would clear them, and most of a device's tables and rings are never used. The heap
+ * grows in small steps and gives back what the C library took before main, because what fits into
+ * its rest is taken from there whatever its size.
+ */
+static void heap_setup(void)
+{
+	BUG_ON(mallopt(M_MMAP_THRESHOLD, HEAP_OBJECT_MAX) != 1);
+	BUG_ON(mallopt(M_TOP_PAD, HEAP_STEP) != 1);
+	(void)malloc_trim(0);
+}
 
 /* No life without the jailer, no dumps, no ptrace by our own uid, no privilege by exec, no memory
  * that becomes code. */
@@ -99,6 +117,7 @@ int main(int argc, char **argv)
 		(void)printf("casemate-vmm " CASEMATE_VERSION "\n");
 		return 0;
 	}
+	heap_setup();
 	log_setup("vmm", LOG_LEVEL_INFO);
 	if (argc != 1) {
 		log_error("vmm.start", "it takes no arguments: casemate-jailer starts it");

@@ -4,7 +4,7 @@ set(guest_dir ${CMAKE_SOURCE_DIR}/tests/guest)
 enable_language(ASM)
 add_executable(guest.elf ${guest_dir}/entry.S ${guest_dir}/main.c ${guest_dir}/cpu.c
   ${guest_dir}/acpi.c ${guest_dir}/chips.c ${guest_dir}/virtio.c ${guest_dir}/console.c ${guest_dir}/blk.c
-  ${guest_dir}/balloon.c ${guest_dir}/rng.c ${guest_dir}/vsock.c ${guest_dir}/clock.c ${guest_dir}/bench.c
+  ${guest_dir}/balloon.c ${guest_dir}/net.c ${guest_dir}/rng.c ${guest_dir}/vsock.c ${guest_dir}/clock.c ${guest_dir}/bench.c
   ${guest_dir}/bench_blk.c)
 target_compile_options(guest.elf PRIVATE $<$<COMPILE_LANGUAGE:C>:-std=gnu17 -Wall -Wextra>
   -O2 -ffreestanding -fno-pie -mno-red-zone -mgeneral-regs-only -fno-stack-protector

@@ -43,6 +43,10 @@ void test_flood(void);
 void test_vsock(void);
 void test_balloon(void);
 void test_balloon_bad(void);
+void test_net_echo(void);
+void test_net_large(void);
+void test_net_pairs(void);
+void test_net_link(void);
 void test_ports(void);
 void test_mmio(void);
 void test_level(void);
@@ -135,8 +139,9 @@ struct vq {
 struct vdev {
 	uint64_t base;
 	unsigned irq; /* vector number - IRQ_VECTOR0 */
-	struct vq q[3];
+	struct vq q[5];
 };
+#define VIRTIO_NET     1
 #define VIRTIO_BLK     2
 #define VIRTIO_CONSOLE 3
 #define VIRTIO_RNG     4

@@ -35,11 +35,14 @@ static void run_child(const char *program, int control, const struct vmm_files *
 	int null = lift(open("/dev/null", O_RDWR | O_CLOEXEC));
 	int log = f->log > 0 ? lift(f->log) : -1;
 	int kernel = lift(f->kernel), initrd = lift(f->initrd), drives[VMM_DRIVES_MAX];
+	int taps[VMM_TAPS_MAX];
 	char name[] = "casemate-vmm", *const argv[] = { name, NULL };
 
 	control = lift(control);
 	for (unsigned i = 0; i < f->drives_count; i++)
 		drives[i] = lift(f->drives[i].fd);
+	for (unsigned i = 0; i < f->taps_count; i++)
+		taps[i] = lift(f->taps[i]);
 	(void)close_range(3, HIGH_FD - 1, 0);
 	place(null, 0);
 	place(null, 1);
@@ -50,6 +53,8 @@ static void run_child(const char *program, int control, const struct vmm_files *
 	place(initrd, VMM_FD_INITRD);
 	for (unsigned i = 0; i < f->drives_count; i++)
 		place(drives[i], VMM_FD_DRIVE0 + (int)i);
+	for (unsigned i = 0; i < f->taps_count; i++)
+		place(taps[i], VMM_FD_TAP0 + (int)i);
 	(void)execv(program, argv);
 	_exit(127);
 }

@@ -20,6 +20,8 @@ struct vmm_files {
 	int initrd;
 	struct drive_file drives[VMM_DRIVES_MAX];
 	unsigned drives_count;
+	int taps[VMM_TAPS_MAX];
+	unsigned taps_count;
 	int log; /* where its log goes; 0 = our own standard error */
 };
 

@@ -11,6 +11,7 @@ vmm_native_test(vmm_ends native/vmm_ends.c)
 vmm_native_test(vmm_devices native/vmm_devices.c)
 vmm_native_test(vmm_refusals native/vmm_refusals.c)
 vmm_native_test(vmm_bench native/vmm_bench.c)
+vmm_native_test(vmm_net native/vmm_net.c native/tap.c)
 vmm_native_test(vmm_pause native/vmm_pause.c)
 vmm_native_test(vmm_cpu native/vmm_cpu.c)
 

@@ -123,7 +123,8 @@ function(casemate_test name tier)
     target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/lsan.c)
   endif()
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS ${tier} TIMEOUT 300)
+  # A program without a test is a mistake, not a success.
+  set_tests_properties(${name} PROPERTIES LABELS ${tier} TIMEOUT 300 FAIL_REGULAR_EXPRESSION "Tested: 0 ")
 endfunction()
 
 add_library(casemate_fuzz_flags INTERFACE)

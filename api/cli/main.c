@@ -25,6 +25,7 @@ static const struct {
 	{ "ps", verb_ps, "list sandboxes" },
 	{ "rm", verb_rm, "end sandboxes" },
 	{ "logs", verb_logs, "show a guest's console" },
+	{ "metrics", verb_metrics, "show what a sandbox's VMM has counted" },
 	{ "doctor", verb_doctor, "check whether the host is fit for untrusted code" },
 	{ "help", verb_help, "show this text" },
 	{ "version", verb_version, "show the version" },

@@ -2,12 +2,16 @@
 #include "api/cli/run_opts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/bug.h"
+#include "base/fd.h"
 #include "base/num.h"
 
 #define CPUS_MAX    32U
@@ -15,6 +19,8 @@
 #define MEMORY_STEP (UINT64_C(2) * MIB)
 #define SIZE_MAX_   (UINT64_C(1) << 46)
 #define TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000)
+
+#define TEMPLATE_BYTES_MAX 32768
 
 #define RUN    RUN_VERB_RUN
 #define CREATE RUN_VERB_CREATE
@@ -99,6 +105,32 @@ static int set_file(struct run_opts *o, const char *arg, struct err *err)
 	return r;
 }
 
+/* Whether it is a good one, the daemon and the VMM say; here it must be JSON and not too long. */
+static int set_cpu_template(struct run_opts *o, const char *arg, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open(arg, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	static char text[TEMPLATE_BYTES_MAX];
+	json_error_t jerr;
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(err, -EINVAL, "--cpu-template: %.64s: %s", arg, strerror(errno));
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)sizeof(text))
+		return err_set(err, -EINVAL,
+			       "--cpu-template: %.64s: not a file of at most %d bytes", arg,
+			       TEMPLATE_BYTES_MAX);
+	r = fd_read_full(fd, text, (size_t)st.st_size);
+	if (r < 0)
+		return err_set(err, -EINVAL, "--cpu-template: %.64s: %s", arg, strerror(-r));
+	json_decref(o->cpu_template);
+	o->cpu_template = json_loadb(text, (size_t)st.st_size, JSON_REJECT_DUPLICATES, &jerr);
+	if (o->cpu_template == NULL)
+		return err_set(err, -EINVAL, "--cpu-template: %.64s: line %d: %.64s", arg,
+			       jerr.line, jerr.text);
+	return 0;
+}
+
 #define SET_TEXT(field)                                                              \
 	static int set_##field(struct run_opts *o, const char *arg, struct err *err) \
 	{                                                                            \
@@ -143,6 +175,8 @@ static const struct {
 	{ "kernel", "NAME", 0, RUN | CREATE, set_kernel, "guest kernel in the host's store" },
 	{ "hostname", "NAME", 0, RUN | CREATE, set_hostname,
 	  "the guest's host name (default: the id)" },
+	{ "cpu-template", "FILE", 0, RUN | CREATE, set_cpu_template,
+	  "JSON that narrows the guest's CPU" },
 	{ "env", "NAME[=VALUE]", 0, RUN | CREATE | EXEC, set_env,
 	  "set a variable, or pass ours on" },
 	{ "cwd", "DIR", 0, RUN | CREATE | EXEC, set_cwd, "working directory in the guest" },
@@ -230,6 +264,8 @@ void run_opts_done(struct run_opts *o)
 		free(o->envs[i].name);
 	o->envs_count = 0;
 	free(o->files);
+	json_decref(o->cpu_template);
+	o->cpu_template = NULL;
 	o->files = NULL;
 	o->files_count = 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * run_opts.h - the options of run, create and exec: one table, each option marked with the verbs
- * that take it. Pure but for names in --env, whose values come from our own environment.
+ * that take it. Pure but for names in --env, whose values come from our own environment, and for
+ * --cpu-template, whose file is read.
  */
 #ifndef API_CLI_RUN_OPTS_H
 #define API_CLI_RUN_OPTS_H
@@ -16,6 +17,8 @@
 
 #define RUN_ENVS_MAX  256U
 #define RUN_FILES_MAX 32U
+
+struct json_t; /* jansson.h */
 
 enum run_verb { RUN_VERB_RUN = 1, RUN_VERB_CREATE = 2, RUN_VERB_EXEC = 4 };
 
@@ -34,6 +37,7 @@ struct run_opts {
 	const char *image;
 	const char *kernel;
 	const char *hostname;
+	struct json_t *cpu_template; /* owned; what was in the file */
 	struct run_env envs[RUN_ENVS_MAX];
 	size_t envs_count;
 	struct filespec *files; /* owned */

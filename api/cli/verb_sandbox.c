@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_sandbox.c - casemate create, ps, rm and logs: sandboxes by their ids. */
+/* verb_sandbox.c - casemate create, ps, rm, logs and metrics: sandboxes by their ids. */
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -284,4 +284,48 @@ int verb_logs(struct cli *cli, int argc, char **argv)
 	if (cli->signo != 0)
 		return CLI_SIGNALLED + cli->signo;
 	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
+}
+
+/* ---- metrics ------------------------------------------------------------------------------- */
+
+static void print_metrics(const json_t *answer)
+{
+	json_t *list = json_object_get(answer, "metrics");
+
+	for (void *it = json_object_iter(list); it != NULL; it = json_object_iter_next(list, it)) {
+		const char *name = json_object_iter_key(it);
+		/* The daemon has checked them; our terminal is still not theirs. */
+		if (name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_.")] == '\0')
+			(void)printf("%-40s %" PRId64 "\n", name,
+				     (int64_t)json_integer_value(json_object_iter_value(it)));
+	}
+}
+
+int verb_metrics(struct cli *cli, int argc, char **argv)
+{
+	json_t *answer = NULL;
+	struct flags f;
+	char path[128];
+	int status = parse_flags(argc, argv, "jh", &f);
+
+	if (status != 0)
+		return status;
+	if (f.help) {
+		(void)puts("Usage: casemate metrics [--json] ID\n"
+			   "Shows what the sandbox's VMM has counted since its start.");
+		return CLI_OK;
+	}
+	if (argc - optind != 1)
+		return cli_fail("metrics: needs one sandbox; write casemate metrics ID");
+	if (!cli_id_valid(argv[optind]))
+		return cli_fail("sandbox \"%.40s\": not a sandbox id; see casemate ps",
+				argv[optind]);
+	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s/metrics", argv[optind]);
+	status = call(cli, "GET", path, CALL_MS, &answer);
+	if (status == 0 && f.json)
+		status = print_json(answer);
+	else if (status == 0)
+		print_metrics(answer);
+	json_decref(answer);
+	return status;
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <vmm.pb-c.h>
 
+#include "api/daemon/cpu_template.h"
 #include "api/daemon/jailer.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
@@ -292,6 +293,7 @@ static void boot_configure(struct sandbox *s)
 	Casemate__Vmm__V1__Drive scratch = CASEMATE__VMM__V1__DRIVE__INIT;
 	Casemate__Vmm__V1__Drive *drives[] = { &root, &scratch };
 	Casemate__Vmm__V1__Balloon balloon = CASEMATE__VMM__V1__BALLOON__INIT;
+	struct cpu_template_message cpu;
 	char cmdline[] = BOOT_CMDLINE, root_id[] = "root", scratch_id[] = "scratch";
 
 	root.id = root_id;
@@ -312,6 +314,10 @@ static void boot_configure(struct sandbox *s)
 	balloon.deflate_on_oom = true;
 	balloon.statistics = true;
 	req.balloon = &balloon;
+	if (s->spec.cpu != NULL) {
+		cpu_template_encode(s->spec.cpu, &cpu);
+		req.cpu = &cpu.msg;
+	}
 	vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, &ops);
 }
 

@@ -29,9 +29,10 @@ extern const size_t service_routes_count;
 struct sandbox *service_find(struct http_req *req, const struct service *sv);
 
 /* Routes with a file of their own. */
-void service_status(struct http_req *req, void *arg); /* service_status.c */
-void service_agent(struct http_req *req, void *arg);  /* service_agent.c */
-void service_logs(struct http_req *req, void *arg);   /* service_logs.c */
+void service_status(struct http_req *req, void *arg);  /* service_status.c */
+void service_agent(struct http_req *req, void *arg);   /* service_agent.c */
+void service_logs(struct http_req *req, void *arg);    /* service_logs.c */
+void service_metrics(struct http_req *req, void *arg); /* service_metrics.c */
 
 /* Hostile bytes as lines of printable ASCII: keeps '\n' and '\t', drops '\r', turns the rest
  * into \xNN. Writes at most cap bytes, no terminator; returns how many. Pure. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/daemon/cpu_template.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -191,6 +192,16 @@ static int set_hostname(const json_t *v, const struct spec_limits *lim, struct s
 	return take_text("hostname", v, CHARS_HOST, s->hostname, sizeof(s->hostname), err);
 }
 
+static int set_cpu_template(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			    struct err *err)
+{
+	(void)lim;
+	s->cpu = calloc(1, sizeof(*s->cpu));
+	if (s->cpu == NULL)
+		return err_set(err, -ENOMEM, "cpu_template: out of memory");
+	return cpu_template_parse(v, s->cpu, err);
+}
+
 static int set_lease(const json_t *v, const struct spec_limits *lim, struct spec *s,
 		     struct err *err)
 {
@@ -215,6 +226,7 @@ static const struct {
 	{ "timeout_ms", set_timeout },
 	{ "scratch_bytes", set_scratch },
 	{ "hostname", set_hostname },
+	{ "cpu_template", set_cpu_template },
 	{ "lease", set_lease },
 };
 
@@ -278,6 +290,8 @@ void spec_done(struct spec *s)
 		free(s->envs[i].value);
 	}
 	free(s->envs);
+	free(s->cpu);
 	s->envs = NULL;
+	s->cpu = NULL;
 	s->envs_count = 0;
 }

@@ -25,6 +25,8 @@
 #define SPEC_MEMORY_STEP (UINT64_C(2) << 20)
 #define SPEC_TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000) /* ms */
 
+struct cpu_template; /* cpu_template.h */
+
 struct spec_env {
 	char *name;
 	char *value;
@@ -42,6 +44,7 @@ struct spec {
 	char cwd[SPEC_CWD_MAX + 1];	  /* "" = the user's home */
 	struct spec_env *envs;
 	size_t envs_count;
+	struct cpu_template *cpu; /* NULL = none */
 	bool lease;
 };
 

@@ -161,6 +161,33 @@ teardown() { clean; }
 
 # --- Sandboxes by id -------------------------------------------------------------------------------------------------
 
+@test "--cpu-template takes features away" {
+	run casemate run -- grep -cw avx /proc/cpuinfo
+	[ "$output" = 1 ]
+	for level in x86-64-v2 x86-64-v3; do
+		run casemate run --cpu-template /opt/casemate/cpu/$level.json -- grep -m1 '^flags' /proc/cpuinfo
+		[ "$status" = 0 ]
+		[[ "$output" == *" sse4_2 "* ]]
+		[ $level = x86-64-v3 ] || [[ "$output" != *" avx "* ]]
+	done
+	echo '{"cpuid":[{"leaf":0,"eax":1}]}' >wrong
+	run casemate run --cpu-template wrong -- true
+	[ "$status" = 125 ]
+	[[ "$output" == *"not a register of features"* ]]
+}
+
+@test "metrics" {
+	id=$(casemate create)
+	casemate metrics --json "$id" | jq -e '.metrics | .["vm.vcpus"] == 1 and .["vcpu.exit.mmio"] > 0 and .["drive0.kicks"] > 0'
+	before=$(casemate metrics --json "$id" | jq '.metrics["vsock.kicks"]')
+	casemate exec "$id" true
+	[ "$(casemate metrics --json "$id" | jq '.metrics["vsock.kicks"]')" -gt "$before" ]
+	casemate metrics "$id" | grep -q '^vcpu.exit.mmio  *[1-9]'
+	casemate rm "$id"
+	run casemate metrics "$id"
+	[ "$status" = 125 ]
+}
+
 @test "create, exec, ps, logs, rm" {
 	id=$(casemate create --env GREETING=hello)
 	[[ "$id" =~ ^i[a-z0-9]{19}$ ]]

@@ -103,6 +103,10 @@ Test(opts, bad_values)
 	refuse(RUN_VERB_RUN, "unknown option --frob", ARGS("--frob", "x"));
 	refuse(RUN_VERB_RUN, "unknown option -q", ARGS("-q", "x"));
 	refuse(RUN_VERB_RUN, "--cpus needs a value", ARGS("--cpus"));
+	refuse(RUN_VERB_RUN, "No such file", ARGS("--cpu-template", "/nonexistent", "x"));
+	refuse(RUN_VERB_RUN, "not a file", ARGS("--cpu-template", "/", "x"));
+	refuse(RUN_VERB_RUN, "not a file", ARGS("--cpu-template", "/dev/zero", "x"));
+	refuse(RUN_VERB_RUN, "line 1", ARGS("--cpu-template", "/etc/hostname", "x"));
 	refuse(RUN_VERB_RUN, "--user: is empty", ARGS("--user", "", "x"));
 }
 

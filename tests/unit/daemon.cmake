@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # casemated: its pure parts, the relay, and the real program without a jailer.
-foreach(name spec sandbox relay vmlog)
+foreach(name spec cpu_template sandbox relay vmlog)
   casemate_test(daemon_${name} unit
     SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_${name}.c LINKS daemon_core)
 endforeach()
+target_compile_definitions(daemon_cpu_template PRIVATE CPU_POLICIES="${CMAKE_SOURCE_DIR}/policies/cpu")
 casemate_test(hostcheck unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/hostcheck.c LINKS host)
 casemate_test(daemon_serve unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_serve.c
   LINKS cli_core)

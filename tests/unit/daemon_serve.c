@@ -149,6 +149,7 @@ Test(serve, resources, .init = set_up, .fini = tear_down, .timeout = 60)
 	expect(GET("/v1/sandboxes/../../etc/passwd"), "404", "not_found");
 	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa"), "404", "no such sandbox");
 	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa/logs"), "404", "no such sandbox");
+	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa/metrics"), "404", "no such sandbox");
 	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa/agent"), "404", "no such sandbox");
 	expect("DELETE /v1/sandboxes HTTP/1.1\r\nHost: x\r\n\r\n", "405", "method_not_allowed");
 	expect(POST("/v1/sandboxes", "{\"vcpus\":99}", "12"), "400", "vcpus");
@@ -286,6 +287,7 @@ Test(serve, command_line, .init = set_up, .fini = tear_down, .timeout = 60)
 	expect_cli(125, "more than this host has", ARGS("run", "--memory", "60T", "--", "true"));
 	expect_cli(125, "no such sandbox", ARGS("rm", "iaaaaaaaaaaaaaaaaaaa"));
 	expect_cli(125, "no such sandbox", ARGS("logs", "iaaaaaaaaaaaaaaaaaaa"));
+	expect_cli(125, "no such sandbox", ARGS("metrics", "iaaaaaaaaaaaaaaaaaaa"));
 	expect_cli(125, "no such sandbox", ARGS("exec", "iaaaaaaaaaaaaaaaaaaa", "--", "true"));
 	expect_cli(1, "F   jailer", ARGS("doctor"));
 	expect_cli(1, "\"id\":\"kvm\"", ARGS("doctor", "--json"));

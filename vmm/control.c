@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "vmm/control_internal.h"
 #include "vmm/seccomp.h"
+#include "vmm/snapshot/vm_state.h"
 
 #define LINGER_MS	   5000U
 #define CONSOLE_TAIL_BYTES 4096U
@@ -134,6 +135,19 @@ static void handle_resume(struct rpc_call *call, const ProtobufCMessage *in, int
 	advance(c, EVENT_RESUMED);
 	vm_resume(&c->vm);
 	rpc_reply(call, &out.base, NULL);
+}
+
+static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
+	struct control *c = arg;
+	struct err err = { 0 };
+
+	(void)in;
+	if (vm_state_save(&c->vm, fds[0], fds[1], &err) < 0)
+		rpc_fail_err(call, &err);
+	else
+		rpc_reply(call, &out.base, NULL);
 }
 
 /* ---- The end ----------------------------------------------------------------------------- */
@@ -289,6 +303,7 @@ static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_START], handle_start, IN(STATE_READY), .once = true },
 	{ &vmm_methods[VMM_PAUSE], handle_pause, IN(STATE_RUNNING), .once = false },
 	{ &vmm_methods[VMM_RESUME], handle_resume, IN(STATE_PAUSED), .once = false },
+	{ &vmm_methods[VMM_SNAPSHOT], handle_snapshot, IN(STATE_PAUSED), .once = false },
 	{ &vmm_methods[VMM_WAIT], handle_wait, IN_BUILT | IN(STATE_ENDED), .once = false },
 	{ &vmm_methods[VMM_STOP], handle_stop, IN(STATE_NEW) | IN_BUILT, .once = false },
 	{ &vmm_methods[VMM_LISTEN], control_listen, IN_BUILT, .once = false },

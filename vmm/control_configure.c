@@ -62,6 +62,7 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 		.cmdline = q->cmdline,
 		.initrd = q->initrd,
 		.guest_cid = q->guest_cid,
+		.restore = q->restore,
 		.rng = q->rng,
 		.console = q->console,
 	};

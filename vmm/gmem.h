@@ -48,6 +48,17 @@ struct gmem {
 MUST_USE int gmem_init(struct gmem *m, uint64_t bytes);
 void gmem_done(struct gmem *m);
 
+/*
+ * Puts a file under the memory, copy on write: what it holds is what the guest finds, and what the
+ * guest writes is its own. Right after gmem_init. The file has exactly `bytes` (-EINVAL), without
+ * the hole, and must not shrink or change as long as the memory lives: a sealed memfd, or a file
+ * that only root can reach. fd may be closed afterwards. 0 or -errno.
+ */
+MUST_USE int gmem_attach_file(struct gmem *m, int fd);
+/* Writes the memory to an empty file of `bytes` (-EINVAL: another size, or it has blocks already);
+ * pages of zeros become holes. Nobody else may touch the memory. 0 or -errno. */
+MUST_USE int gmem_save(const struct gmem *m, int fd);
+
 /* 0, or -EFAULT when [a, a+len) is not wholly inside one region. */
 MUST_USE int gmem_check(const struct gmem *m, gpa_t a, uint64_t len);
 MUST_USE int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len);

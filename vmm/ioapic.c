@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/le.h"
+
 /* Registers of the MMIO page. */
 #define REG_SELECT 0x00U
 #define REG_WINDOW 0x10U
@@ -14,7 +16,8 @@
 #define IDX_ARB	    0x02U
 #define IDX_TABLE   0x10U
 
-#define VERSION 0x20U /* the first with an EOI register */
+#define ID_WRITABLE 0x0f000000U
+#define VERSION	    0x20U /* the first with an EOI register */
 
 /* Redirection table entry. */
 #define RTE_VECTOR     UINT64_C(0xff)
@@ -93,7 +96,7 @@ static void write_window(struct ioapic *io, uint32_t v)
 	uint32_t pin = (io->select - IDX_TABLE) / 2;
 
 	if (io->select == IDX_ID)
-		io->id = v & 0x0f000000U;
+		io->id = v & ID_WRITABLE;
 	else if (io->select >= IDX_TABLE && pin < IOAPIC_PINS)
 		write_rte(io, pin, (io->select & 1U) != 0, v);
 }
@@ -143,5 +146,39 @@ void ioapic_eoi(struct ioapic *io, uint8_t vector)
 		    io->ops->asserted(io->arg, i))
 			io->ops->raise(io->arg, i);
 	}
+	(void)pthread_mutex_unlock(&io->lock);
+}
+
+struct ioapic_state {
+	le32_t select, id;
+	le64_t rte[IOAPIC_PINS];
+};
+_Static_assert(sizeof(struct ioapic_state) == IOAPIC_STATE_BYTES, "docs/SNAPSHOT.md");
+
+void ioapic_save(struct ioapic *io, uint8_t dst[IOAPIC_STATE_BYTES])
+{
+	struct ioapic_state s;
+
+	(void)pthread_mutex_lock(&io->lock);
+	s.select = le32_put(io->select);
+	s.id = le32_put(io->id);
+	for (unsigned i = 0; i < IOAPIC_PINS; i++)
+		s.rte[i] = le64_put(io->rte[i]);
+	(void)pthread_mutex_unlock(&io->lock);
+	memcpy(dst, &s, sizeof(s));
+}
+
+void ioapic_load(struct ioapic *io, const uint8_t src[IOAPIC_STATE_BYTES])
+{
+	struct ioapic_state s;
+
+	memcpy(&s, src, sizeof(s));
+	(void)pthread_mutex_lock(&io->lock);
+	/* Nothing that a guest couldn't have written. */
+	io->select = le32_get(s.select) & 0xffU;
+	io->id = le32_get(s.id) & ID_WRITABLE;
+	for (unsigned i = 0; i < IOAPIC_PINS; i++)
+		io->rte[i] = le64_get(s.rte[i]) & RTE_WRITABLE;
+	update_routes(io);
 	(void)pthread_mutex_unlock(&io->lock);
 }

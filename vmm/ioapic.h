@@ -52,6 +52,11 @@ void ioapic_init(struct ioapic *io, const struct ioapic_ops *ops, void *arg);
 /* bus_read_fn and bus_write_fn; arg is the struct ioapic. */
 void ioapic_read(void *arg, uint64_t off, void *data, size_t len);
 void ioapic_write(void *arg, uint64_t off, const void *data, size_t len);
+/* The guest-visible state as bytes, and back: load takes hostile bytes of exactly this size and
+ * sets the VM's routes. No vCPU runs. */
+#define IOAPIC_STATE_BYTES 200U
+void ioapic_save(struct ioapic *io, uint8_t dst[IOAPIC_STATE_BYTES]);
+void ioapic_load(struct ioapic *io, const uint8_t src[IOAPIC_STATE_BYTES]);
 /* A vCPU has ended a level-triggered interrupt with this vector. */
 void ioapic_eoi(struct ioapic *io, uint8_t vector);
 

@@ -26,6 +26,8 @@
 #include "vmm/ioapic.h"
 #include "vmm/result.h"
 
+struct cpuid;
+
 #define VCPUS_MAX 32U
 
 /* What exits are counted by. */
@@ -61,7 +63,8 @@ struct vcpu_world {
 struct vcpu {
 	struct vcpu_world *world;
 	unsigned index;
-	int fd; /* VMM_FD_VCPU0 + index */
+	int fd;		     /* VMM_FD_VCPU0 + index */
+	struct cpuid *cpuid; /* what KVM was given; the VM's builder sets it */
 	struct kvm_run *run;
 	size_t run_bytes;
 	pthread_t thread;

@@ -26,6 +26,8 @@
 #include "vmm/arch/x86_64/regs.h"
 #include "vmm/platform.h"
 #include "vmm/seccomp.h"
+#include "vmm/snapshot/vcpu_state.h"
+#include "vmm/snapshot/vm_state.h"
 
 #define KVM_API 12
 
@@ -123,6 +125,19 @@ static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_en
 	return r < 0 ? err_sys(err, r, "boot tables") : 0;
 }
 
+static int load_snapshot(struct vm *vm, const struct vm_config *cfg, struct vm_origin *from,
+			 struct err *err)
+{
+	int r = vm_state_open(VMM_FD_STATE, cfg, &from->state, err);
+
+	if (r < 0)
+		return r;
+	r = gmem_init(&vm->gmem, cfg->memory_bytes);
+	if (r == 0)
+		r = gmem_attach_file(&vm->gmem, VMM_FD_MEMORY);
+	return r < 0 ? err_sys(err, r, "memory file") : 0;
+}
+
 static int create_vm(struct err *err)
 {
 	CLEANUP(fd_closep) int fd = -1;
@@ -171,68 +186,6 @@ static int split_irqchip(struct err *err)
 	return 0;
 }
 
-static int set_cpuid(const struct vcpu *v, const struct cpuid *supported,
-		     const struct vm_config *cfg, bool tsc_deadline, struct cpuid *scratch,
-		     struct err *err)
-{
-	struct kvm_cpuid2 *c;
-	int r = cpuid_for_vcpu(supported, v->index, cfg->vcpus, tsc_deadline, scratch);
-
-	if (r < 0)
-		return err_sys(err, r, "cpuid");
-	cpu_template_narrow(&cfg->cpu, scratch);
-	c = calloc(1, sizeof(*c) + sizeof(scratch->entries));
-	if (c == NULL)
-		return err_sys(err, -ENOMEM, "cpuid");
-	c->nent = scratch->count;
-	memcpy(c->entries, scratch->entries, scratch->count * sizeof(scratch->entries[0]));
-	if (ioctl(v->fd, KVM_SET_CPUID2, c) < 0)
-		r = err_sys(err, -errno, "KVM_SET_CPUID2");
-	free(c);
-	return r;
-}
-
-/* KVM's paravirtual MSRs and hypercalls answer whatever CPUID says, unless KVM is told to mind it:
- * what cpuid.c takes away is then gone for a guest that doesn't ask, too. */
-static int enforce_cpuid(int vcpu_fd, struct err *err)
-{
-	const struct kvm_enable_cap cap = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
-					    .args = { 1 } };
-
-	if (ioctl(vcpu_fd, KVM_ENABLE_CAP, &cap) < 0)
-		return err_sys(err, -errno, "KVM_CAP_ENFORCE_PV_FEATURE_CPUID");
-	return 0;
-}
-
-static int add_vcpus(struct vm *vm, const struct vm_config *cfg, const struct boot_entry *entry,
-		     struct err *err)
-{
-	/* Two tables of 5 KiB: static, because there is one VM and its builder runs once. */
-	static struct cpuid supported, scratch;
-	bool tsc_deadline = ioctl(VMM_FD_KVM, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	int r = cpuid_supported(VMM_FD_KVM, &supported);
-
-	if (r < 0)
-		return err_sys(err, r, "KVM_GET_SUPPORTED_CPUID");
-	for (unsigned i = 0; i < cfg->vcpus; i++) {
-		struct vcpu *v = &vm->vcpus[i];
-		r = vcpu_init(v, &vm->world, VMM_FD_KVM, VMM_FD_VM, i, err);
-		if (r == 0)
-			r = set_cpuid(v, &supported, cfg, tsc_deadline, &scratch, err);
-		if (r == 0)
-			r = enforce_cpuid(v->fd, err);
-		if (r == 0)
-			r = regs_set_msrs(v->fd, err);
-		if (r == 0)
-			r = cpu_template_set_msrs(&cfg->cpu, v->fd, err);
-		if (r < 0)
-			return r;
-		vm->vcpus_count++;
-	}
-	/* The others wait for INIT and SIPI, as KVM makes them. */
-	return regs_set_boot(vm->vcpus[0].fd, entry, err);
-}
-
 /* ---- The whole --------------------------------------------------------------------------- */
 
 static void init_world(struct vm *vm, struct result *result)
@@ -264,10 +217,11 @@ static int retire(int fd)
 static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
 		       struct err *err)
 {
-	struct boot_entry entry;
+	struct vm_origin from = { .state = NULL };
 	int r;
 
-	r = load_guest(vm, cfg, &entry, err);
+	r = cfg->restore ? load_snapshot(vm, cfg, &from, err)
+			 : load_guest(vm, cfg, &from.entry, err);
 	if (r == 0)
 		r = create_vm(err);
 	if (r == 0)
@@ -279,9 +233,12 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 	if (r == 0)
 		r = split_irqchip(err);
 	if (r == 0)
-		r = add_vcpus(vm, cfg, &entry, err);
+		r = vm_add_vcpus(vm, cfg, &from, err);
 	if (r == 0)
 		r = vm_add_devices(vm, cfg, loop, err);
+	if (r == 0 && cfg->restore)
+		r = vm_state_load(from.state, vm, err);
+	vm_state_close(from.state);
 	return r;
 }
 
@@ -292,6 +249,8 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 
 	if (r < 0)
 		return r;
+	vm->guest_cid = cfg->guest_cid;
+	vm->restored = cfg->restore;
 	init_world(vm, result);
 	virtio_set_thread_hook(device_thread_filter);
 	r = build_steps(vm, cfg, loop, err);
@@ -302,6 +261,10 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 		r = retire(VMM_FD_KERNEL);
 	if (r == 0)
 		r = retire(VMM_FD_INITRD);
+	if (r == 0)
+		r = retire(VMM_FD_MEMORY);
+	if (r == 0)
+		r = retire(VMM_FD_STATE);
 	if (r < 0)
 		return err_sys(err, r, "closing descriptors");
 	return vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);
@@ -309,7 +272,12 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 
 void vm_start(struct vm *vm)
 {
-	vcpus_run(&vm->world);
+	if (vm->restored) {
+		vm_raise_pending(vm);
+		vm_resume(vm);
+	} else {
+		vcpus_run(&vm->world);
+	}
 }
 
 void vm_pause(struct vm *vm)

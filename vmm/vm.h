@@ -57,6 +57,7 @@ struct vm_config {
 	struct vm_nic nics[VM_NICS_MAX]; /* their taps in this order, from VMM_FD_TAP0 */
 	unsigned nics_count;
 	uint32_t guest_cid; /* 0 = no vsock */
+	bool restore;	    /* from a snapshot: cmdline, initrd and boot mean nothing */
 	bool rng;
 	bool console;
 	bool balloon;
@@ -76,6 +77,8 @@ struct vm {
 	struct virtio_dev *console; /* one of devices, or NULL */
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
 	uint64_t pauses;
+	uint32_t guest_cid;
+	bool restored;		    /* vm_start resumes */
 	struct virtio_dev *balloon; /* one of devices, or NULL */
 };
 
@@ -90,6 +93,7 @@ MUST_USE int vm_check_config(const struct vm_config *cfg, struct err *err);
  */
 MUST_USE int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
 		      struct result *result, struct err *err);
+/* Lets it run, from its first instruction or from where the snapshot was taken. */
 void vm_start(struct vm *vm);
 /* Stops vCPUs and devices: when vm_pause has returned, no thread touches guest memory until
  * vm_resume. The guest's clocks run on. */

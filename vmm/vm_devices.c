@@ -71,6 +71,13 @@ static void set_routes(void *arg, uint32_t routed, const uint32_t msi_addr[IOAPI
 			   strerrorname_np(errno));
 }
 
+void vm_raise_pending(struct vm *vm)
+{
+	for (unsigned i = 0; i < vm->devices_count; i++)
+		if (pin_asserted(vm, LAYOUT_GSI_VIRTIO + i))
+			pin_raise(vm, LAYOUT_GSI_VIRTIO + i);
+}
+
 const struct ioapic_ops vm_ioapic_ops = { pin_asserted, pin_raise, set_routes };
 
 /* ---- Devices ----------------------------------------------------------------------------- */

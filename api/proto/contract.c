@@ -36,6 +36,7 @@ const struct rpc_method vmm_methods[VMM_METHOD_COUNT] = {
 	[VMM_READ_CONSOLE] = VMM("ReadConsole", read_console, 0, CHUNK),
 	[VMM_PAUSE] = VMM("Pause", pause, 0, SMALL),
 	[VMM_RESUME] = VMM("Resume", resume, 0, SMALL),
+	[VMM_SNAPSHOT] = VMM("Snapshot", snapshot, 2, SMALL),
 	[VMM_GET_METRICS] = VMM("GetMetrics", get_metrics, 0, CHUNK),
 	[VMM_SET_DRIVE_LIMITS] = VMM("SetDriveLimits", set_drive_limits, 0, SMALL),
 	[VMM_RESIZE_DRIVE] = VMM("ResizeDrive", resize_drive, 0, SMALL),

@@ -167,6 +167,21 @@ static void test_tick(void)
 	}
 }
 
+/* Counts in memory, aloud. What a snapshot forgot would show as a repeated or a missing number. */
+static void test_count(void)
+{
+	static uint64_t count;
+
+	if (acpi.cpus > 1)
+		test_smp();
+	for (;;) {
+		print("count ");
+		print_u64(++count);
+		print("\n");
+		cpu_delay(3000000);
+	}
+}
+
 /* Touches the first and last page of each range of RAM and adds the sizes. */
 void test_mem(void)
 {
@@ -217,6 +232,7 @@ static const struct {
 	{ "spin", test_spin },
 	{ "idle", test_idle },
 	{ "tick", test_tick },
+	{ "count", test_count },
 	{ "mem", test_mem },
 	{ "smp", test_smp },
 	{ "blk-read", test_blk_read },

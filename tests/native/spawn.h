@@ -23,6 +23,8 @@ struct vmm_files {
 	int taps[VMM_TAPS_MAX];
 	unsigned taps_count;
 	int log; /* where its log goes; 0 = our own standard error */
+	bool restore; /* from these two */
+	int state, memory;
 };
 
 /* Forks and executes `program`: its pid and our end of the control socket in *ret_control, or

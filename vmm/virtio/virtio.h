@@ -85,6 +85,16 @@ struct virtio_dev_ops {
 	 */
 	void (*pause)(struct virtio_dev *dev);
 	void (*resume)(struct virtio_dev *dev);
+	/*
+	 * Optional, for a type that keeps more than transport and queues, or whose configuration
+	 * changes while the guest runs. save writes at most VIRTIO_PRIVATE_BYTES_MAX (state.h) and
+	 * returns the size; the device is paused. load takes such bytes, hostile, after the
+	 * transport was loaded; src is NULL when there are none. restored tells an active device
+	 * that what it knew of the host is gone. All on the control thread, lock held.
+	 */
+	size_t (*save)(struct virtio_dev *dev, void *dst);
+	int (*load)(struct virtio_dev *dev, const void *src, size_t len);
+	void (*restored)(struct virtio_dev *dev);
 	/* What this type counts: counter_names[i] (a-z, 0-9, _) is the name of dev->counters[i] in
 	 * GetMetrics. At most VIRTIO_COUNTERS_MAX. */
 	const char *const *counter_names;

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmm_snapshot.c - a VM that was saved goes on in other processes, and a damaged one in none. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/proto/contract.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "tests/native/harness.h"
+#include "vmm/snapshot/file.h"
+
+#define MEMORY_BYTES (64 * MIB)
+#define CONSOLE_CAP  65536U
+#define GENERATIONS  10U
+
+static void call(struct vmm *v, unsigned method)
+{
+	static const Casemate__Vmm__V1__StartRequest q = CASEMATE__VMM__V1__START_REQUEST__INIT;
+	static const Casemate__Vmm__V1__PauseRequest p = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
+	static const Casemate__Vmm__V1__ResumeRequest r = CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
+	const void *in = method == VMM_START ? (const void *)&q
+					     : (method == VMM_PAUSE ? (const void *)&p : &r);
+
+	vmm_must(v, method, in, NULL, NULL);
+}
+
+struct snapshot {
+	int state, memory;
+};
+
+static struct snapshot new_files(void)
+{
+	struct snapshot s = { .state = memfd_create("state", MFD_CLOEXEC),
+			      .memory = memfd_create("memory", MFD_CLOEXEC) };
+
+	cr_assert(s.state >= 0 && s.memory >= 0);
+	cr_assert_eq(ftruncate(s.memory, MEMORY_BYTES), 0);
+	return s;
+}
+
+static void close_files(struct snapshot *s)
+{
+	fd_closep(&s->state);
+	fd_closep(&s->memory);
+}
+
+/* Of a running VM, which is paused afterwards. */
+static struct snapshot take(struct vmm *v)
+{
+	const Casemate__Vmm__V1__SnapshotRequest q = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	struct snapshot s = new_files();
+	const int fds[2] = { s.state, s.memory };
+
+	call(v, VMM_PAUSE);
+	vmm_must(v, VMM_SNAPSHOT, &q, fds, NULL);
+	return s;
+}
+
+static configure_req request(const char *cmdline, unsigned vcpus, bool restore)
+{
+	configure_req q = vmm_request(cmdline);
+
+	q.vcpus = vcpus;
+	q.restore = restore;
+	return q;
+}
+
+static void boot(struct vmm *v, const char *cmdline, unsigned vcpus)
+{
+	configure_req q = request(cmdline, vcpus, false);
+	struct vmm_files f = { .initrd = -1 };
+
+	need_kvm();
+	f.kernel = open_guest();
+	vmm_spawn(v, &f);
+	vmm_must(v, VMM_CONFIGURE, &q, NULL, NULL);
+	call(v, VMM_START);
+	fd_closep(&f.kernel);
+}
+
+/* Configures a VMM from the files: the answer's code. */
+static enum rpc_code restore(struct vmm *v, const struct snapshot *s, const configure_req *q,
+			     struct rpc_status *st)
+{
+	const struct vmm_files f = {
+		.kernel = -1, .initrd = -1, .restore = true, .state = s->state, .memory = s->memory
+	};
+
+	vmm_spawn(v, &f);
+	return vmm_call(v, VMM_CONFIGURE, q, NULL, st, NULL);
+}
+
+static void must_restore(struct vmm *v, const struct snapshot *s, unsigned vcpus)
+{
+	configure_req q = request("", vcpus, true);
+	struct rpc_status st;
+
+	cr_assert_eq(restore(v, s, &q, &st), RPC_OK, "%s", st.msg);
+}
+
+/* The first and the last number in the console's whole lines. */
+static void counts(struct vmm *v, uint64_t *first, uint64_t *last)
+{
+	static char text[CONSOLE_CAP];
+	const char *p = text;
+	unsigned n = 0;
+
+	(void)vmm_console(v, text, sizeof(text));
+	while ((p = strstr(p, "count ")) != NULL && strchr(p, '\n') != NULL) {
+		uint64_t at = strtoull(p + 6, NULL, 10);
+		if (n++ == 0)
+			*first = at;
+		else
+			cr_expect_eq(at, *last + 1, "%" PRIu64 " after %" PRIu64, at, *last);
+		*last = at;
+		p += 6;
+	}
+	cr_assert_gt(n, 0, "no count in: %s", text);
+}
+
+static void expect_goes_on(struct vmm *v, uint64_t after)
+{
+	uint64_t first = 0, last = 0;
+	char next[32];
+
+	(void)snprintf(next, sizeof(next), "count %" PRIu64 "\n", after + 5);
+	vmm_console_until(v, next);
+	counts(v, &first, &last);
+	/* A number may have been half printed when the snapshot was taken. */
+	cr_expect(first == after + 1 || first == after + 2, "%" PRIu64 " after %" PRIu64, first,
+		  after);
+}
+
+/* ---- Going on ---------------------------------------------------------------------------- */
+
+static void save_and_go_on(unsigned vcpus)
+{
+	struct vmm parent, children[2];
+	uint64_t first = 0, last = 0, more = 0;
+	struct snapshot s;
+
+	boot(&parent, "test=count", vcpus);
+	vmm_console_until(&parent, "count 3\n");
+	s = take(&parent);
+	counts(&parent, &first, &last);
+	for (unsigned i = 0; i < ARRAY_SIZE(children); i++)
+		must_restore(&children[i], &s, vcpus);
+	call(&parent, VMM_RESUME);
+	for (unsigned i = 0; i < ARRAY_SIZE(children); i++)
+		call(&children[i], VMM_START);
+	expect_goes_on(&children[0], last);
+	expect_goes_on(&children[1], last);
+	/* The parent, too. */
+	(void)usleep(20000);
+	counts(&parent, &first, &more);
+	cr_expect_gt(more, last);
+	vmm_done(&parent);
+	vmm_done(&children[0]);
+	vmm_done(&children[1]);
+	close_files(&s);
+}
+
+Test(vmm_snapshot, goes_on_where_it_was)
+{
+	save_and_go_on(1);
+}
+
+Test(vmm_snapshot, of_several_processors)
+{
+	save_and_go_on(4);
+}
+
+Test(vmm_snapshot, of_a_snapshot)
+{
+	struct vmm a, b, c;
+	uint64_t first = 0, last = 0;
+	struct snapshot s, t;
+
+	boot(&a, "test=count", 1);
+	vmm_console_until(&a, "count 2\n");
+	s = take(&a);
+	must_restore(&b, &s, 1);
+	call(&b, VMM_START);
+	vmm_console_until(&b, "count 9\n");
+	t = take(&b);
+	counts(&b, &first, &last);
+	must_restore(&c, &t, 1);
+	call(&c, VMM_START);
+	expect_goes_on(&c, last);
+	vmm_done(&a);
+	vmm_done(&b);
+	vmm_done(&c);
+	close_files(&s);
+	close_files(&t);
+}
+
+/* In the middle of disk traffic, over several generations: the guest checks what it reads. */
+Test(vmm_snapshot, with_requests_under_way)
+{
+	static uint8_t disk[256 * KIB];
+	configure_req q = request("test=blk-loop", 1, false);
+	Casemate__Vmm__V1__Drive drive = CASEMATE__VMM__V1__DRIVE__INIT, *drives[] = { &drive };
+	struct vmm_files f = { .initrd = -1, .drives_count = 1 };
+	struct snapshot s;
+	struct vmm v;
+	wait_resp *w;
+
+	need_kvm();
+	f.kernel = open_guest();
+	f.drives[0].fd = make_file(disk, sizeof(disk));
+	drive.id = (char[]){ "disk" };
+	q.n_drives = 1;
+	q.drives = drives;
+	vmm_spawn(&v, &f);
+	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
+	call(&v, VMM_START);
+	vmm_console_until(&v, "looping\n");
+	for (unsigned i = 0; i < GENERATIONS; i++) {
+		(void)usleep(3000 + 700 * i);
+		s = take(&v);
+		vmm_done(&v);
+		q.restore = f.restore = true;
+		f.state = s.state;
+		f.memory = s.memory;
+		vmm_spawn(&v, &f);
+		vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
+		call(&v, VMM_START);
+		close_files(&s);
+	}
+	cr_assert_eq(pwrite(f.drives[0].fd, "stop", 4, sizeof(disk) - 512), 4);
+	w = vmm_wait(&v);
+	cr_expect_eq(w->reason, CASEMATE__VMM__V1__END_REASON__END_REASON_POWER_OFF, "%s",
+		     w->detail);
+	cr_expect(memmem(w->console_tail.data, w->console_tail.len, "ok blk-loop", 11) != NULL);
+	vmm_free_wait(w);
+	vmm_done(&v);
+	fd_closep(&f.kernel);
+	fd_closep(&f.drives[0].fd);
+}
+
+/* ---- Refusals ---------------------------------------------------------------------------- */
+
+static struct snapshot a_snapshot(void)
+{
+	struct snapshot s;
+	struct vmm v;
+
+	boot(&v, "test=count", 1);
+	vmm_console_until(&v, "count 2\n");
+	s = take(&v);
+	vmm_done(&v);
+	return s;
+}
+
+static void expect_refused(const struct snapshot *s, const configure_req *q, const char *why)
+{
+	struct rpc_status st;
+	struct vmm v;
+
+	cr_expect_neq(restore(&v, s, q, &st), RPC_OK, "%s", why);
+	cr_expect(strstr(st.msg, why) != NULL, "%s, expected %s", st.msg, why);
+	rpc_conn_free(v.conn); /* it needn't wait for us */
+	v.conn = NULL;
+	cr_expect_eq(vmm_reap(&v), 1);
+	vmm_done(&v);
+}
+
+Test(vmm_snapshot, of_another_machine)
+{
+	struct snapshot s = a_snapshot();
+	configure_req q = request("", 2, true);
+
+	expect_refused(&s, &q, "1 vCPUs, not 2");
+	q = request("", 1, true);
+	q.memory_bytes = 2 * MEMORY_BYTES;
+	expect_refused(&s, &q, "64 MiB of memory, not 128");
+	q = request("", 1, true);
+	q.rng = true;
+	expect_refused(&s, &q, "devices");
+	close_files(&s);
+}
+
+Test(vmm_snapshot, files_cut_off)
+{
+	struct snapshot s = a_snapshot();
+	configure_req q = request("", 1, true);
+	struct stat st;
+
+	cr_assert_eq(fstat(s.state, &st), 0);
+	cr_assert_eq(ftruncate(s.memory, MEMORY_BYTES - 4096), 0);
+	expect_refused(&s, &q, "memory file");
+	cr_assert_eq(ftruncate(s.memory, MEMORY_BYTES), 0);
+	cr_assert_eq(ftruncate(s.state, st.st_size - 8), 0);
+	expect_refused(&s, &q, "it should have");
+	cr_assert_eq(ftruncate(s.state, 0), 0);
+	expect_refused(&s, &q, "state file: 0 bytes");
+	close_files(&s);
+}
+
+/* Everywhere in the file, in a process of its own each: refused, or a VM that does no harm. */
+Test(vmm_snapshot, bits_flipped, .timeout = 120)
+{
+	struct snapshot s = a_snapshot();
+	configure_req q = request("", 1, true);
+	unsigned refused = 0, taken = 0;
+	struct stat st;
+
+	cr_assert_eq(fstat(s.state, &st), 0);
+	for (off_t at = 0; at < st.st_size; at += 61) {
+		struct rpc_status why;
+		struct vmm v;
+		uint8_t b, flipped;
+		int status;
+		cr_assert_eq(pread(s.state, &b, 1, at), 1);
+		flipped = b ^ (uint8_t)(1U << (at % 8));
+		cr_assert_eq(pwrite(s.state, &flipped, 1, at), 1);
+		if (restore(&v, &s, &q, &why) == RPC_OK) {
+			taken++;
+			call(&v, VMM_START);
+			(void)usleep(1000);
+		} else {
+			refused++;
+		}
+		rpc_conn_free(v.conn);
+		v.conn = NULL;
+		status = vmm_reap(&v);
+		cr_expect(status >= 0, "byte %jd: ended by signal %d", (intmax_t)at, -status);
+		vmm_done(&v);
+		cr_assert_eq(pwrite(s.state, &b, 1, at), 1);
+	}
+	cr_expect_gt(refused, 0);
+	cr_expect_gt(taken, 0); /* or the test would show nothing */
+	close_files(&s);
+}

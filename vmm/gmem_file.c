@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory to a file and from one. The file is the memory without the hole: the region from 0
+ * first, then the one from 4 GiB. Pages of zeros are holes in it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "vmm/gmem.h"
+
+#define PAGE 4096U
+
+int gmem_attach_file(struct gmem *m, int fd)
+{
+	struct stat st;
+	uint64_t off = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 0 || (uint64_t)st.st_size != m->bytes)
+		return -EINVAL;
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct gmem_region *r = &m->regions[i];
+		if (mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+			 (off_t)off) == MAP_FAILED)
+			return -errno;
+		if (madvise(r->hva, r->size, MADV_DONTDUMP) < 0)
+			return -errno;
+		off += r->size;
+	}
+	return 0;
+}
+
+/* The accumulator makes it a loop without branches, which the compiler turns into wide ones. */
+static bool is_zero(const uint8_t *page)
+{
+	uint64_t all = 0;
+
+	for (size_t i = 0; i < PAGE; i += sizeof(uint64_t)) {
+		uint64_t v;
+		memcpy(&v, page + i, sizeof(v));
+		all |= v;
+	}
+	return all == 0;
+}
+
+static int write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		p += n;
+		len -= (uint64_t)n;
+		off += (uint64_t)n;
+	}
+	return 0;
+}
+
+/* Writes the runs of pages that aren't zero. */
+static int save_region(const struct gmem_region *r, int fd, uint64_t off)
+{
+	uint64_t at = 0;
+	int rc = 0;
+
+	while (at < r->size && rc == 0) {
+		uint64_t start;
+		while (at < r->size && is_zero(r->hva + at))
+			at += PAGE;
+		start = at;
+		while (at < r->size && !is_zero(r->hva + at))
+			at += PAGE;
+		if (at > start)
+			rc = write_all(fd, r->hva + start, at - start, off + start);
+	}
+	return rc;
+}
+
+int gmem_save(const struct gmem *m, int fd)
+{
+	struct stat st;
+	uint64_t off = 0;
+	int r = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 0 || (uint64_t)st.st_size != m->bytes || st.st_blocks != 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < m->count && r == 0; i++) {
+		r = save_region(&m->regions[i], fd, off);
+		off += m->regions[i].size;
+	}
+	return r;
+}

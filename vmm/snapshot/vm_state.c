@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/snapshot/vm_state.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/kvm.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/le.h"
+#include "base/num.h"
+#include "vmm/ioapic.h"
+#include "vmm/snapshot/vcpu_state.h"
+#include "vmm/virtio/state.h"
+#include "vmm/vm_internal.h"
+#include "vmm/vmm_fds.h"
+
+_Static_assert(VCPUS_MAX <= SNAP_INSTANCE_MAX && VM_DEVICES_MAX <= SNAP_INSTANCE_MAX,
+	       "an instance for each");
+
+/* What must be the same for the rest to make sense. */
+struct machine {
+	le32_t vcpus, devices;
+	le64_t memory_bytes;
+	le32_t guest_cid, zero;
+};
+_Static_assert(sizeof(struct machine) == 24, "docs/SNAPSHOT.md");
+
+/* ---- Saving ------------------------------------------------------------------------------ */
+
+static int save_clock(struct snap_writer *w, struct err *err)
+{
+	struct kvm_clock_data clock = { 0 };
+
+	if (ioctl(VMM_FD_VM, KVM_GET_CLOCK, &clock) < 0)
+		return err_sys(err, -errno, "KVM_GET_CLOCK");
+	snap_put(w, SNAP_CLOCK, 0, true, &clock, sizeof(clock));
+	return 0;
+}
+
+static void save_device(struct virtio_dev *dev, unsigned index, struct snap_writer *w)
+{
+	uint8_t bytes[VIRTIO_STATE_BYTES_MAX], private[VIRTIO_PRIVATE_BYTES_MAX];
+	size_t len = virtio_state_save(dev, bytes);
+
+	snap_put(w, SNAP_VIRTIO, index, true, bytes, len);
+	if (dev->ops->save == NULL)
+		return;
+	pthread_mutex_lock(&dev->lock);
+	len = dev->ops->save(dev, private);
+	pthread_mutex_unlock(&dev->lock);
+	if (len > 0)
+		snap_put(w, SNAP_VIRTIO_PRIVATE, index, true, private, len);
+}
+
+static int collect(struct vm *vm, struct snap_writer *w, struct err *err)
+{
+	const struct machine m = {
+		.vcpus = le32_put(vm->vcpus_count),
+		.devices = le32_put(vm->devices_count),
+		.memory_bytes = le64_put(vm->gmem.bytes),
+		.guest_cid = le32_put(vm->guest_cid),
+	};
+	uint8_t ioapic[IOAPIC_STATE_BYTES];
+	int r;
+
+	snap_put(w, SNAP_MACHINE, 0, true, &m, sizeof(m));
+	r = save_clock(w, err);
+	ioapic_save(&vm->world.ioapic, ioapic);
+	snap_put(w, SNAP_IOAPIC, 0, true, ioapic, sizeof(ioapic));
+	for (unsigned i = 0; i < vm->vcpus_count && r == 0; i++)
+		r = vcpu_state_save(vm->vcpus[i].fd, i, vm->vcpus[i].cpuid, w, err);
+	for (unsigned i = 0; i < vm->devices_count && r == 0; i++)
+		save_device(vm->devices[i], i, w);
+	return r;
+}
+
+static int write_file(int fd, const uint8_t *p, size_t len, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "state file");
+	if (st.st_size != 0)
+		return err_set(err, -EINVAL, "state file: it isn't empty");
+	for (size_t off = 0; off < len;) {
+		ssize_t n = pwrite(fd, p + off, len - off, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_sys(err, n < 0 ? -errno : -EIO, "state file");
+		off += (size_t)n;
+	}
+	return 0;
+}
+
+int vm_state_save(struct vm *vm, int state_fd, int memory_fd, struct err *err)
+{
+	struct snap_writer w;
+	const uint8_t *bytes;
+	size_t len;
+	int r;
+
+	snap_writer_init(&w);
+	r = collect(vm, &w, err);
+	if (r == 0) {
+		r = snap_writer_finish(&w, &bytes, &len);
+		if (r < 0)
+			(void)err_sys(err, r, "state file");
+	}
+	if (r == 0)
+		r = write_file(state_fd, bytes, len, err);
+	snap_writer_done(&w);
+	if (r < 0)
+		return r;
+	r = gmem_save(&vm->gmem, memory_fd);
+	return r < 0 ? err_sys(err, r, "memory file") : 0;
+}
+
+/* ---- Loading ----------------------------------------------------------------------------- */
+
+struct vm_state {
+	struct snap_reader reader;
+	size_t len;
+	uint8_t bytes[];
+};
+
+static int read_file(int fd, struct vm_state **ret, struct err *err)
+{
+	struct vm_state *s;
+	struct stat st;
+	size_t len;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "state file");
+	if (st.st_size <= 0 || st.st_size > (off_t)SNAP_BYTES_MAX)
+		return err_set(err, -EINVAL, "state file: %jd bytes", (intmax_t)st.st_size);
+	len = (size_t)st.st_size;
+	s = calloc(1, sizeof(*s) + len);
+	if (s == NULL)
+		return err_sys(err, -ENOMEM, "state file");
+	while (s->len < len) {
+		struct iovec v = { s->bytes + s->len, len - s->len };
+		ssize_t n = preadv(fd, &v, 1, (off_t)s->len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int r = n < 0 ? -errno : -EIO;
+			free(s);
+			return err_sys(err, r, "state file");
+		}
+		s->len += (size_t)n;
+	}
+	*ret = s;
+	return 0;
+}
+
+static int check_machine(const struct vm_state *s, const struct vm_config *cfg, struct err *err)
+{
+	struct machine m;
+	int r = snap_take(&s->reader, SNAP_MACHINE, 0, &m, sizeof(m), err);
+
+	if (r < 0)
+		return r;
+	if (le32_get(m.vcpus) != cfg->vcpus)
+		return err_set(err, -ENOTSUP, "the snapshot has %" PRIu32 " vCPUs, not %u",
+			       le32_get(m.vcpus), cfg->vcpus);
+	if (le64_get(m.memory_bytes) != cfg->memory_bytes)
+		return err_set(err, -ENOTSUP,
+			       "the snapshot has %" PRIu64 " MiB of memory, not %" PRIu64,
+			       le64_get(m.memory_bytes) / MIB, cfg->memory_bytes / MIB);
+	if (le32_get(m.devices) != vm_count_devices(cfg))
+		return err_set(err, -ENOTSUP, "the snapshot has %" PRIu32 " devices, not %u",
+			       le32_get(m.devices), vm_count_devices(cfg));
+	if (le32_get(m.guest_cid) != cfg->guest_cid)
+		return err_set(err, -ENOTSUP,
+			       "the snapshot has guest CID %" PRIu32 ", not %" PRIu32,
+			       le32_get(m.guest_cid), cfg->guest_cid);
+	return 0;
+}
+
+int vm_state_open(int fd, const struct vm_config *cfg, struct vm_state **ret, struct err *err)
+{
+	struct vm_state *s = NULL;
+	int r = read_file(fd, &s, err);
+
+	if (r < 0)
+		return r;
+	r = snap_open(&s->reader, s->bytes, s->len, err);
+	if (r == 0)
+		r = check_machine(s, cfg, err);
+	if (r < 0) {
+		vm_state_close(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void vm_state_close(struct vm_state *s)
+{
+	free(s);
+}
+
+const struct snap_reader *vm_state_reader(const struct vm_state *s)
+{
+	return &s->reader;
+}
+
+static int load_clock(const struct snap_reader *r, struct err *err)
+{
+	struct kvm_clock_data saved, clock = { 0 };
+	int rc = snap_take(r, SNAP_CLOCK, 0, &saved, sizeof(saved), err);
+
+	if (rc < 0)
+		return rc;
+	clock.clock = saved.clock; /* no flags: the guest's time goes on where it stopped */
+	if (ioctl(VMM_FD_VM, KVM_SET_CLOCK, &clock) < 0)
+		return err_sys(err, -errno, "KVM_SET_CLOCK");
+	return 0;
+}
+
+static int load_device(const struct snap_reader *r, struct virtio_dev *dev, unsigned index,
+		       struct err *err)
+{
+	const struct snap_section *s = snap_find(r, SNAP_VIRTIO, index);
+	const struct snap_section *own = snap_find(r, SNAP_VIRTIO_PRIVATE, index);
+	int rc;
+
+	if (s == NULL || (own != NULL && dev->ops->load == NULL))
+		return err_set(err, -EINVAL, "state file: device %u", index);
+	rc = virtio_state_load(dev, s->data, s->len, err);
+	if (rc < 0)
+		return rc;
+	pthread_mutex_lock(&dev->lock);
+	if (dev->ops->load != NULL)
+		rc = dev->ops->load(dev, own != NULL ? own->data : NULL,
+				    own != NULL ? own->len : 0);
+	if (rc == 0 && dev->active && dev->ops->restored != NULL)
+		dev->ops->restored(dev);
+	pthread_mutex_unlock(&dev->lock);
+	return rc < 0 ? err_set(err, -EINVAL, "%s: damaged state", dev->ops->name) : 0;
+}
+
+int vm_state_load(const struct vm_state *s, struct vm *vm, struct err *err)
+{
+	uint8_t ioapic[IOAPIC_STATE_BYTES];
+	int r = load_clock(&s->reader, err);
+
+	if (r == 0)
+		r = snap_take(&s->reader, SNAP_IOAPIC, 0, ioapic, sizeof(ioapic), err);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < vm->devices_count && r == 0; i++)
+		r = load_device(&s->reader, vm->devices[i], i, err);
+	/* Last: a route that KVM refuses ends the VM, by result. */
+	if (r == 0)
+		ioapic_load(&vm->world.ioapic, ioapic);
+	return r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm_state.h - a whole VM to a snapshot and back. See file.h for the format.
+ *
+ * Who may call what: saving is for the control thread of a paused VM. Loading belongs to vm_build,
+ * step by step in its order: nothing has run yet, and the process has its first seccomp filter.
+ */
+#ifndef VMM_SNAPSHOT_VM_STATE_H
+#define VMM_SNAPSHOT_VM_STATE_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "vmm/snapshot/file.h"
+#include "vmm/vm.h"
+
+/* Writes the state to state_fd (an empty file) and the memory to memory_fd (gmem_save). 0 or -errno
+ * with err; what was written is then of no use. The VM can go on in any case. */
+MUST_USE int vm_state_save(struct vm *vm, int state_fd, int memory_fd, struct err *err);
+
+/* Reads the file at fd and checks that it is of a machine like cfg. *ret belongs to the caller
+ * (vm_state_close). 0, -EINVAL, -ENOTSUP or another -errno, with err. */
+struct vm_state;
+MUST_USE int vm_state_open(int fd, const struct vm_config *cfg, struct vm_state **ret,
+			   struct err *err);
+void vm_state_close(struct vm_state *s);
+const struct snap_reader *vm_state_reader(const struct vm_state *s);
+
+/* The clock, the IOAPIC and the devices; the vCPUs have their state already. */
+MUST_USE int vm_state_load(const struct vm_state *s, struct vm *vm, struct err *err);
+
+#endif

@@ -47,6 +47,22 @@ static void heap_setup(void)
 	(void)malloc_trim(0);
 }
 
+/*
+ * This process's own code shall not be a victim of what a guest has taught the branch predictors or
+ * the store buffer: barriers between it and others, for good. The guest has its own controls.
+ * ENXIO, ENODEV, EINVAL: nothing to control here; EPERM: the administrator has decided.
+ */
+static int stop_speculation(struct err *err)
+{
+	static const unsigned long kinds[] = { PR_SPEC_STORE_BYPASS, PR_SPEC_INDIRECT_BRANCH };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (prctl(PR_SET_SPECULATION_CTRL, kinds[i], PR_SPEC_FORCE_DISABLE, 0, 0) < 0 &&
+		    errno != ENXIO && errno != ENODEV && errno != EINVAL && errno != EPERM)
+			return err_sys(err, -errno, "PR_SET_SPECULATION_CTRL");
+	return 0;
+}
+
 /* No life without the jailer, no dumps, no ptrace by our own uid, no privilege by exec, no memory
  * that becomes code. */
 static int set_limits(struct err *err)
@@ -65,7 +81,10 @@ static int set_limits(struct err *err)
 	/* EINVAL: a kernel before 6.3. The filters forbid executable memory there as well. */
 	if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) < 0 && errno != EINVAL)
 		return err_sys(err, -errno, "PR_SET_MDWE");
-	return 0;
+	/* A host peer that goes away is an error of a write, not a signal. */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		return err_sys(err, -errno, "SIGPIPE");
+	return stop_speculation(err);
 }
 
 /*

@@ -4,6 +4,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 
 void drv_init(struct drv *d)
 {
+	(void)signal(SIGPIPE, SIG_IGN); /* as vmm/main.c */
 	memset(d, 0, sizeof(*d));
 	BUG_ON(gmem_init(&d->mem, DRV_MEM_BYTES) < 0);
 	BUG_ON(loop_new(&d->loop) < 0);

@@ -224,8 +224,8 @@ MUST_USE int virtio_balloon_new(struct gmem *gmem, const struct virtio_balloon_o
  * -ERANGE: more than it has. */
 MUST_USE int virtio_balloon_set(struct virtio_dev *dev, uint64_t bytes);
 
-/* The vsock device; its connections live on the loop given to virtio_dev_attach. The process
- * ignores SIGPIPE from then on: a host peer that goes away is an error, not a signal. */
+/* The vsock device; its connections live on the loop given to virtio_dev_attach. The process must
+ * ignore SIGPIPE: a host peer that goes away is an error, not a signal. */
 MUST_USE int virtio_vsock_new(struct gmem *gmem, uint64_t guest_cid, struct virtio_dev **ret);
 /* Joins the next guest connection to host port `port` to fd (taken on success, made
  * non-blocking). Loop's thread. Waits across resets. -ENOSPC beyond 64 waiting. */

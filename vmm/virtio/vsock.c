@@ -310,7 +310,6 @@ int virtio_vsock_new(struct gmem *gmem, uint64_t guest_cid, struct virtio_dev **
 		vsock_free(&v->dev);
 		return r;
 	}
-	(void)signal(SIGPIPE, SIG_IGN);
 	memcpy(v->dev.config, &cid, sizeof(cid));
 	v->dev.config_size = sizeof(cid);
 	*ret = &v->dev;

@@ -10,6 +10,11 @@
 #include "base/num.h"
 #include "fake_driver.h"
 
+struct counter {
+	const char *name;
+	uint64_t value;
+};
+
 static void rng(struct drv *d, uint64_t without)
 {
 	struct virtio_dev *dev;
@@ -91,6 +96,49 @@ Test(virtio_rng, rate_is_limited)
 		      (unsigned long long)bytes, (unsigned long long)ms);
 	cr_assert_geq(bytes, 65536 + 200000, "and not much less: %llu", (unsigned long long)bytes);
 	cr_assert_lt(steps, 500);
+	drv_done(&d);
+}
+
+static void find_counter(const char *name, uint64_t value, void *arg)
+{
+	struct counter *c = arg;
+
+	if (strcmp(name, c->name) == 0)
+		c->value = value;
+}
+
+static uint64_t counter(struct drv *d, const char *name)
+{
+	struct counter c = { name, UINT64_MAX };
+
+	virtio_dev_metrics(d->dev, find_counter, &c);
+	cr_assert_neq(c.value, UINT64_MAX, "no counter %s", name);
+	return c.value;
+}
+
+/* Single bytes are cheap in bytes and dear in requests. */
+Test(virtio_rng, requests_are_limited)
+{
+	uint64_t begin, ms, got = 0;
+	uint32_t head, len;
+	struct drv d;
+
+	rng(&d, 0);
+	struct drv_seg s = { drv_alloc(&d, 1, 1), 1, true };
+	begin = now_ms();
+	while (now_ms() < begin + 300) {
+		while (drv_post(&d, 0, &s, 1, false) >= 0)
+			;
+		cr_assert_eq(loop_step(d.loop, 20), 0);
+		while (drv_used(&d, 0, &head, &len))
+			got += len;
+	}
+	ms = now_ms() - begin;
+	cr_expect_leq(got, 4096 + 4096 * (ms + 1) / 1000 + 1, "%d in %d ms", (int)got, (int)ms);
+	cr_expect_gt(got, 4096);
+	cr_expect_eq(counter(&d, "bytes"), got);
+	cr_expect_eq(counter(&d, "requests"), got);
+	cr_expect_gt(counter(&d, "throttled"), 0);
 	drv_done(&d);
 }
 
@@ -195,6 +243,9 @@ Test(virtio_console, ring_wraps)
 				cr_assert_eq(got[i], pattern(from + i));
 		}
 	}
+	cr_expect_eq(counter(&d, "bytes"), total);
+	cr_expect_eq(counter(&d, "overwritten_bytes"), total - 65536);
+	cr_expect_eq(counter(&d, "requests"), 5 * ARRAY_SIZE(portions));
 	drv_done(&d);
 }
 

@@ -2,7 +2,11 @@
 /*
  * hvc0, output only. What the guest writes goes into a ring that keeps the last CONSOLE_RING_BYTES
  * and is never interpreted; readers keep their own offset since boot. The receive queue is
- * accepted, because drivers insist on it, and nothing is ever put there.
+ * accepted, because drivers insist on it, and nothing is ever put there. Size, several ports and
+ * emergency write (a register that writes a byte without a queue) are not offered.
+ *
+ * A flood costs the guest's own time: nothing grows, nothing is logged, and of a chain, however
+ * long, no more than a ring is copied. What was lost that way is counted.
  */
 #include <errno.h>
 #include <linux/virtio_console.h>
@@ -17,6 +21,15 @@
 #define CONSOLE_RING_BYTES 65536U
 /* cols, rows, max_nr_ports, emerg_wr: all zero, as their features are not offered. */
 #define CONSOLE_CONFIG_BYTES 12U
+
+enum counter { REQUESTS, BYTES, OVERWRITTEN_BYTES, COUNTERS };
+
+static const char *const counter_names[] = {
+	[REQUESTS] = "requests",
+	[BYTES] = "bytes",
+	[OVERWRITTEN_BYTES] = "overwritten_bytes",
+};
+_Static_assert(ARRAY_SIZE(counter_names) == COUNTERS, "a name for each");
 
 _Static_assert((CONSOLE_RING_BYTES & (CONSOLE_RING_BYTES - 1)) == 0, "positions are masked");
 _Static_assert(sizeof(struct virtio_console_config) == CONSOLE_CONFIG_BYTES, "section 5.3.4");
@@ -37,9 +50,14 @@ static struct console *to_console(struct virtio_dev *dev)
 static int take(struct console *c, struct virtq *q)
 {
 	uint64_t off = 0, len = c->chain.read_bytes;
+	uint64_t kept = MIN(c->total, CONSOLE_RING_BYTES);
 
 	if (c->chain.nwrite > 0)
 		return -EBADMSG;
+	virtio_dev_count(&c->dev, REQUESTS, 1);
+	virtio_dev_count(&c->dev, BYTES, len);
+	virtio_dev_count(&c->dev, OVERWRITTEN_BYTES,
+			 kept + len - MIN(kept + len, CONSOLE_RING_BYTES));
 	if (len > CONSOLE_RING_BYTES) {
 		off = len - CONSOLE_RING_BYTES;
 		c->total += off;
@@ -122,6 +140,8 @@ const struct virtio_dev_ops virtio_console_ops = {
 	.queues = 2,
 	.queue_size_max = CONSOLE_QUEUE_SIZE,
 	.notify = console_notify,
+	.counter_names = counter_names,
+	.counters_count = COUNTERS,
 	.free = console_free,
 };
 

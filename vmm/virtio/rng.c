@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Entropy from the host's getrandom(2). A guest can ask for as much as it likes; it gets at most
- * RNG_REQUEST_MAX bytes a request and RNG_RATE bytes a second on the average, so that it can't
- * turn the host's cycles into random numbers nobody needs. A request that must wait stays in the
- * queue.
+ * RNG_REQUEST_MAX bytes a request, and RNG_RATE bytes and RNG_REQUESTS requests a second on the
+ * average, so that it can't turn the host's cycles into random numbers nobody needs. A request that
+ * must wait stays in the queue.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,12 +19,21 @@
 #define RNG_REQUEST_MAX 4096U
 #define RNG_BURST	UINT64_C(65536)
 #define RNG_RATE	UINT64_C(1048576) /* bytes a second */
-#define RNG_RETRY_MS	10U
+#define RNG_REQUESTS	UINT64_C(4096)	  /* a second, and at once */
+#define NS_PER_MS	UINT64_C(1000000)
+
+enum counter { REQUESTS, BYTES, THROTTLED, COUNTERS };
+
+static const char *const counter_names[] = {
+	[REQUESTS] = "requests",
+	[BYTES] = "bytes",
+	[THROTTLED] = "throttled",
+};
+_Static_assert(ARRAY_SIZE(counter_names) == COUNTERS, "a name for each");
 
 struct rng {
 	struct virtio_dev dev;
-	uint64_t tokens; /* bytes that may be given at once, <= RNG_BURST */
-	uint64_t filled_ns;
+	struct limiter limiter;
 	struct loop_timer *timer; /* loop's thread only */
 	struct virtq_chain chain;
 };
@@ -32,18 +41,6 @@ struct rng {
 static struct rng *to_rng(struct virtio_dev *dev)
 {
 	return CONTAINER_OF(dev, struct rng, dev);
-}
-
-static void refill(struct rng *g)
-{
-	uint64_t now = now_ns(), idle = now - g->filled_ns;
-	uint64_t full_ns = RNG_BURST * UINT64_C(1000000000) / RNG_RATE;
-	uint64_t more = MIN(idle, full_ns) * RNG_RATE / UINT64_C(1000000000);
-
-	if (more == 0)
-		return; /* keep the fraction of a byte that has accumulated */
-	g->tokens = MIN(g->tokens + more, RNG_BURST);
-	g->filled_ns = now;
 }
 
 static void on_timer(void *arg)
@@ -54,16 +51,32 @@ static void on_timer(void *arg)
 	virtio_dev_kick(&g->dev, 0);
 }
 
-/* Fills g->chain with fresh random bytes. */
+/* Looks at the queue again when there is something to give: 0, as for a chain that waits. */
+static int wait_for_tokens(struct rng *g, uint64_t wait_ns)
+{
+	virtio_dev_count(&g->dev, THROTTLED, 1);
+	/* Without memory for a timer: at once. */
+	if (g->timer == NULL &&
+	    loop_timer_add(g->dev.loop, wait_ns / NS_PER_MS + 1, on_timer, g, &g->timer) < 0)
+		virtio_dev_kick(&g->dev, 0);
+	return 0;
+}
+
+/* Fills g->chain with fresh random bytes: 1, 0 = it was put back and waits, or negative. */
 static int serve(struct rng *g, struct virtq *q)
 {
 	size_t len = (size_t)MIN(g->chain.write_bytes, RNG_REQUEST_MAX);
 	uint8_t bytes[RNG_REQUEST_MAX];
+	uint64_t wait_ns = 0;
 	ssize_t n;
 	int r;
 
 	if (g->chain.nread > 0 || len == 0)
 		return -EBADMSG;
+	if (!limiter_take(&g->limiter, len, now_ns(), &wait_ns)) {
+		virtq_unpop(q);
+		return wait_for_tokens(g, wait_ns);
+	}
 	do
 		n = getrandom(bytes, len, 0);
 	while (n < 0 && errno == EINTR);
@@ -71,10 +84,11 @@ static int serve(struct rng *g, struct virtq *q)
 	BUG_ON(n <= 0);
 	r = virtq_chain_write(q, &g->chain, 0, bytes, (size_t)n);
 	explicit_bzero(bytes, sizeof(bytes));
-	if (r < 0)
-		return r;
-	g->tokens -= MIN((uint64_t)n, g->tokens);
-	return virtq_push(q, g->chain.head, (uint32_t)n);
+	if (r == 0)
+		r = virtq_push(q, g->chain.head, (uint32_t)n);
+	virtio_dev_count(&g->dev, REQUESTS, 1);
+	virtio_dev_count(&g->dev, BYTES, (uint64_t)n);
+	return r < 0 ? r : 1;
 }
 
 static int rng_notify(struct virtio_dev *dev, unsigned qi)
@@ -82,32 +96,29 @@ static int rng_notify(struct virtio_dev *dev, unsigned qi)
 	struct virtq *q = &dev->queues[qi];
 	struct rng *g = to_rng(dev);
 	unsigned budget = q->size;
-	bool dry = false;
+	bool waits = false;
 	int r;
 
-	refill(g);
 	do {
 		r = virtq_disable_notify(q);
-		while (r == 0 && budget > 0) {
-			dry = g->tokens < RNG_REQUEST_MAX;
-			r = dry ? 0 : virtq_pop(q, &g->chain);
+		while (r == 0 && budget > 0 && !waits) {
+			r = virtq_pop(q, &g->chain);
 			if (r <= 0)
 				break;
 			budget--;
 			r = serve(g, q);
+			waits = r == 0;
+			r = MIN(r, 0);
 		}
 		if (r == 0)
 			r = virtio_dev_notify_used(dev, q);
-		if (r == 0)
+		/* While it waits no kick is needed: the timer's comes. */
+		if (r == 0 && !waits)
 			r = virtq_enable_notify(q);
-	} while (r > 0 && budget > 0 && !dry);
-	if (r <= 0)
-		return r;
-	/* Dry: a timer tells when there is more. Without memory for one: look again at once. */
-	if (!dry || (g->timer == NULL &&
-		     loop_timer_add(dev->loop, RNG_RETRY_MS, on_timer, g, &g->timer) < 0))
+	} while (r > 0 && budget > 0);
+	if (r > 0)
 		virtio_dev_kick(dev, qi);
-	return 0;
+	return MIN(r, 0);
 }
 
 static void rng_free(struct virtio_dev *dev)
@@ -125,11 +136,15 @@ const struct virtio_dev_ops virtio_rng_ops = {
 	.queues = 1,
 	.queue_size_max = RNG_QUEUE_SIZE,
 	.notify = rng_notify,
+	.counter_names = counter_names,
+	.counters_count = COUNTERS,
 	.free = rng_free,
 };
 
 int virtio_rng_new(struct gmem *gmem, struct virtio_dev **ret)
 {
+	const struct limits limits = { .bytes = { .rate = RNG_RATE, .burst = RNG_BURST },
+				       .operations = { .rate = RNG_REQUESTS } };
 	struct rng *g = calloc(1, sizeof(*g));
 	int r;
 
@@ -140,8 +155,7 @@ int virtio_rng_new(struct gmem *gmem, struct virtio_dev **ret)
 		free(g);
 		return r;
 	}
-	g->tokens = RNG_BURST;
-	g->filled_ns = now_ns();
+	limiter_set(&g->limiter, &limits, now_ns());
 	*ret = &g->dev;
 	return 0;
 }

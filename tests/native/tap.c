@@ -25,7 +25,7 @@ int tap_enter_netns(void)
 	return unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 ? -errno : 0;
 }
 
-static int open_queue(void)
+int tap_queue(const char *name)
 {
 	CLEANUP(fd_closep) int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	struct ifreq ifr = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE };
@@ -33,7 +33,9 @@ static int open_queue(void)
 
 	if (fd < 0)
 		return -errno;
-	memcpy(ifr.ifr_name, TAP_NAME, sizeof(TAP_NAME));
+	if (strlen(name) >= sizeof(ifr.ifr_name))
+		return -ENAMETOOLONG;
+	memcpy(ifr.ifr_name, name, strlen(name));
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
 		return -errno;
 	return fd_steal(&fd);
@@ -89,7 +91,7 @@ int tap_open(struct tap *t, unsigned queues, const uint8_t guest_mac[6], unsigne
 	if (sock < 0 || queues > VMM_TAPS_MAX)
 		return -EINVAL;
 	for (unsigned i = 0; i < queues && r >= 0; i++) {
-		r = t->queues[i] = open_queue();
+		r = t->queues[i] = tap_queue(TAP_NAME);
 		if (r >= 0)
 			t->count++;
 	}

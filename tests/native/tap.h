@@ -25,6 +25,8 @@ struct tap {
 
 /* Enters a new network namespace: 0 or -errno (-EPERM: neither root nor user namespaces). */
 int tap_enter_netns(void);
+/* A queue of that tap, which is made if it isn't there yet: the fd or -errno. */
+int tap_queue(const char *name);
 /* Makes the tap with so many queues, up, with its addresses: 0 or -errno. mtu 0 = the default. */
 int tap_open(struct tap *t, unsigned queues, const uint8_t guest_mac[6], unsigned mtu);
 void tap_close(struct tap *t);

@@ -17,5 +17,5 @@ vmm_native_test(vmm_cpu native/vmm_cpu.c)
 vmm_native_test(vmm_snapshot native/vmm_snapshot.c)
 
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.
-casemate_executable(vmm-run STATIC SOURCES native/vmm_run.c native/spawn.c LINKS rpc)
+casemate_executable(vmm-run STATIC SOURCES native/vmm_run.c native/spawn.c native/tap.c LINKS rpc)
 target_include_directories(vmm-run PRIVATE ${CMAKE_SOURCE_DIR})

@@ -4,8 +4,8 @@
  * with the VMM's status. A developer's tool, for looking at guests and for comparing kernels.
  *
  *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]
- *           [--memory SIZE] [--boot auto|pvh|linux64|bzimage] [--timeout SECONDS]
- *           [--pause SECONDS] [--metrics] [CMDLINE]
+ *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
+ *           [--timeout SECONDS] [--pause SECONDS] [--metrics] [CMDLINE]
  *
  * --pause: whenever the guest has written a line that ends in "pause", it is paused for so long.
  * --metrics: what the VMM has counted is shown at each pause.
@@ -26,15 +26,19 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "tests/native/spawn.h"
+#include "tests/native/tap.h"
 
-#define CALL_MS 120000U
-#define POLL_MS 20
+#define CALL_MS	 120000U
+#define POLL_MS	 20
+#define NICS_MAX 4U
 
 struct options {
 	const char *vmm;
 	struct vmm_files files;
 	Casemate__Vmm__V1__ConfigureRequest q;
 	Casemate__Vmm__V1__Drive drives[VMM_DRIVES_MAX], *drive_list[VMM_DRIVES_MAX];
+	Casemate__Vmm__V1__Nic nics[NICS_MAX], *nic_list[NICS_MAX];
+	uint8_t macs[NICS_MAX][6];
 	uint64_t timeout_ms, pause_ms;
 	bool metrics;
 };
@@ -80,6 +84,36 @@ static void add_drive(struct options *o, char *arg)
 	o->files.drives_count++;
 }
 
+/* The nth nic has the address 02:ca:5e:00:00:NN, from 01 on. */
+static void add_tap(struct options *o, char *arg)
+{
+	size_t n = o->q.n_nics;
+	const uint8_t mac[6] = { 0x02, 0xca, 0x5e, 0, 0, (uint8_t)(n + 1) };
+	char *colon = strchr(arg, ':');
+	uint64_t queues = 1;
+
+	if (n >= NICS_MAX)
+		die(arg, "too many nics");
+	if (colon != NULL && parse_u64(colon + 1, 1, VMM_TAPS_MAX, &queues) < 0)
+		die(arg, "not a number of queues");
+	if (colon != NULL)
+		*colon = '\0';
+	memcpy(o->macs[n], mac, sizeof(mac));
+	casemate__vmm__v1__nic__init(&o->nics[n]);
+	o->nics[n].mac = (ProtobufCBinaryData){ .data = o->macs[n], .len = sizeof(mac) };
+	o->nics[n].mtu = 1500;
+	o->nics[n].queue_pairs = (uint32_t)queues;
+	o->nic_list[n] = &o->nics[n];
+	o->q.nics = o->nic_list;
+	o->q.n_nics++;
+	for (uint64_t i = 0; i < queues; i++) {
+		int fd = tap_queue(arg);
+		if (fd < 0 || o->files.taps_count == VMM_TAPS_MAX)
+			die(arg, fd < 0 ? strerror(-fd) : "too many queues");
+		o->files.taps[o->files.taps_count++] = fd;
+	}
+}
+
 static Casemate__Vmm__V1__BootProtocol boot_protocol(const char *name)
 {
 	if (strcmp(name, "auto") == 0)
@@ -100,6 +134,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ "kernel", required_argument, NULL, 'k' },
 		{ "initrd", required_argument, NULL, 'i' },
 		{ "drive", required_argument, NULL, 'd' },
+		{ "tap", required_argument, NULL, 'n' },
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "memory", required_argument, NULL, 'm' },
 		{ "boot", required_argument, NULL, 'b' },
@@ -120,6 +155,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->files.initrd = open_or_die(optarg, O_RDONLY);
 		else if (c == 'd')
 			add_drive(o, optarg);
+		else if (c == 'n')
+			add_tap(o, optarg);
 		else if (c == 'c')
 			r = parse_u64(optarg, 1, UINT32_MAX, &n);
 		else if (c == 'm')

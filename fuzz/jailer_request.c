@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (in == NULL)
 		return 0;
-	r = request_check(in, &limits, &q, &err);
+	r = request_check(in, false, &limits, &q, &err);
 	BUG_ON(r > 0 || (r < 0 && (err.code != r || err.msg[0] == '\0')));
 	if (r == 0) {
 		check_name(q.id);

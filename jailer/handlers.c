@@ -30,21 +30,23 @@ static void describe(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
 	ret->label = (char *)(size_t)j->label;
 }
 
-static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+/* fds: of a snapshot, or NULL. */
+static void create(struct rpc_call *call, const Casemate__Jailer__V1__CreateRequest *m,
+		   const int *fds, struct session *s)
 {
-	const Casemate__Jailer__V1__CreateRequest *m = (const void *)in;
+	Casemate__Jailer__V1__RestoreResponse restored =
+		CASEMATE__JAILER__V1__RESTORE_RESPONSE__INIT;
 	Casemate__Jailer__V1__CreateResponse out = CASEMATE__JAILER__V1__CREATE_RESPONSE__INIT;
 	Casemate__Jailer__V1__JailInfo info;
 	static struct log_limit limit = LOG_LIMIT(20);
-	struct session *s = arg;
 	struct jail_ends ends;
 	const struct jail *j;
 	struct request q;
 	struct err err;
 	int pass[2];
 
-	(void)fds;
-	if (request_check(m, &s->host->limits, &q, &err) < 0 ||
+	if (request_check(m, fds != NULL, &s->host->limits, &q, &err) < 0 ||
+	    (fds != NULL && request_check_snapshot(&q, fds[0], fds[1], &err) < 0) ||
 	    jail_create(s->jails, &q, s, &j, &ends, &err) < 0) {
 		if (log_allowed(&limit))
 			log_warn("jail.refused", "%s", err.msg);
@@ -54,11 +56,28 @@ static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int
 	describe(j, &info);
 	out.jail = &info;
 	out.initrd = ends.initrd;
+	restored.created = &out;
 	pass[0] = ends.control;
 	pass[1] = ends.log;
-	rpc_reply(call, &out.base, pass);
+	rpc_reply(call, fds != NULL ? &restored.base : &out.base, pass);
 	fd_closep(&ends.control);
 	fd_closep(&ends.log);
+}
+
+static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	(void)fds;
+	create(call, (const void *)in, NULL, arg);
+}
+
+static void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__RestoreRequest *m = (const void *)in;
+
+	if (m->create == NULL)
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "an empty request");
+	else
+		create(call, m->create, fds, arg);
 }
 
 static void reply_destroyed(struct rpc_call *call)
@@ -214,6 +233,7 @@ static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int
 
 const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_CREATE], .fn = handle_create },
+	{ .method = &jailer_methods[JAILER_RESTORE], .fn = handle_restore },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },

@@ -155,6 +155,7 @@ static int adopt(struct jails *js, const struct request *q, const void *owner, u
 	j->jails = js;
 	j->owner = owner;
 	j->req = *q;
+	j->req.state = j->req.memory = -1; /* were the caller's */
 	j->slot = slot;
 	j->uid = p->env.uid;
 	j->pid = s->pid;

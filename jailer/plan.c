@@ -14,7 +14,10 @@
 static int open_files(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,
 		      struct err *err)
 {
-	int r = store_open_kernel(&h->store, q->kernel, &p->kernel, &p->initrd, err);
+	int r = 0;
+
+	if (q->state < 0)
+		r = store_open_kernel(&h->store, q->kernel, &p->kernel, &p->initrd, err);
 
 	if (r == 0)
 		r = store_open_image(&h->store, q->image, &p->image, err);
@@ -68,6 +71,8 @@ static void fill_env(struct plan *p, const struct host *h, const struct request 
 	add_fd(e, p->initrd, VMM_FD_INITRD);
 	add_fd(e, p->image, VMM_FD_DRIVE0);
 	add_fd(e, p->scratch, VMM_FD_DRIVE0 + 1);
+	add_fd(e, q->memory, VMM_FD_MEMORY);
+	add_fd(e, q->state, VMM_FD_STATE);
 	e->exec = h->vmm;
 	memcpy(e->cgroup, p->cgroup.dir, sizeof(e->cgroup));
 	label_of_slot(h->label, slot, e->label);
@@ -81,7 +86,8 @@ static void fill_env(struct plan *p, const struct host *h, const struct request 
 int plan_make(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,
 	      struct err *err)
 {
-	struct cgroup_limits limits = { .memory_bytes = q->memory_bytes, .vcpus = q->vcpus };
+	struct cgroup_limits limits = { .memory_bytes = q->memory_bytes * (q->snapshot ? 2 : 1),
+					.vcpus = q->vcpus };
 	int r;
 
 	*p = (struct plan){ .control_host = -1,

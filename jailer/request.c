@@ -2,8 +2,10 @@
 #include "jailer/request.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jailer.pb-c.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/num.h"
 
@@ -41,11 +43,13 @@ static unsigned long long mib(uint64_t bytes)
 }
 
 /* The text of a bad name is never repeated: it may be anything. */
-static int check_names(const Casemate__Jailer__V1__CreateRequest *in, struct err *err)
+static int check_names(const Casemate__Jailer__V1__CreateRequest *in, bool restore, struct err *err)
 {
 	if (!request_id_ok(in->id))
 		return err_set(err, -EINVAL, "the id is not 1 to 64 of a-z, 0-9 and '-'");
-	if (!request_name_ok(in->kernel))
+	if (restore && in->kernel[0] != '\0')
+		return err_set(err, -EINVAL, "a snapshot has its kernel in it: none can be named");
+	if (!restore && !request_name_ok(in->kernel))
 		return err_set(err, -EINVAL,
 			       "the kernel's name is not 1 to 64 of a-z, 0-9, '.', '_' and '-'");
 	if (!request_name_ok(in->image))
@@ -76,11 +80,11 @@ static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 	return 0;
 }
 
-int request_check(const Casemate__Jailer__V1__CreateRequest *in,
+int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 		  const struct request_limits *limits, struct request *ret, struct err *err)
 {
-	struct request q = { 0 };
-	int r = check_names(in, err);
+	struct request q = { .state = -1, .memory = -1 };
+	int r = check_names(in, restore, err);
 
 	if (r == 0)
 		r = check_sizes(in, limits, err);
@@ -93,6 +97,42 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in,
 	q.vcpus = in->vcpus;
 	q.memory_bytes = in->memory_bytes;
 	q.scratch_bytes = in->scratch_bytes;
+	q.snapshot = in->snapshot;
 	*ret = q;
+	return 0;
+}
+
+static int check_sealed(int fd, const char *what, uint64_t *ret_bytes, struct err *err)
+{
+	const int need = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || (seals & need) != need)
+		return err_set(err, -EINVAL, "the snapshot's %s is not a sealed memfd", what);
+	if (fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "the snapshot's %s", what);
+	*ret_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
+int request_check_snapshot(struct request *q, int state, int memory, struct err *err)
+{
+	uint64_t bytes = 0;
+	int r = check_sealed(state, "state", &bytes, err);
+
+	if (r < 0)
+		return r;
+	if (bytes == 0 || bytes > REQUEST_STATE_MAX)
+		return err_set(err, -EINVAL, "the snapshot's state has %llu bytes",
+			       (unsigned long long)bytes);
+	r = check_sealed(memory, "memory", &bytes, err);
+	if (r < 0)
+		return r;
+	if (bytes != q->memory_bytes)
+		return err_set(err, -EINVAL, "the snapshot has %llu MiB of memory, not %llu MiB",
+			       mib(bytes), mib(q->memory_bytes));
+	q->state = state;
+	q->memory = memory;
 	return 0;
 }

@@ -27,6 +27,9 @@ struct request {
 	unsigned vcpus;
 	uint64_t memory_bytes;
 	uint64_t scratch_bytes; /* 0 = none */
+	bool snapshot;		/* one will be taken */
+	/* To restore: borrowed; else -1. */
+	int state, memory;
 };
 
 /* The host's side of the bounds. */
@@ -40,9 +43,17 @@ bool request_id_ok(const char *s);
 /* [a-z0-9._-]{1,64} that doesn't begin with a dot. */
 bool request_name_ok(const char *s);
 
-/* An encoded casemate.jailer.v1.CreateRequest: 0 and *ret, or -EINVAL/-ERANGE and err's text. */
+/*
+ * The request is for a VM that goes on from a snapshot, checked by request_check first: these two
+ * must be memfds that nobody can change any more. 0, or -EINVAL with err.
+ */
+#define REQUEST_STATE_MAX (UINT64_C(1) << 20)
+MUST_USE int request_check_snapshot(struct request *q, int state, int memory, struct err *err);
+
+/* A casemate.jailer.v1.CreateRequest; `restore`: it has no kernel. 0 and *ret, or -EINVAL/-ERANGE
+ * and err's text. */
 struct Casemate__Jailer__V1__CreateRequest;
-MUST_USE int request_check(const struct Casemate__Jailer__V1__CreateRequest *in,
+MUST_USE int request_check(const struct Casemate__Jailer__V1__CreateRequest *in, bool restore,
 			   const struct request_limits *limits, struct request *ret,
 			   struct err *err);
 

@@ -37,7 +37,7 @@ struct stage_fd {
 	int to;
 };
 
-#define STAGE_FDS_MAX (VMM_FD_DRIVE0 + VMM_DRIVES_MAX)
+#define STAGE_FDS_MAX (VMM_FD_DRIVE0 + VMM_DRIVES_MAX + 2)
 
 /* All that the stages know. Filled by plan.c; read-only in the child. */
 struct stage_env {

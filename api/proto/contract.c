@@ -45,18 +45,19 @@ const struct rpc_method vmm_methods[VMM_METHOD_COUNT] = {
 	[VMM_SET_BALLOON] = VMM("SetBalloon", set_balloon, 0, SMALL),
 };
 
-#define JAILER(verb, lower, fout, out_max)                                                      \
-	METHOD("casemate.jailer.v1.Jailer", verb,                                               \
-	       casemate__jailer__v1__##lower##_request__descriptor,                             \
-	       casemate__jailer__v1__##lower##_response__descriptor, RPC_UNARY, 0, fout, SMALL, \
+#define JAILER(verb, lower, fin, fout, out_max)                                                   \
+	METHOD("casemate.jailer.v1.Jailer", verb,                                                 \
+	       casemate__jailer__v1__##lower##_request__descriptor,                               \
+	       casemate__jailer__v1__##lower##_response__descriptor, RPC_UNARY, fin, fout, SMALL, \
 	       out_max)
 
 const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
-	[JAILER_CREATE] = JAILER("Create", create, 2, SMALL),
-	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, SMALL),
-	[JAILER_WAIT] = JAILER("Wait", wait, 0, SMALL),
-	[JAILER_LIST] = JAILER("List", list, 0, LARGE),
-	[JAILER_STATUS] = JAILER("Status", status, 0, CHUNK),
+	[JAILER_CREATE] = JAILER("Create", create, 0, 2, SMALL),
+	[JAILER_RESTORE] = JAILER("Restore", restore, 2, 2, SMALL),
+	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, 0, SMALL),
+	[JAILER_WAIT] = JAILER("Wait", wait, 0, 0, SMALL),
+	[JAILER_LIST] = JAILER("List", list, 0, 0, LARGE),
+	[JAILER_STATUS] = JAILER("Status", status, 0, 0, CHUNK),
 };
 
 #define AGENT(svc, verb, lower, k, in_max, out_max)                           \

@@ -2,10 +2,13 @@
 /* What the jailer takes from casemated, and the identities that it gives. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jailer.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "jailer/request.h"
@@ -32,7 +35,7 @@ static int check(const Casemate__Jailer__V1__CreateRequest *q)
 {
 	struct request out = { .vcpus = 99 };
 	struct err err = { 0 };
-	int r = request_check(q, &limits, &out, &err);
+	int r = request_check(q, false, &limits, &out, &err);
 
 	if (r < 0) {
 		cr_expect_eq(out.vcpus, 99, "the result was touched");
@@ -47,7 +50,7 @@ Test(jailer_request, a_sane_one_is_taken_over)
 	struct request out;
 	struct err err;
 
-	cr_assert_eq(request_check(&q, &limits, &out, &err), 0);
+	cr_assert_eq(request_check(&q, false, &limits, &out, &err), 0);
 	cr_expect_str_eq(out.id, "one");
 	cr_expect_str_eq(out.kernel, "debian-6.1");
 	cr_expect_str_eq(out.image, "python_3");
@@ -132,7 +135,7 @@ Test(jailer_request, messages_do_not_repeat_bad_text)
 	struct err err;
 
 	q.kernel = (char *)(uintptr_t) "\033[2Jevil";
-	cr_assert_lt(request_check(&q, &limits, &out, &err), 0);
+	cr_assert_lt(request_check(&q, false, &limits, &out, &err), 0);
 	cr_expect_null(strstr(err.msg, "evil"));
 }
 
@@ -170,4 +173,68 @@ Test(jailer_slot, identities_are_unique)
 	qsort(levels, SLOT_COUNT, SLOT_MCS_MAX, by_text);
 	for (uint32_t i = 1; i < SLOT_COUNT; i++)
 		cr_assert_neq(by_text(levels[i - 1], levels[i]), 0, "%s twice", levels[i]);
+}
+
+/* ---- Of a snapshot ----------------------------------------------------------------------- */
+
+#define ALL_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static int memfd(uint64_t bytes, int seals)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	cr_assert(fd >= 0 && ftruncate(fd, (off_t)bytes) == 0);
+	cr_assert_eq(fcntl(fd, F_ADD_SEALS, seals), 0);
+	return fd;
+}
+
+static int check_snapshot(uint64_t state_bytes, int state_seals, uint64_t memory_bytes,
+			  int memory_seals, struct request *q)
+{
+	int state = memfd(state_bytes, state_seals), memory = memfd(memory_bytes, memory_seals);
+	Casemate__Jailer__V1__CreateRequest in = sane();
+	struct err err = { 0 };
+	int r;
+
+	in.kernel = (char *)(uintptr_t) "";
+	cr_assert_eq(request_check(&in, true, &limits, q, &err), 0, "%s", err.msg);
+	r = request_check_snapshot(q, state, memory, &err);
+	if (r < 0)
+		cr_expect(q->state == -1 && q->memory == -1);
+	(void)close(state);
+	(void)close(memory);
+	return r;
+}
+
+Test(jailer_request, snapshot)
+{
+	struct request q;
+
+	cr_expect_eq(check_snapshot(4096, ALL_SEALS, 128 * MIB, ALL_SEALS, &q), 0);
+	cr_expect(q.state >= 0 && q.memory >= 0);
+	cr_expect_eq(check_snapshot(0, ALL_SEALS, 128 * MIB, ALL_SEALS, &q), -EINVAL);
+	cr_expect_eq(check_snapshot(MIB + 1, ALL_SEALS, 128 * MIB, ALL_SEALS, &q), -EINVAL);
+	cr_expect_eq(check_snapshot(4096, ALL_SEALS, 126 * MIB, ALL_SEALS, &q), -EINVAL);
+	/* Each seal is needed, on both. */
+	for (int bit = 1; bit <= F_SEAL_WRITE; bit <<= 1) {
+		cr_expect_eq(check_snapshot(4096, ALL_SEALS & ~bit, 128 * MIB, ALL_SEALS, &q),
+			     -EINVAL);
+		cr_expect_eq(check_snapshot(4096, ALL_SEALS, 128 * MIB, ALL_SEALS & ~bit, &q),
+			     -EINVAL);
+	}
+}
+
+Test(jailer_request, snapshot_that_is_no_memfd)
+{
+	Casemate__Jailer__V1__CreateRequest in = sane();
+	struct err err = { 0 };
+	struct request q;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	cr_assert_lt(request_check(&in, true, &limits, &q, &err), 0, "a kernel was named");
+	in.kernel = (char *)(uintptr_t) "";
+	cr_assert_lt(request_check(&in, false, &limits, &q, &err), 0, "no kernel was named");
+	cr_assert_eq(request_check(&in, true, &limits, &q, &err), 0);
+	cr_expect_lt(request_check_snapshot(&q, null, null, &err), 0);
+	(void)close(null);
 }

@@ -39,7 +39,12 @@ static struct virtio_dev *make(unsigned kind, struct gmem *m)
 	case 0:
 		fd = memfd_create("disk", MFD_CLOEXEC);
 		BUG_ON(fd < 0 || ftruncate(fd, 65536) < 0);
-		r = virtio_blk_new(m, fd, (kind & 4) != 0, "fuzz", &dev);
+		r = virtio_blk_new(m,
+				   &(struct virtio_blk_spec){ .fd = fd,
+							      .discard = (kind & 4) != 0,
+							      .queues = 2,
+							      .serial = "fuzz" },
+				   &dev);
 		break;
 	case 1:
 		r = virtio_rng_new(m, &dev);

@@ -311,6 +311,8 @@ static const struct rpc_handler handlers[] = {
 	  .once = false },
 	{ &vmm_methods[VMM_READ_CONSOLE], control_read_console, IN_BUILT | IN(STATE_ENDED),
 	  .once = false },
+	{ &vmm_methods[VMM_SET_DRIVE_LIMITS], control_set_drive_limits, IN_BUILT, .once = false },
+	{ &vmm_methods[VMM_RESIZE_DRIVE], control_resize_drive, IN_BUILT, .once = false },
 	{ &vmm_methods[VMM_GET_METRICS], control_get_metrics, IN_BUILT | IN(STATE_ENDED),
 	  .once = false },
 	{ &vmm_methods[VMM_SET_BALLOON], control_set_balloon, IN_BUILT, .once = false },

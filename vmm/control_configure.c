@@ -52,6 +52,23 @@ static int to_cpu(const Casemate__Vmm__V1__CpuTemplate *q, struct cpu_template *
 	return 0;
 }
 
+static void to_bucket(const Casemate__Vmm__V1__Bucket *b, struct limit_bucket *ret)
+{
+	if (b != NULL)
+		*ret = (struct limit_bucket){ .rate = b->rate, .burst = b->burst };
+}
+
+struct limits control_limits(const Casemate__Vmm__V1__Limits *l)
+{
+	struct limits ret = { 0 };
+
+	if (l != NULL) {
+		to_bucket(l->bytes, &ret.bytes);
+		to_bucket(l->operations, &ret.operations);
+	}
+	return ret;
+}
+
 int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
 		   struct err *err)
 {
@@ -73,8 +90,12 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 			       VMM_DRIVES_MAX);
 	cfg->drives_count = (unsigned)q->n_drives;
 	for (unsigned i = 0; i < cfg->drives_count; i++)
-		cfg->drives[i] = (struct vm_drive){ .serial = q->drives[i]->id,
-						    .read_only = q->drives[i]->read_only };
+		cfg->drives[i] =
+			(struct vm_drive){ .serial = q->drives[i]->id,
+					   .read_only = q->drives[i]->read_only,
+					   .discard = q->drives[i]->discard,
+					   .queues = q->drives[i]->queues,
+					   .limits = control_limits(q->drives[i]->limits) };
 	if (q->balloon != NULL) {
 		cfg->balloon = true;
 		cfg->balloon_options = (struct virtio_balloon_options){

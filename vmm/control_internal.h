@@ -5,8 +5,9 @@
  *     control.c           the VM's states, its end, the method table, the server
  *     control_configure.c what a ConfigureRequest says, checked
  *     control_dev.c       requests that are about a device
- *     control_metrics.c   GetMetrics
+ *     control_drive.c     the same for drives
  *     control_nic.c       the same for network devices
+ *     control_metrics.c   GetMetrics
  *
  * Everything runs on the control thread.
  */
@@ -40,12 +41,18 @@ struct control {
  * err. */
 MUST_USE int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
 			    struct err *err);
+/* Pure; NULL = no limits. */
+struct limits control_limits(const Casemate__Vmm__V1__Limits *l);
 
 /* control_dev.c: handlers, arg is the struct control. */
 rpc_handler_fn control_listen;
 rpc_handler_fn control_connect;
 rpc_handler_fn control_read_console;
 rpc_handler_fn control_set_balloon;
+
+/* control_drive.c: handlers. */
+rpc_handler_fn control_set_drive_limits;
+rpc_handler_fn control_resize_drive;
 
 /* control_metrics.c: handler. */
 rpc_handler_fn control_get_metrics;

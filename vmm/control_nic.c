@@ -4,24 +4,6 @@
 
 #include "vmm/control_internal.h"
 
-static void to_bucket(const Casemate__Vmm__V1__Bucket *b, struct limit_bucket *ret)
-{
-	if (b != NULL)
-		*ret = (struct limit_bucket){ .rate = b->rate, .burst = b->burst };
-}
-
-/* Absent = no limits. */
-static struct limits to_limits(const Casemate__Vmm__V1__Limits *l)
-{
-	struct limits ret = { 0 };
-
-	if (l != NULL) {
-		to_bucket(l->bytes, &ret.bytes);
-		to_bucket(l->operations, &ret.operations);
-	}
-	return ret;
-}
-
 int control_decode_nics(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_config *cfg,
 			struct err *err)
 {
@@ -37,8 +19,8 @@ int control_decode_nics(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_
 		memcpy(n->mac, nic->mac.data, sizeof(n->mac));
 		n->mtu = nic->mtu;
 		n->pairs = nic->queue_pairs == 0 ? 1 : nic->queue_pairs;
-		n->receive = to_limits(nic->receive);
-		n->send = to_limits(nic->send);
+		n->receive = control_limits(nic->receive);
+		n->send = control_limits(nic->send);
 	}
 	return 0;
 }
@@ -58,7 +40,7 @@ void control_set_nic_limits(struct rpc_call *call, const ProtobufCMessage *in, i
 	const Casemate__Vmm__V1__SetNicLimitsResponse out =
 		CASEMATE__VMM__V1__SET_NIC_LIMITS_RESPONSE__INIT;
 	struct virtio_dev *dev = find_nic(arg, call, q->nic);
-	const struct limits receive = to_limits(q->receive), send = to_limits(q->send);
+	const struct limits receive = control_limits(q->receive), send = control_limits(q->send);
 
 	(void)fds;
 	if (dev == NULL)

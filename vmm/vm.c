@@ -64,8 +64,22 @@ static int check_nics(const struct vm_config *cfg, struct err *err)
 	return 0;
 }
 
+static int check_drive(const struct vm_drive *d, unsigned n, struct err *err)
+{
+	if (strlen(d->serial) > VM_SERIAL_MAX)
+		return err_set(err, -EINVAL, "drive %u: id longer than %u bytes", n, VM_SERIAL_MAX);
+	if (d->queues > VIRTIO_BLK_QUEUES_MAX)
+		return err_set(err, -EINVAL, "drive %u: queues: %u, at most %u", n, d->queues,
+			       VIRTIO_BLK_QUEUES_MAX);
+	if (d->discard && d->read_only)
+		return err_set(err, -EINVAL, "drive %u: discard doesn't go with read_only", n);
+	return 0;
+}
+
 int vm_check_config(const struct vm_config *cfg, struct err *err)
 {
+	int r = 0;
+
 	if (!is_id(cfg->id))
 		return err_set(err, -EINVAL, "id: 1 to %u characters of a-z, 0-9 and '-'",
 			       VM_ID_MAX);
@@ -83,10 +97,10 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 		return err_set(err, -EINVAL, "cmdline: longer than %u bytes", LAYOUT_CMDLINE_MAX);
 	if (cfg->drives_count > VMM_DRIVES_MAX)
 		return err_set(err, -EINVAL, "drives: more than %d", VMM_DRIVES_MAX);
-	for (unsigned i = 0; i < cfg->drives_count; i++)
-		if (strlen(cfg->drives[i].serial) > VM_SERIAL_MAX)
-			return err_set(err, -EINVAL, "drive %u: id longer than %u bytes", i,
-				       VM_SERIAL_MAX);
+	for (unsigned i = 0; i < cfg->drives_count && r == 0; i++)
+		r = check_drive(&cfg->drives[i], i, err);
+	if (r < 0)
+		return r;
 	if (check_nics(cfg, err) < 0)
 		return -EINVAL;
 	if (cfg->guest_cid != 0 &&

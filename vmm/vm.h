@@ -37,6 +37,9 @@
 struct vm_drive {
 	const char *serial;
 	bool read_only;
+	bool discard;
+	unsigned queues; /* 0 = 1 */
+	struct limits limits;
 };
 
 struct vm_nic {
@@ -93,6 +96,8 @@ MUST_USE int vm_check_config(const struct vm_config *cfg, struct err *err);
  */
 MUST_USE int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
 		      struct result *result, struct err *err);
+/* The nth device of a kind, in the order of the configuration; NULL = there is none. */
+struct virtio_dev *vm_device(const struct vm *vm, enum virtio_id id, unsigned n);
 /* Lets it run, from its first instruction or from where the snapshot was taken. */
 void vm_start(struct vm *vm);
 /* Stops vCPUs and devices: when vm_pause has returned, no thread touches guest memory until

@@ -127,8 +127,15 @@ static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *
 
 	for (unsigned i = 0; i < cfg->drives_count; i++) {
 		const struct vm_drive *d = &cfg->drives[i];
-		r = virtio_blk_new(&vm->gmem, VMM_FD_DRIVE0 + (int)i, d->read_only, d->serial,
-				   &vm->devices[vm->devices_count]);
+		const struct virtio_blk_spec blk = {
+			.fd = VMM_FD_DRIVE0 + (int)i,
+			.read_only = d->read_only,
+			.discard = d->discard,
+			.queues = MAX(d->queues, 1U),
+			.serial = d->serial,
+			.limits = d->limits,
+		};
+		r = virtio_blk_new(&vm->gmem, &blk, &vm->devices[vm->devices_count]);
 		if (r < 0)
 			return err_sys(err, r, "drive %u", i);
 		vm->devices_count++;
@@ -197,6 +204,14 @@ int vm_add_devices(struct vm *vm, const struct vm_config *cfg, struct loop *loop
 	for (unsigned i = 0; i < vm->devices_count && r == 0; i++)
 		r = connect_device(vm, i, loop, err);
 	return r;
+}
+
+struct virtio_dev *vm_device(const struct vm *vm, enum virtio_id id, unsigned n)
+{
+	for (unsigned i = 0; i < vm->devices_count; i++)
+		if (vm->devices[i]->ops->id == id && n-- == 0)
+			return vm->devices[i];
+	return NULL;
 }
 
 unsigned vm_count_devices(const struct vm_config *cfg)

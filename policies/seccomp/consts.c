@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/keyctl.h>
@@ -192,6 +194,12 @@ static const struct named table[] = {
 	N(EPOLL_CTL_DEL),
 	N(EFD_CLOEXEC),
 	N(EFD_NONBLOCK),
+	N(FALLOC_FL_KEEP_SIZE),
+	N(FALLOC_FL_PUNCH_HOLE),
+	N(FALLOC_FL_ZERO_RANGE),
+	N(RWF_DSYNC),
+	N(RWF_NOWAIT),
+	N(CLOCK_MONOTONIC),
 	N(TFD_CLOEXEC),
 	N(TFD_NONBLOCK),
 	N(TFD_TIMER_ABSTIME),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -29,6 +30,18 @@ static int lift(int fd)
 	return high;
 }
 
+/* In the child: the same file for reading only, which is how a jailer opens it. */
+static int reopen(int fd)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		_exit(127);
+	return fd;
+}
+
 static void run_child(const char *program, int control, const struct vmm_files *f)
 {
 	int kvm = lift(open("/dev/kvm", O_RDWR | O_CLOEXEC));
@@ -41,7 +54,8 @@ static void run_child(const char *program, int control, const struct vmm_files *
 
 	control = lift(control);
 	for (unsigned i = 0; i < f->drives_count; i++)
-		drives[i] = lift(f->drives[i].fd);
+		drives[i] =
+			lift(f->drives[i].read_only ? reopen(f->drives[i].fd) : f->drives[i].fd);
 	for (unsigned i = 0; i < f->taps_count; i++)
 		taps[i] = lift(f->taps[i]);
 	(void)close_range(3, HIGH_FD - 1, 0);

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 casemate_test(gmem unit SOURCES unit/gmem.c LINKS virtio)
 casemate_test(virtio_limiter unit SOURCES unit/virtio_limiter.c LINKS virtio)
-foreach(name queue mmio blk balloon misc state)
+foreach(name queue mmio balloon misc state)
   casemate_test(virtio_${name} unit
     SOURCES unit/virtio_${name}.c unit/fake_driver.c
     LINKS virtio)
 endforeach()
 target_link_options(virtio_balloon PRIVATE -Wl,--wrap=madvise)
+casemate_test(virtio_blk unit
+  SOURCES unit/virtio_blk.c unit/virtio_blk_life.c unit/blk_rig.c unit/fake_driver.c
+  LINKS virtio)
 casemate_test(virtio_vsock unit
   SOURCES unit/virtio_vsock.c unit/virtio_vsock_bulk.c unit/virtio_vsock_attack.c
     unit/vsock_guest.c unit/fake_driver.c

@@ -3,18 +3,27 @@
  * A disk: a raw file or block device, never probed for a format, so nothing that the guest writes
  * into it can change what it is.
  *
- * Theory of operation: requests are served one after the other on the device's own thread, with
- * dev->lock held. A reset therefore finds no request in flight: it waits for the one that is
- * being served, and the round ends early for it. The file is read and written in guest memory
- * directly (preadv2, pwritev2); only the header, the status and the serial number are copied.
- * Read-only is enforced by the feature bit, by a check of each request, and by the fd's mode.
+ * Theory of operation: blk_queue.c serves the queues on the drive's own thread, with the help of
+ * the pool. Read-only is enforced by the feature bit, by a check of each request, and by the
+ * descriptor's mode, which must be what was asked for.
+ *
+ * Reset: no thread may write guest memory for a request of the driver before the reset, because
+ * the memory may already belong to something else. A reset therefore waits for the requests on
+ * which the pool works (they can't be called back: the kernel is copying), takes back those that
+ * wait and those that are done, and only then lets the driver go on. It holds dev->lock all the
+ * time: the device is not seen half reset. A request carries the generation in which it was popped,
+ * and none of an old one may ever be completed.
+ *
+ * The control thread never waits for dev->lock, except to pause: it posts what shall change, and
+ * the drive's thread does it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -22,215 +31,157 @@
 #include "base/fd.h"
 #include "base/le.h"
 #include "base/num.h"
+#include "vmm/virtio/blk_internal.h"
 #include "vmm/virtio/devices.h"
+#include "vmm/vmm_fds.h"
 
-#define BLK_QUEUE_SIZE 128U
-#define BLK_SECTOR     512U
-/* A request with all its segments, header and status fills a queue without indirect tables. */
-#define BLK_SEG_MAX	  (BLK_QUEUE_SIZE - 2U)
-#define BLK_SEG_BYTES_MAX (64U * 1024U)
-#define BLK_REQUEST_MAX	  ((uint64_t)BLK_SEG_MAX * BLK_SEG_BYTES_MAX)
-/* Used buffers are announced at the end of a round, or earlier when the disk is that slow. */
-#define BLK_ANNOUNCE_NS	 UINT64_C(100000)
-#define BLK_SERIAL_BYTES 20U
+#define BIT(feature) (UINT64_C(1) << (feature))
 
-struct req_header {
-	le32_t type;
-	le32_t reserved;
-	le64_t sector;
-};
-_Static_assert(sizeof(struct req_header) == 16, "virtio 1.2, section 5.2.6");
-
-/* The part of the configuration that the offered features make visible. */
-struct blk_config {
+/* virtio 1.2, section 5.2.4, up to what the offered features make visible. */
+struct PACKED config {
 	le64_t capacity; /* in sectors */
 	le32_t size_max;
 	le32_t seg_max;
+	uint8_t geometry[4];
+	le32_t blk_size;
+	uint8_t physical_block_exp;
+	uint8_t alignment_offset;
+	le16_t min_io_size;
+	le32_t opt_io_size;
+	uint8_t writeback;
+	uint8_t unused0;
+	le16_t num_queues;
+	le32_t max_discard_sectors;
+	le32_t max_discard_seg;
+	le32_t discard_sector_alignment;
+	le32_t max_write_zeroes_sectors;
+	le32_t max_write_zeroes_seg;
+	uint8_t write_zeroes_may_unmap;
+	uint8_t unused1[3];
 };
-_Static_assert(sizeof(struct blk_config) == 16, "virtio 1.2, section 5.2.4");
-_Static_assert(sizeof(struct blk_config) <= VIRTIO_CONFIG_MAX, "fits the configuration space");
+_Static_assert(sizeof(struct config) == 60, "virtio 1.2, section 5.2.4");
+_Static_assert(sizeof(struct config) <= VIRTIO_CONFIG_MAX, "fits the configuration space");
 
-struct blk {
-	struct virtio_dev dev;
-	int fd;
-	bool read_only;
-	uint64_t bytes; /* capacity, a multiple of BLK_SECTOR */
-	uint8_t serial[BLK_SERIAL_BYTES];
-	struct virtq_chain chain; /* of the request being served */
-	struct iovec iov[VIRTQ_SIZE_MAX];
-};
-
-static struct blk *to_blk(struct virtio_dev *dev)
+static int blk_activate(struct virtio_dev *dev)
 {
-	return CONTAINER_OF(dev, struct blk, dev);
-}
+	struct blk *b = to_blk(dev);
 
-/* Drops the first n bytes from iov[*first..count). */
-static void iov_advance(struct iovec *iov, size_t *first, size_t count, size_t n)
-{
-	while (*first < count && n >= iov[*first].iov_len)
-		n -= iov[(*first)++].iov_len;
-	if (n > 0) {
-		BUG_ON(*first >= count);
-		iov[*first].iov_base = (char *)iov[*first].iov_base + n;
-		iov[*first].iov_len -= n;
-	}
-}
-
-/* Moves `len` bytes between the file and the guest; a short transfer is continued. */
-static int transfer(struct blk *b, bool to_guest, uint64_t chain_off, uint64_t file_off,
-		    uint64_t len)
-{
-	size_t first = 0, count = 0;
-	int r = virtq_chain_iov(&b->dev.queues[0], &b->chain, to_guest, chain_off, len, b->iov,
-				ARRAY_SIZE(b->iov), &count);
-
-	if (r < 0)
-		return r;
-	while (len > 0) {
-		int n = (int)(count - first);
-		ssize_t done = to_guest ? preadv2(b->fd, b->iov + first, n, (off_t)file_off, 0)
-					: pwritev2(b->fd, b->iov + first, n, (off_t)file_off, 0);
-		if (done < 0 && errno == EINTR)
-			continue;
-		/* 0: the file has become shorter than it was when the VM was configured. */
-		if (done <= 0)
-			return done < 0 ? -errno : -EIO;
-		iov_advance(b->iov, &first, count, (size_t)done);
-		file_off += (uint64_t)done;
-		len -= (uint64_t)done;
-	}
+	/* Without flush the driver takes each write for durable (virtio 1.2, section 5.2.6.2). */
+	b->file.write_through = !virtio_dev_has(dev, VIRTIO_BLK_F_FLUSH);
 	return 0;
 }
 
-/* A read or write of `len` bytes at `sector`: the status for the guest. */
-static uint8_t read_write(struct blk *b, bool to_guest, uint64_t sector, uint64_t len)
+static void blk_reset(struct virtio_dev *dev)
 {
-	uint64_t off;
+	struct blk *b = to_blk(dev);
+	struct blk_list all = blk_pool_cancel(&b->lane);
+	struct blk_request *rq;
 
-	if (!to_guest && b->read_only)
-		return VIRTIO_BLK_S_IOERR;
-	if (len == 0 || len % BLK_SECTOR != 0 || len > BLK_REQUEST_MAX)
-		return VIRTIO_BLK_S_IOERR;
-	if (MUL_OVERFLOW(sector, BLK_SECTOR, &off) || !range_fits(off, len, b->bytes))
-		return VIRTIO_BLK_S_IOERR;
-	if (transfer(b, to_guest, to_guest ? 0 : sizeof(struct req_header), off, len) < 0)
-		return VIRTIO_BLK_S_IOERR;
-	return VIRTIO_BLK_S_OK;
+	while ((rq = blk_list_take(&all)) != NULL)
+		blk_request_free(b, rq);
+	b->generation++;
+	b->waiting = b->pooled = 0;
+	pthread_cond_broadcast(&b->drained);
 }
 
-static uint8_t get_id(struct blk *b, uint64_t room)
+static void blk_pause(struct virtio_dev *dev)
 {
-	size_t len = (size_t)MIN(room, sizeof(b->serial));
+	struct blk *b = to_blk(dev);
 
-	if (virtq_chain_write(&b->dev.queues[0], &b->chain, 0, b->serial, len) < 0)
-		return VIRTIO_BLK_S_IOERR;
-	return VIRTIO_BLK_S_OK;
+	/* The lock is free meanwhile: the pool's threads need it to give requests back. Nobody else
+	 * uses the device now, because the vCPUs stand still and the serving thread sees
+	 * dev->paused. */
+	while (b->pooled > 0)
+		pthread_cond_wait(&b->drained, &dev->lock);
 }
 
-/* Serves b->chain: 0, or negative when the chain can't even hold a header and a status. */
-static int serve(struct blk *b)
+/* A thread of the pool has done something. */
+static void on_done(void *arg)
 {
-	struct virtq *q = &b->dev.queues[0];
-	struct virtq_chain *c = &b->chain;
-	uint64_t in_room, written = 0;
-	struct req_header h;
-	uint8_t status;
+	struct blk *b = arg;
 	int r;
 
-	if (c->read_bytes < sizeof(h) || c->write_bytes < 1)
-		return -EBADMSG;
-	r = virtq_chain_read(q, c, 0, &h, sizeof(h));
+	/* Announced like a vCPU's wish for the lock: the serving thread leaves its round for it. */
+	virtio_dev_lock(&b->dev);
+	r = blk_queue_reap(b);
 	if (r < 0)
-		return r;
-	in_room = c->write_bytes - 1; /* the status is the last byte */
-	switch (le32_get(h.type)) {
-	case VIRTIO_BLK_T_IN:
-		status = read_write(b, true, le64_get(h.sector), in_room);
-		written = status == VIRTIO_BLK_S_OK ? in_room : 0;
-		break;
-	case VIRTIO_BLK_T_OUT:
-		status = read_write(b, false, le64_get(h.sector), c->read_bytes - sizeof(h));
-		break;
-	case VIRTIO_BLK_T_FLUSH:
-		status = fdatasync(b->fd) == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
-		break;
-	case VIRTIO_BLK_T_GET_ID:
-		status = get_id(b, in_room);
-		written = status == VIRTIO_BLK_S_OK ? MIN(in_room, sizeof(b->serial)) : 0;
-		break;
-	default:
-		status = VIRTIO_BLK_S_UNSUPP;
-		break;
-	}
-	r = virtq_chain_write(q, c, in_room, &status, sizeof(status));
-	/* The length counts from the start of the writable part and must not claim bytes that
-	 * were never written, so the status is only included when all before it was filled. */
-	return r < 0 ? r : virtq_push(q, c->head, (uint32_t)(written + (written == in_room)));
+		virtio_dev_fail(&b->dev, strerrordesc_np(-r));
+	pthread_mutex_unlock(&b->dev.lock);
 }
 
-static int blk_notify(struct virtio_dev *dev, unsigned qi)
+static void on_timer(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
-	struct virtq *q = &dev->queues[qi];
+	struct blk *b = arg;
+
+	(void)io;
+	(void)fd;
+	(void)events;
+	pthread_mutex_lock(&b->dev.lock);
+	b->throttled = false;
+	blk_queue_kick_waiting(b);
+	pthread_mutex_unlock(&b->dev.lock);
+}
+
+/* ---- What the control thread may change ----------------------------------------------------- */
+
+static void set_limits(struct blk *b, const struct limits *limits)
+{
+	limiter_set(&b->limiter, limits, now_ns());
+	b->limited = limits->bytes.rate != 0 || limits->operations.rate != 0;
+	/* Whoever waited asks again. */
+	b->throttled = false;
+	blk_queue_kick_waiting(b);
+}
+
+static void set_capacity(struct blk *b, uint64_t bytes)
+{
+	le64_t sectors = le64_put(bytes / BLK_SECTOR);
+
+	b->file.bytes = bytes;
+	memcpy(b->dev.config + offsetof(struct config, capacity), &sectors, sizeof(sectors));
+	virtio_dev_config_changed(&b->dev);
+}
+
+static void on_post(struct loop_io *io, int fd, uint32_t events, void *arg)
+{
+	struct blk *b = arg;
+	bool limits, resize;
+	struct limits new_limits;
+	uint64_t bytes;
+
+	(void)io;
+	(void)fd;
+	(void)events;
+	pthread_mutex_lock(&b->post_lock);
+	limits = b->post_limits;
+	resize = b->post_resize;
+	b->post_limits = b->post_resize = false;
+	new_limits = b->posted_limits;
+	bytes = b->posted_bytes;
+	pthread_mutex_unlock(&b->post_lock);
+	pthread_mutex_lock(&b->dev.lock);
+	if (limits)
+		set_limits(b, &new_limits);
+	if (resize)
+		set_capacity(b, bytes);
+	pthread_mutex_unlock(&b->dev.lock);
+}
+
+void virtio_blk_set_limits(struct virtio_dev *dev, const struct limits *limits)
+{
 	struct blk *b = to_blk(dev);
-	uint64_t announced = now_ns();
-	unsigned budget = q->size;
-	int r;
 
-	do {
-		r = virtq_disable_notify(q);
-		while (r == 0 && budget > 0 && !virtio_dev_wanted(dev)) {
-			r = virtq_pop(q, &b->chain);
-			if (r <= 0)
-				break;
-			budget--;
-			r = serve(b);
-			if (r == 0 && now_ns() - announced > BLK_ANNOUNCE_NS) {
-				r = virtio_dev_notify_used(dev, q);
-				announced = now_ns();
-			}
-		}
-		if (r == 0)
-			r = virtio_dev_notify_used(dev, q);
-		if (r == 0)
-			r = virtq_enable_notify(q);
-	} while (r > 0 && budget > 0 && !virtio_dev_wanted(dev));
-	if (r > 0)
-		virtio_dev_kick(dev, qi);
-	return r < 0 ? r : 0;
+	pthread_mutex_lock(&b->post_lock);
+	b->posted_limits = *limits;
+	b->post_limits = true;
+	pthread_mutex_unlock(&b->post_lock);
+	virtio_eventfd_signal(b->post_fd);
 }
 
-static void blk_free(struct virtio_dev *dev)
+static int capacity_of(int fd, uint64_t *ret_bytes)
 {
-	struct blk *b = to_blk(dev);
+	off_t end = lseek(fd, 0, SEEK_END); /* the size of a block device too */
 
-	virtio_dev_done(dev);
-	fd_closep(&b->fd);
-	free(b);
-}
-
-const struct virtio_dev_ops virtio_blk_ops = {
-	.name = "blk",
-	.id = VIRTIO_DEV_BLK,
-	.queues = 1,
-	.queue_size_max = BLK_QUEUE_SIZE,
-	.features = UINT64_C(1) << VIRTIO_BLK_F_SIZE_MAX | UINT64_C(1) << VIRTIO_BLK_F_SEG_MAX |
-		    UINT64_C(1) << VIRTIO_BLK_F_FLUSH,
-	.own_thread = true,
-	.notify = blk_notify,
-	.free = blk_free,
-};
-
-static int check_fd(int fd, bool read_only, uint64_t *ret_bytes)
-{
-	int flags = fcntl(fd, F_GETFL);
-	off_t end;
-
-	if (flags < 0)
-		return -errno;
-	if (!read_only && (flags & O_ACCMODE) != O_RDWR)
-		return -EBADF;
-	end = lseek(fd, 0, SEEK_END); /* the size of a block device too */
 	if (end < 0)
 		return -errno;
 	if (end < (off_t)BLK_SECTOR)
@@ -239,37 +190,190 @@ static int check_fd(int fd, bool read_only, uint64_t *ret_bytes)
 	return 0;
 }
 
-int virtio_blk_new(struct gmem *gmem, int fd, bool read_only, const char *serial,
-		   struct virtio_dev **ret)
+int virtio_blk_resize(struct virtio_dev *dev, uint64_t *ret_bytes)
 {
-	struct blk_config config;
+	struct blk *b = to_blk(dev);
 	uint64_t bytes = 0;
-	struct blk *b;
-	int r = check_fd(fd, read_only, &bytes);
+	int r = capacity_of(b->file.fd, &bytes);
 
 	if (r < 0)
 		return r;
-	if (strlen(serial) > BLK_SERIAL_BYTES)
+	pthread_mutex_lock(&b->post_lock);
+	b->posted_bytes = bytes;
+	b->post_resize = true;
+	pthread_mutex_unlock(&b->post_lock);
+	virtio_eventfd_signal(b->post_fd);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+/* ---- Life ----------------------------------------------------------------------------------- */
+
+static int blk_attach(struct virtio_dev *dev)
+{
+	struct blk *b = to_blk(dev);
+	int r;
+
+	r = loop_io_add(dev->loop, b->timer_fd, EPOLLIN | EPOLLET, on_timer, b, &b->timer_io);
+	if (r == 0)
+		r = loop_io_add(dev->loop, b->post_fd, EPOLLIN | EPOLLET, on_post, b, &b->post_io);
+	return r == 0 ? blk_pool_join(&b->lane) : r;
+}
+
+static void blk_free(struct virtio_dev *dev)
+{
+	struct blk *b = to_blk(dev);
+
+	/* First the thread that gives work to the pool, then the pool, then what both use. */
+	virtio_worker_stop(dev->worker);
+	blk_pool_leave(&b->lane);
+	loop_io_del(b->timer_io);
+	loop_io_del(b->post_io);
+	virtio_dev_done(dev);
+	fd_closep(&b->timer_fd);
+	fd_closep(&b->post_fd);
+	fd_closep(&b->file.fd);
+	(void)pthread_mutex_destroy(&b->post_lock);
+	(void)pthread_cond_destroy(&b->drained);
+	free(b);
+}
+
+static const char *const counter_names[] = {
+	[BLK_READS] = "reads",
+	[BLK_READ_BYTES] = "read_bytes",
+	[BLK_WRITES] = "writes",
+	[BLK_WRITE_BYTES] = "write_bytes",
+	[BLK_FLUSHES] = "flushes",
+	[BLK_DISCARDS] = "discards",
+	[BLK_WRITE_ZEROES] = "write_zeroes",
+	[BLK_FAILED] = "failed",
+	[BLK_THROTTLED] = "throttled",
+	[BLK_POOLED] = "pooled",
+};
+_Static_assert(ARRAY_SIZE(counter_names) == BLK_COUNTER_COUNT, "one name a counter");
+_Static_assert(BLK_COUNTER_COUNT <= VIRTIO_COUNTERS_MAX, "room for all");
+
+const struct virtio_dev_ops virtio_blk_ops = {
+	.name = "blk",
+	.id = VIRTIO_DEV_BLK,
+	.queues = VIRTIO_BLK_QUEUES_MAX,
+	.queue_size_max = BLK_QUEUE_SIZE,
+	.features = BIT(VIRTIO_BLK_F_SIZE_MAX) | BIT(VIRTIO_BLK_F_SEG_MAX) |
+		    BIT(VIRTIO_BLK_F_BLK_SIZE) | BIT(VIRTIO_BLK_F_TOPOLOGY) |
+		    BIT(VIRTIO_BLK_F_FLUSH),
+	.own_thread = true,
+	.attach = blk_attach,
+	.activate = blk_activate,
+	.notify = blk_queue_notify,
+	.reset = blk_reset,
+	.pause = blk_pause,
+	.counter_names = counter_names,
+	.counters_count = BLK_COUNTER_COUNT,
+	.free = blk_free,
+};
+
+/* The descriptor must allow exactly what the drive may do, and at any offset. */
+static int check_fd(int fd, bool read_only)
+{
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0)
+		return -errno;
+	if ((flags & O_ACCMODE) != (read_only ? O_RDONLY : O_RDWR) ||
+	    (flags & (O_APPEND | O_PATH)) != 0)
+		return -EBADF;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? 0 : -EBADF;
+}
+
+static uint64_t features_of(const struct virtio_blk_spec *cfg)
+{
+	uint64_t f = 0;
+
+	if (cfg->read_only)
+		f |= BIT(VIRTIO_BLK_F_RO);
+	if (cfg->queues > 1)
+		f |= BIT(VIRTIO_BLK_F_MQ);
+	if (cfg->discard)
+		f |= BIT(VIRTIO_BLK_F_DISCARD) | BIT(VIRTIO_BLK_F_WRITE_ZEROES);
+	return f;
+}
+
+static void fill_config(struct blk *b, const struct virtio_blk_spec *cfg)
+{
+	const struct config c = {
+		.capacity = le64_put(b->file.bytes / BLK_SECTOR),
+		.size_max = le32_put(BLK_SEG_BYTES_MAX),
+		.seg_max = le32_put(BLK_SEG_MAX),
+		.blk_size = le32_put(BLK_SECTOR),
+		.physical_block_exp = 3, /* 8 sectors: pages and file systems' blocks */
+		.num_queues = le16_put((uint16_t)cfg->queues),
+		.max_discard_sectors = le32_put(BLK_DISCARD_SECTORS),
+		.max_discard_seg = le32_put(BLK_RANGES_MAX),
+		.discard_sector_alignment = le32_put(BLK_ALIGN_SECTORS),
+		.max_write_zeroes_sectors = le32_put(BLK_ZEROES_SECTORS),
+		.max_write_zeroes_seg = le32_put(BLK_RANGES_MAX),
+		.write_zeroes_may_unmap = 1,
+	};
+
+	memcpy(b->dev.config, &c, sizeof(c));
+	b->dev.config_size = sizeof(c);
+}
+
+static int make_fds(struct blk *b)
+{
+	CLEANUP(fd_closep) int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	if (timer < 0)
+		return -errno;
+	b->timer_fd = fd_dup(timer, VMM_FD_DYNAMIC);
+	if (b->timer_fd < 0)
+		return b->timer_fd;
+	b->post_fd = virtio_eventfd();
+	return b->post_fd < 0 ? b->post_fd : 0;
+}
+
+int virtio_blk_new(struct gmem *gmem, const struct virtio_blk_spec *cfg, struct virtio_dev **ret)
+{
+	uint64_t bytes = 0;
+	struct blk *b;
+	int r = check_fd(cfg->fd, cfg->read_only);
+
+	if (r == 0)
+		r = capacity_of(cfg->fd, &bytes);
+	if (r < 0)
+		return r;
+	if (strlen(cfg->serial) > BLK_SERIAL_BYTES || cfg->queues < 1 ||
+	    cfg->queues > VIRTIO_BLK_QUEUES_MAX || (cfg->read_only && cfg->discard))
 		return -EINVAL;
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return -ENOMEM;
-	r = virtio_dev_init(&b->dev, &virtio_blk_ops, gmem, 1);
+	b->timer_fd = b->post_fd = b->file.fd = -1;
+	BUG_ON(pthread_mutex_init(&b->post_lock, NULL) != 0);
+	BUG_ON(pthread_cond_init(&b->drained, NULL) != 0);
+	r = virtio_dev_init(&b->dev, &virtio_blk_ops, gmem, cfg->queues);
 	if (r < 0) {
 		free(b);
 		return r;
 	}
-	b->fd = fd;
-	b->read_only = read_only;
-	b->bytes = bytes;
-	memcpy(b->serial, serial, strlen(serial)); /* padded with zeros, not terminated */
-	if (read_only)
-		b->dev.features |= UINT64_C(1) << VIRTIO_BLK_F_RO;
-	config = (struct blk_config){ .capacity = le64_put(bytes / BLK_SECTOR),
-				      .size_max = le32_put(BLK_SEG_BYTES_MAX),
-				      .seg_max = le32_put(BLK_SEG_MAX) };
-	memcpy(b->dev.config, &config, sizeof(config));
-	b->dev.config_size = sizeof(config);
+	r = make_fds(b);
+	if (r < 0) {
+		blk_free(&b->dev);
+		return r;
+	}
+	b->dev.features |= features_of(cfg);
+	b->file.fd = cfg->fd;
+	b->file.read_only = cfg->read_only;
+	b->file.bytes = bytes;
+	memcpy(b->serial, cfg->serial, strlen(cfg->serial)); /* zeros follow, no terminator */
+	fill_config(b, cfg);
+	for (unsigned i = BLK_REQUESTS_MAX; i-- > 0;)
+		blk_request_free(b, &b->requests[i]);
+	b->lane = (struct blk_lane){ .run = blk_request_run, .reap = on_done, .arg = b };
+	set_limits(b, &cfg->limits);
 	*ret = &b->dev;
 	return 0;
 }

@@ -147,12 +147,17 @@ void virtio_dev_kick(struct virtio_dev *dev, unsigned q)
 	virtio_eventfd_signal(dev->kick_fds[q]);
 }
 
-void virtio_dev_pause(struct virtio_dev *dev)
+void virtio_dev_lock(struct virtio_dev *dev)
 {
-	/* Announced like a vCPU's wish for the lock: the serving thread leaves its round for it. */
+	/* Announced first: see virtio_dev_wanted. */
 	__atomic_fetch_add(&dev->waiters, 1U, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&dev->lock);
 	__atomic_fetch_sub(&dev->waiters, 1U, __ATOMIC_RELAXED);
+}
+
+void virtio_dev_pause(struct virtio_dev *dev)
+{
+	virtio_dev_lock(dev);
 	BUG_ON(dev->paused);
 	dev->paused = true;
 	if (dev->ops->pause != NULL)

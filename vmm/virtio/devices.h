@@ -3,6 +3,9 @@
 #ifndef VMM_VIRTIO_DEVICES_H
 #define VMM_VIRTIO_DEVICES_H
 
+#include <pthread.h>
+#include <semaphore.h>
+
 #include "base/compiler.h"
 #include "base/loop.h"
 #include "vmm/virtio/virtio.h"
@@ -18,6 +21,22 @@ extern const struct virtio_dev_ops virtio_vsock_ops;
 MUST_USE int virtio_eventfd(void);
 /* Adds one to it. */
 void virtio_eventfd_signal(int fd);
+
+/* A thread of a device: its first act is the hook (virtio_set_thread_hook), then fn. _start starts
+ * it, _ready waits for the hook's verdict: negative, and fn is not called. Each that was started
+ * must be asked once, and joined. 0 or -errno. */
+struct virtio_thread {
+	pthread_t thread;
+	const char *role;
+	void (*fn)(void *arg);
+	void *arg;
+	sem_t ready;
+	int hook_result;
+};
+MUST_USE int virtio_thread_start(struct virtio_thread *t, const char *role, void (*fn)(void *arg),
+				 void *arg);
+MUST_USE int virtio_thread_ready(struct virtio_thread *t);
+void virtio_thread_join(struct virtio_thread *t);
 
 /* A thread with a loop of its own. _new makes the loop, _start the thread (and waits for the
  * hook's verdict), _free ends the thread and frees both; NULL is fine. */

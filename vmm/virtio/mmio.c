@@ -376,14 +376,6 @@ static const struct reg *find_reg(uint64_t off, size_t len)
 	return NULL;
 }
 
-static void lock(struct virtio_dev *dev)
-{
-	/* Announced first: the serving thread leaves its round for it (virtio_dev_wanted). */
-	__atomic_fetch_add(&dev->waiters, 1U, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&dev->lock);
-	__atomic_fetch_sub(&dev->waiters, 1U, __ATOMIC_RELAXED);
-}
-
 static bool config_fits(const struct virtio_dev *dev, uint64_t off, size_t len)
 {
 	return (len == 1 || len == 2 || len == 4) && off % len == 0 &&
@@ -396,7 +388,7 @@ static void read_config(struct virtio_dev *dev, uint64_t off, void *data, size_t
 		count_error(dev);
 		return;
 	}
-	lock(dev);
+	virtio_dev_lock(dev);
 	memcpy(data, dev->config + off, len);
 	pthread_mutex_unlock(&dev->lock);
 }
@@ -419,7 +411,7 @@ void virtio_mmio_read(struct virtio_dev *dev, uint64_t off, void *data, size_t l
 	if (r->locking != LOCK_BOTH) {
 		v = le32_put(r->read(dev));
 	} else {
-		lock(dev);
+		virtio_dev_lock(dev);
 		v = le32_put(r->read(dev));
 		pthread_mutex_unlock(&dev->lock);
 	}
@@ -452,7 +444,7 @@ static void write_config(struct virtio_dev *dev, uint64_t off, const void *data,
 		count_error(dev); /* most devices' configuration can't be written */
 		return;
 	}
-	lock(dev);
+	virtio_dev_lock(dev);
 	if ((phases & phase_of(dev)) == 0)
 		count_error(dev);
 	else if (dev->ops->write_config(dev, off, data, len) < 0)
@@ -478,7 +470,7 @@ void virtio_mmio_write(struct virtio_dev *dev, uint64_t off, const void *data, s
 		(void)r->write(dev, le32_get(v));
 		return;
 	}
-	lock(dev);
+	virtio_dev_lock(dev);
 	write_locked(dev, r, le32_get(v));
 	pthread_mutex_unlock(&dev->lock);
 }

@@ -124,7 +124,7 @@ struct virtio_dev {
 	uint64_t errors; /* atomic: times that the guest broke the rules */
 	uint64_t kicks, interrupts, resets;	/* atomic: what is counted of every device */
 	uint64_t counters[VIRTIO_COUNTERS_MAX]; /* atomic: ops->counter_names */
-	unsigned waiters;			/* atomic: vCPUs that want the lock */
+	unsigned waiters;			/* atomic: threads in virtio_dev_lock */
 	struct loop *loop;			/* serves the queues */
 	struct loop_io *kick_ios[VIRTIO_QUEUES_MAX];
 	struct virtio_worker *worker; /* own_thread only */
@@ -187,7 +187,9 @@ void virtio_dev_config_changed(struct virtio_dev *dev);
 void virtio_dev_fail(struct virtio_dev *dev, const char *why);
 /* As if the guest had kicked queue q once more: how long work is cut into bounded rounds. */
 void virtio_dev_kick(struct virtio_dev *dev, unsigned q);
-/* A vCPU waits for the lock: leave the round early, virtio_dev_kick, return. */
+/* Takes dev->lock like a vCPU: the serving thread leaves its round early for it. */
+void virtio_dev_lock(struct virtio_dev *dev);
+/* Someone waits for the lock: leave the round early, virtio_dev_kick, return. */
 static inline bool virtio_dev_wanted(const struct virtio_dev *dev)
 {
 	return __atomic_load_n(&dev->waiters, __ATOMIC_RELAXED) > 0;
@@ -199,10 +201,26 @@ static inline bool virtio_dev_has(const struct virtio_dev *dev, unsigned feature
 
 /* ---- Constructors: each takes its fd and owns it from success on --------------------------- */
 
-/* Raw file or block device; capacity = its size rounded down to 512 (-EINVAL: none). serial:
- * <= 20 characters. -EBADF: read_only is false and fd can't be written. */
-MUST_USE int virtio_blk_new(struct gmem *gmem, int fd, bool read_only, const char *serial,
+#define VIRTIO_BLK_QUEUES_MAX 4U
+struct virtio_blk_spec {
+	int fd; /* a raw file or block device */
+	bool read_only;
+	bool discard;	    /* offer discard and write-zeroes; not with read_only */
+	unsigned queues;    /* 1 to VIRTIO_BLK_QUEUES_MAX */
+	const char *serial; /* at most 20 characters */
+	struct limits limits;
+};
+/* Capacity = the size of cfg->fd rounded down to 512 (-EINVAL: none). -EBADF: not a file or block
+ * device, appending, or not open for exactly what the drive may do: a drive that is read-only takes
+ * no descriptor that can write. */
+MUST_USE int virtio_blk_new(struct gmem *gmem, const struct virtio_blk_spec *cfg,
 			    struct virtio_dev **ret);
+/* New limits, from a moment later on. Control thread; never blocks on the drive's storage. */
+void virtio_blk_set_limits(struct virtio_dev *dev, const struct limits *limits);
+/* The file has another size: the new capacity in *ret_bytes, of which the guest learns a moment
+ * later. Data beyond a new end is the caller's to worry about. -EINVAL: less than a sector.
+ * Control thread; as above. */
+MUST_USE int virtio_blk_resize(struct virtio_dev *dev, uint64_t *ret_bytes);
 /* Entropy from getrandom(2), rate limited. */
 MUST_USE int virtio_rng_new(struct gmem *gmem, struct virtio_dev **ret);
 

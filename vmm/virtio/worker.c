@@ -6,8 +6,6 @@
  * down must stop the start.
  */
 #include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -17,12 +15,9 @@
 
 struct virtio_worker {
 	struct loop *loop;
-	const char *role;
 	int stop_fd; /* eventfd */
-	pthread_t thread;
+	struct virtio_thread thread;
 	bool started;
-	sem_t ready;
-	int hook_result;
 };
 
 static virtio_thread_hook_fn *thread_hook;
@@ -30,6 +25,48 @@ static virtio_thread_hook_fn *thread_hook;
 void virtio_set_thread_hook(virtio_thread_hook_fn *fn)
 {
 	thread_hook = fn;
+}
+
+static void *thread_main(void *arg)
+{
+	struct virtio_thread *t = arg;
+	int r = thread_hook != NULL ? thread_hook(t->role) : 0;
+
+	t->hook_result = r;
+	BUG_ON(sem_post(&t->ready) != 0);
+	if (r == 0)
+		t->fn(t->arg);
+	return NULL;
+}
+
+int virtio_thread_start(struct virtio_thread *t, const char *role, void (*fn)(void *arg), void *arg)
+{
+	sigset_t all, old;
+	int r;
+
+	*t = (struct virtio_thread){ .role = role, .fn = fn, .arg = arg };
+	BUG_ON(sem_init(&t->ready, 0, 0) != 0);
+	/* Signals are for the main thread: a worker is born with all of them blocked. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&t->thread, NULL, thread_main, t);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r != 0)
+		(void)sem_destroy(&t->ready);
+	return -r;
+}
+
+int virtio_thread_ready(struct virtio_thread *t)
+{
+	while (sem_wait(&t->ready) != 0)
+		BUG_ON(errno != EINTR);
+	return t->hook_result;
+}
+
+void virtio_thread_join(struct virtio_thread *t)
+{
+	BUG_ON(pthread_join(t->thread, NULL) != 0);
+	(void)sem_destroy(&t->ready);
 }
 
 static void on_stop(struct loop_io *io, int fd, uint32_t events, void *arg)
@@ -49,7 +86,6 @@ int virtio_worker_new(struct virtio_worker **ret)
 
 	if (w == NULL)
 		return -ENOMEM;
-	BUG_ON(sem_init(&w->ready, 0, 0) != 0);
 	w->stop_fd = virtio_eventfd();
 	r = w->stop_fd < 0 ? w->stop_fd : loop_new(&w->loop);
 	if (r == 0)
@@ -67,39 +103,24 @@ struct loop *virtio_worker_loop(struct virtio_worker *w)
 	return w->loop;
 }
 
-static void *worker_main(void *arg)
+static void worker_main(void *arg)
 {
 	struct virtio_worker *w = arg;
-	int r = thread_hook != NULL ? thread_hook(w->role) : 0;
 
-	w->hook_result = r;
-	BUG_ON(sem_post(&w->ready) != 0);
-	if (r == 0)
-		(void)loop_run(w->loop);
-	return NULL;
+	(void)loop_run(w->loop);
 }
 
 int virtio_worker_start(struct virtio_worker *w, const char *role)
 {
-	sigset_t all, old;
-	int r;
+	int r = virtio_thread_start(&w->thread, role, worker_main, w);
 
-	w->role = role;
-	/* Signals are for the main thread: a worker is born with all of them blocked. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&w->thread, NULL, worker_main, w);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
-		return -r;
+	if (r < 0)
+		return r;
 	w->started = true;
-	while (sem_wait(&w->ready) != 0)
-		BUG_ON(errno != EINTR);
-	if (w->hook_result < 0) {
+	r = virtio_thread_ready(&w->thread);
+	if (r < 0)
 		virtio_worker_stop(w);
-		return w->hook_result;
-	}
-	return 0;
+	return r;
 }
 
 void virtio_worker_stop(struct virtio_worker *w)
@@ -107,7 +128,7 @@ void virtio_worker_stop(struct virtio_worker *w)
 	if (w == NULL || !w->started)
 		return;
 	virtio_eventfd_signal(w->stop_fd);
-	BUG_ON(pthread_join(w->thread, NULL) != 0);
+	virtio_thread_join(&w->thread);
 	w->started = false;
 }
 
@@ -118,6 +139,5 @@ void virtio_worker_free(struct virtio_worker *w)
 	virtio_worker_stop(w);
 	loop_free(w->loop);
 	fd_closep(&w->stop_fd);
-	(void)sem_destroy(&w->ready);
 	free(w);
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/control_internal.h"
+
+/* NULL, and the call has been answered, when there is none of that number. */
+static struct virtio_dev *find_drive(struct control *c, struct rpc_call *call, uint32_t n)
+{
+	struct virtio_dev *dev = vm_device(&c->vm, VIRTIO_DEV_BLK, n);
+
+	if (dev == NULL)
+		rpc_fail(call, RPC_NOT_FOUND, "the VM has no drive %u", n);
+	return dev;
+}
+
+void control_set_drive_limits(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
+			      void *arg)
+{
+	const Casemate__Vmm__V1__SetDriveLimitsRequest *q = (const void *)in;
+	const Casemate__Vmm__V1__SetDriveLimitsResponse out =
+		CASEMATE__VMM__V1__SET_DRIVE_LIMITS_RESPONSE__INIT;
+	const struct limits limits = control_limits(q->limits);
+	struct virtio_dev *dev = find_drive(arg, call, q->drive);
+
+	(void)fds;
+	if (dev == NULL)
+		return;
+	virtio_blk_set_limits(dev, &limits);
+	rpc_reply(call, &out.base, NULL);
+}
+
+void control_resize_drive(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Vmm__V1__ResizeDriveRequest *q = (const void *)in;
+	Casemate__Vmm__V1__ResizeDriveResponse out = CASEMATE__VMM__V1__RESIZE_DRIVE_RESPONSE__INIT;
+	struct virtio_dev *dev = find_drive(arg, call, q->drive);
+	int r;
+
+	(void)fds;
+	if (dev == NULL)
+		return;
+	r = virtio_blk_resize(dev, &out.bytes);
+	if (r < 0) {
+		struct err err;
+		(void)err_sys(&err, r, "drive %u", q->drive);
+		rpc_fail_err(call, &err);
+		return;
+	}
+	rpc_reply(call, &out.base, NULL);
+}

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -367,6 +368,39 @@ Test(vmm_net, calls_about_a_nic_that_is_not_there)
 	cr_expect_eq(vmm_call(&m.vmm, VMM_SET_NIC_LINK, &link, NULL, &st, NULL), RPC_NOT_FOUND);
 	cr_expect_eq(vmm_call(&m.vmm, VMM_SET_NIC_LIMITS, &limits, NULL, &st, NULL), RPC_NOT_FOUND);
 	vmm_done(&m.vmm);
+}
+
+/* ---- Snapshots --------------------------------------------------------------------------- */
+
+/* The guest goes on in another process, on the same tap, and sends datagrams back as before. */
+Test(vmm_net, restored_on_a_tap)
+{
+	Casemate__Vmm__V1__PauseRequest pause = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
+	Casemate__Vmm__V1__SnapshotRequest snapshot = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	const int files[2] = { memfd_create("state", MFD_CLOEXEC),
+			       memfd_create("memory", MFD_CLOEXEC) };
+	struct net_machine m;
+
+	cr_assert(files[0] >= 0 && files[1] >= 0);
+	machine_init(&m, "test=net-echo count=40", 1);
+	cr_assert_eq(ftruncate(files[1], (off_t)m.q.memory_bytes), 0);
+	machine_start(&m);
+	vmm_console_until(&m.vmm, "ready\n");
+	echo(20);
+	vmm_must(&m.vmm, VMM_PAUSE, &pause, NULL, NULL);
+	vmm_must(&m.vmm, VMM_SNAPSHOT, &snapshot, files, NULL);
+	vmm_done(&m.vmm);
+	m.files.kernel = -1;
+	m.files.restore = true;
+	m.files.state = files[0];
+	m.files.memory = files[1];
+	m.q.restore = true;
+	m.q.cmdline = (char *)(uintptr_t) "";
+	machine_start(&m);
+	echo(20);
+	machine_end(&m, "frames 40\n");
+	(void)close(files[0]);
+	(void)close(files[1]);
 }
 
 /* ---- What Configure must refuse ---------------------------------------------------------- */

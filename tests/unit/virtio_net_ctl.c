@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-net: what is changed while it runs: queue pairs, link, limits, resets, pauses. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "base/le.h"
 #include "base/num.h"
 #include "net_rig.h"
+#include "vmm/virtio/state.h"
 
 #define BIT(n)	 (UINT64_C(1) << (n))
 #define QUIET_MS 100
@@ -377,5 +379,82 @@ Test(virtio_net_pause, in_the_middle_of_a_frame)
 	virtio_dev_resume(r.d.dev);
 	cr_assert(net_host_send(&r, 0, plain, 60, 2));
 	expect_frame(&r, 0, 60, 2);
+	net_rig_done(&r);
+}
+
+/* ---- State ---------------------------------------------------------------------------------- */
+
+static void load(struct net_rig *r, const uint8_t *state, size_t len, int want)
+{
+	pthread_mutex_lock(&r->d.dev->lock);
+	cr_expect_eq(r->d.dev->ops->load(r->d.dev, state, len), want);
+	pthread_mutex_unlock(&r->d.dev->lock);
+}
+
+Test(virtio_net_state, pairs_and_link)
+{
+	uint8_t state[VIRTIO_PRIVATE_BYTES_MAX];
+	struct net_rig r;
+	size_t len;
+
+	net_rig_open(&r, 4, 0);
+	cr_expect_eq(set_pairs(&r, 3), VIRTIO_NET_OK);
+	virtio_net_set_link(r.d.dev, false);
+	virtio_dev_pause(r.d.dev);
+	pthread_mutex_lock(&r.d.dev->lock);
+	len = r.d.dev->ops->save(r.d.dev, state);
+	pthread_mutex_unlock(&r.d.dev->lock);
+	virtio_dev_resume(r.d.dev);
+	drv_start(&r.d, 0); /* one pair again */
+	virtio_net_set_link(r.d.dev, true);
+	virtio_dev_pause(r.d.dev);
+	load(&r, state, len, 0);
+	cr_expect_eq(status_of(&r), 0);
+	cr_expect_eq(CONTAINER_OF(r.d.dev, struct net, dev)->active, 3);
+	virtio_dev_resume(r.d.dev);
+	net_rig_done(&r);
+}
+
+Test(virtio_net_state, hostile)
+{
+	static const struct {
+		size_t at;
+		uint8_t value;
+		int want;
+	} bad[] = { { 0, 3, -ENOTSUP }, { 6, 1, -ENOTSUP }, { 8, 0, -EINVAL }, { 8, 5, -EINVAL },
+		    { 9, 1, -EINVAL },	{ 10, 2, -EINVAL }, { 11, 1, -EINVAL } };
+	uint8_t good[VIRTIO_PRIVATE_BYTES_MAX], state[sizeof(good)];
+	struct net_rig r;
+	size_t len;
+
+	net_rig_open(&r, 4, 0);
+	virtio_dev_pause(r.d.dev);
+	pthread_mutex_lock(&r.d.dev->lock);
+	len = r.d.dev->ops->save(r.d.dev, good);
+	pthread_mutex_unlock(&r.d.dev->lock);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		memcpy(state, good, len);
+		state[bad[i].at] = bad[i].value;
+		load(&r, state, len, bad[i].want);
+	}
+	load(&r, good, len - 1, -EINVAL);
+	load(&r, good, len + 1, -EINVAL);
+	load(&r, NULL, 0, -EINVAL);
+	load(&r, good, len, 0);
+	virtio_dev_resume(r.d.dev);
+	net_rig_done(&r);
+}
+
+/* Pairs whose queues a driver has not set up can't be in use. */
+Test(virtio_net_state, pairs_without_queues)
+{
+	const uint8_t state[12] = { 2, 0, 0, 0, 0, 1, 0xdc, 5, 4, 0, 1, 0 };
+	struct virtio_net_spec spec = net_spec(4);
+	struct net_rig r;
+
+	net_rig_new(&r, &spec);
+	virtio_dev_pause(r.d.dev);
+	load(&r, state, sizeof(state), -EINVAL);
+	virtio_dev_resume(r.d.dev);
 	net_rig_done(&r);
 }

@@ -222,6 +222,58 @@ static void net_pause(struct virtio_dev *dev)
 		net_rx_drop(n, i);
 }
 
+static void put_config(struct net *n, const uint8_t mac[VIRTIO_NET_MAC_BYTES])
+{
+	struct net_config c = { .pairs_max = le16_put((uint16_t)n->pairs),
+				.mtu = le16_put((uint16_t)n->mtu),
+				.status = le16_put(n->link_up ? VIRTIO_NET_S_LINK_UP : 0) };
+
+	memcpy(c.mac, mac, sizeof(c.mac));
+	memcpy(n->dev.config, &c, sizeof(c));
+	n->dev.config_size = sizeof(c);
+}
+
+/* docs/SNAPSHOT.md */
+struct net_state {
+	uint8_t mac[VIRTIO_NET_MAC_BYTES];
+	le16_t mtu;
+	le16_t active;
+	uint8_t link_up, zero;
+};
+_Static_assert(sizeof(struct net_state) == 12, "docs/SNAPSHOT.md");
+
+static size_t net_save(struct virtio_dev *dev, void *dst)
+{
+	const struct net *n = to_net(dev);
+	struct net_state s = { .mtu = le16_put((uint16_t)n->mtu),
+			       .active = le16_put((uint16_t)n->active),
+			       .link_up = n->link_up };
+
+	memcpy(s.mac, dev->config, sizeof(s.mac));
+	memcpy(dst, &s, sizeof(s));
+	return sizeof(s);
+}
+
+static int net_load(struct virtio_dev *dev, const void *src, size_t len)
+{
+	struct net *n = to_net(dev);
+	struct net_state s;
+	unsigned active;
+
+	if (src == NULL || len != sizeof(s))
+		return -EINVAL;
+	memcpy(&s, src, sizeof(s));
+	active = le16_get(s.active);
+	if (memcmp(s.mac, dev->config, sizeof(s.mac)) != 0 || le16_get(s.mtu) != n->mtu)
+		return -ENOTSUP;
+	if (s.link_up > 1 || s.zero != 0 || (active != 1 && !net_has_pairs(n, active)))
+		return -EINVAL;
+	n->active = active;
+	n->link_up = s.link_up == 1;
+	put_config(n, s.mac);
+	return 0;
+}
+
 static int net_attach(struct virtio_dev *dev)
 {
 	struct net *n = to_net(dev);
@@ -269,6 +321,8 @@ const struct virtio_dev_ops virtio_net_ops = {
 	.notify = net_notify,
 	.reset = net_reset,
 	.pause = net_pause,
+	.save = net_save,
+	.load = net_load,
 	.counter_names = net_counter_names,
 	.counters_count = NET_COUNTER_COUNT,
 	.free = net_free,
@@ -300,17 +354,6 @@ void virtio_net_set_limits(struct virtio_dev *dev, const struct limits *receive,
 	set_limits(n, receive, send);
 	net_kick_all(n);
 	pthread_mutex_unlock(&dev->lock);
-}
-
-static void put_config(struct net *n, const uint8_t mac[VIRTIO_NET_MAC_BYTES])
-{
-	struct net_config c = { .pairs_max = le16_put((uint16_t)n->pairs),
-				.mtu = le16_put((uint16_t)n->mtu),
-				.status = le16_put(n->link_up ? VIRTIO_NET_S_LINK_UP : 0) };
-
-	memcpy(c.mac, mac, sizeof(c.mac));
-	memcpy(n->dev.config, &c, sizeof(c));
-	n->dev.config_size = sizeof(c);
 }
 
 void virtio_net_set_link(struct virtio_dev *dev, bool up)

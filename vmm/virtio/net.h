@@ -140,6 +140,8 @@ MUST_USE int net_tx_run(struct net *n, unsigned pair);
 
 /* The control queue: is queue q it? And what waits in it is done, as above. */
 MUST_USE bool net_is_ctrl(const struct net *n, unsigned q);
+/* Can the driver use so many pairs? */
+MUST_USE bool net_has_pairs(struct net *n, unsigned pairs);
 MUST_USE int net_ctrl_run(struct net *n, unsigned q);
 
 #endif

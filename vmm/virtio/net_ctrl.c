@@ -17,13 +17,20 @@ bool net_is_ctrl(const struct net *n, unsigned q)
 	       q == (virtio_dev_has(&n->dev, VIRTIO_NET_F_MQ) ? 2 * n->pairs : 2);
 }
 
-static uint8_t set_pairs(struct net *n, unsigned pairs)
+bool net_has_pairs(struct net *n, unsigned pairs)
 {
 	if (pairs < 1 || pairs > n->pairs || !virtio_dev_has(&n->dev, VIRTIO_NET_F_MQ))
-		return VIRTIO_NET_ERR;
+		return false;
 	for (unsigned i = 0; i < pairs; i++)
 		if (!net_rx_queue(n, i)->ready || !net_tx_queue(n, i)->ready)
-			return VIRTIO_NET_ERR;
+			return false;
+	return true;
+}
+
+static uint8_t set_pairs(struct net *n, unsigned pairs)
+{
+	if (!net_has_pairs(n, pairs))
+		return VIRTIO_NET_ERR;
 	for (unsigned i = pairs; i < n->active; i++)
 		net_rx_drop(n, i);
 	n->active = pairs;

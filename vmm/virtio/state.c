@@ -153,6 +153,9 @@ static int load_locked(struct virtio_dev *dev, const struct dev_state *s, const 
 	dev->driver_features_sel = le32_get(s->driver_features_sel);
 	dev->queue_sel = le32_get(s->queue_sel);
 	dev->config_generation = le32_get(s->config_generation);
+	if (r == 0 && (status & VIRTIO_CONFIG_S_FEATURES_OK) != 0 &&
+	    dev->ops->features_ok != NULL && !dev->ops->features_ok(dev))
+		r = -EINVAL;
 	for (unsigned i = 0; i < dev->queues_count && r == 0; i++) {
 		struct queue_state q;
 		memcpy(&q, queues + i * sizeof(q), sizeof(q));

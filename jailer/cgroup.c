@@ -20,12 +20,12 @@
 #include "base/num.h"
 #include "jailer/cgroup_find.h"
 #include "jailer/cgroup_internal.h"
-#include "jailer/request.h"
+#include "jailer/slot.h"
 
+#define LOCK_MS_MAX  1000
 #define SWEEP_MS_MAX 5000
+#define GROUP_PREFIX "slot-"
 #define PROCS_MAX    4096 /* bytes of cgroup.procs that are read at a time */
-
-_Static_assert(REQUEST_NAME_MAX <= CGROUP_NAME_MAX, "the id of a jail names its group");
 
 int cgroup_write(int dir, const char *file, const char *value)
 {
@@ -34,12 +34,19 @@ int cgroup_write(int dir, const char *file, const char *value)
 	return fd < 0 ? -errno : fd_write_full(fd, value, strlen(value));
 }
 
-int cgroup_write_u64(int dir, const char *file, uint64_t value)
+int cgroup_set(int dir, const char *file, const char *value, struct err *err)
+{
+	int r = cgroup_write(dir, file, value);
+
+	return r < 0 ? err_sys(err, r, "cgroup %s", file) : 0;
+}
+
+int cgroup_set_u64(int dir, const char *file, uint64_t value, struct err *err)
 {
 	char text[24];
 
 	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-	return cgroup_write(dir, file, text);
+	return cgroup_set(dir, file, text, err);
 }
 
 uint64_t cgroup_read_key(int dir, const char *file, const char *key)
@@ -60,7 +67,7 @@ uint64_t cgroup_read_key(int dir, const char *file, const char *key)
 	}
 }
 
-static int open_group(int parent, const char *name)
+int cgroup_open(int parent, const char *name)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
@@ -75,25 +82,59 @@ static int make_group(int parent, const char *name, bool old)
 
 	if (!made && !(old && errno == EEXIST))
 		return -errno;
-	fd = open_group(parent, name);
+	fd = cgroup_open(parent, name);
 	if (fd < 0 && made)
 		(void)unlinkat(parent, name, AT_REMOVEDIR);
 	return fd;
 }
 
+/* Is the directory still the one of that name? Whoever had the lock may have removed it. */
+static bool is_there(int root, const char *name, int fd)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && fstatat(root, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/*
+ * Makes and locks the parent. Another jailer that takes over identities of ours holds the lock
+ * for as long as it sweeps (identity.c): a short wait tells that from one that runs.
+ */
+static int lock_parent(int root, const char *name, int *ret)
+{
+	static const struct timespec pause = { .tv_nsec = 10000000 };
+	uint64_t deadline = now_ms() + LOCK_MS_MAX;
+
+	for (;;) {
+		CLEANUP(fd_closep) int fd = make_group(root, name, true);
+		if (fd < 0)
+			return fd;
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			if (is_there(root, name, fd)) {
+				*ret = fd_steal(&fd);
+				return 0;
+			}
+		} else if (errno != EWOULDBLOCK) {
+			return -errno;
+		}
+		if (now_ms() >= deadline)
+			return -EBUSY;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 static int open_parents(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT], struct err *err)
 {
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
+		int r;
 		if (root[t] < 0 || (h->version == 2 && t != CGROUP_V2))
 			continue;
-		h->dir[t] = make_group(root[t], h->parent, true);
-		if (h->dir[t] < 0)
-			return err_sys(err, h->dir[t], "cgroup %s", h->parent);
-		if (flock(h->dir[t], LOCK_EX | LOCK_NB) < 0)
-			return errno == EWOULDBLOCK
-				       ? err_set(err, -EBUSY,
-						 "another jailer is running (cgroup %s)", h->parent)
-				       : err_sys(err, -errno, "cgroup %s", h->parent);
+		r = lock_parent(root[t], h->parent, &h->dir[t]);
+		if (r == -EBUSY)
+			return err_set(err, r, "another jailer is running (cgroup %s)", h->parent);
+		if (r < 0)
+			return err_sys(err, r, "cgroup %s", h->parent);
 	}
 	return 0;
 }
@@ -102,7 +143,7 @@ static int pick_version(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT]
 {
 	if (cgroup_v2_has_controllers(root[CGROUP_V2])) {
 		h->version = 2;
-		return cgroup_v2_enable(root[CGROUP_V2], err);
+		return cgroup_v2_enable(root[CGROUP_V2], &h->io, err);
 	}
 	h->version = 1;
 	if (root[CGROUP_V1_MEMORY] < 0 || root[CGROUP_V1_PIDS] < 0 || root[CGROUP_V1_CPU] < 0)
@@ -111,22 +152,31 @@ static int pick_version(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT]
 	return 0;
 }
 
-int cgroup_host_open(struct cgroup_host *h, const char *parent, struct err *err)
+static void no_groups(int dir[CGROUP_TREE_COUNT])
+{
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
+		dir[t] = -1;
+}
+
+int cgroup_host_open(struct cgroup_host *h, const struct cgroup_config *cfg, struct err *err)
 {
 	int root[CGROUP_TREE_COUNT];
 	int r;
 
-	BUG_ON(strlen(parent) > CGROUP_NAME_MAX);
-	*h = (struct cgroup_host){ .dir = { -1, -1, -1, -1 } };
-	(void)snprintf(h->parent, sizeof(h->parent), "%s", parent);
+	BUG_ON(strlen(cfg->parent) > CGROUP_NAME_MAX);
+	*h = (struct cgroup_host){ .disk_major = cfg->disk_major,
+				   .disk_minor = cfg->disk_minor,
+				   .limit = cfg->io };
+	no_groups(h->dir);
+	(void)snprintf(h->parent, sizeof(h->parent), "%s", cfg->parent);
 	r = cgroup_find(root, err);
 	if (r < 0)
 		return r;
 	r = pick_version(h, root, err);
 	if (r == 0)
 		r = open_parents(h, root, err);
-	if (r == 0 && h->version == 2)
-		r = cgroup_v2_enable(h->dir[CGROUP_V2], err);
+	if (r == 0)
+		r = h->version == 2 ? cgroup_v2_enable(h->dir[CGROUP_V2], &h->io, err) : 0;
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
 		fd_closep(&root[t]);
 		if (r < 0) /* the parent may be another jailer's: leave it */
@@ -199,7 +249,8 @@ void cgroup_kill(const struct cgroup *c)
 
 void cgroup_clear(struct cgroup *c)
 {
-	*c = (struct cgroup){ .dir = { -1, -1, -1, -1 } };
+	*c = (struct cgroup){ 0 };
+	no_groups(c->dir);
 }
 
 int cgroup_remove(const struct cgroup_host *h, struct cgroup *c)
@@ -215,24 +266,22 @@ int cgroup_remove(const struct cgroup_host *h, struct cgroup *c)
 	return 0;
 }
 
-int cgroup_create(const struct cgroup_host *h, const char *name, const struct cgroup_limits *l,
-		  struct cgroup *ret, struct err *err)
+int cgroup_create(const struct cgroup_host *h, uint32_t slot, struct cgroup *ret, struct err *err)
 {
 	struct cgroup c;
 	int r = 0;
 
-	BUG_ON(strlen(name) > CGROUP_NAME_MAX);
 	cgroup_clear(&c);
-	(void)snprintf(c.name, sizeof(c.name), "%s", name);
+	(void)snprintf(c.name, sizeof(c.name), GROUP_PREFIX "%u", slot);
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT && r == 0; t++) {
 		if (h->dir[t] < 0)
 			continue;
-		c.dir[t] = make_group(h->dir[t], name, false);
+		c.dir[t] = make_group(h->dir[t], c.name, false);
 		if (c.dir[t] < 0)
-			r = err_sys(err, c.dir[t], "cgroup %s/%s", h->parent, name);
+			r = err_sys(err, c.dir[t], "cgroup %s/%s", h->parent, c.name);
 	}
 	if (r == 0)
-		r = h->version == 2 ? cgroup_v2_limit(&c, l, err) : cgroup_v1_limit(&c, l, err);
+		r = h->version == 2 ? cgroup_v2_base(h, &c, err) : cgroup_v1_base(h, &c, err);
 	if (r < 0) {
 		int gone = cgroup_remove(h, &c);
 		BUG_ON(gone == -EBUSY); /* nobody can be in it yet */
@@ -240,6 +289,28 @@ int cgroup_create(const struct cgroup_host *h, const char *name, const struct cg
 	}
 	*ret = c;
 	return 0;
+}
+
+int cgroup_close_devices(const struct cgroup_host *h, struct err *err)
+{
+	return h->version == 2 ? cgroup_v2_close_devices(h->dir[CGROUP_V2], err)
+			       : cgroup_v1_close_devices(h->dir[CGROUP_V1_DEVICES], err);
+}
+
+int cgroup_limit(const struct cgroup_host *h, const struct cgroup *c, const struct cgroup_limits *l,
+		 struct err *err)
+{
+	return h->version == 2 ? cgroup_v2_limit(c, l, err) : cgroup_v1_limit(c, l, err);
+}
+
+int cgroup_open_events(const struct cgroup_host *h, const struct cgroup *c)
+{
+	int fd;
+
+	if (h->version != 2)
+		return -ENOTSUP;
+	fd = openat(c->dir[CGROUP_V2], "cgroup.events", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
 }
 
 bool cgroup_was_oom(const struct cgroup *c)
@@ -259,7 +330,7 @@ static int sweep_one(const struct cgroup_host *h, const char *name)
 	cgroup_clear(&c);
 	memcpy(c.name, name, strlen(name)); /* check_names knows the length */
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
-		c.dir[t] = h->dir[t] < 0 ? -1 : open_group(h->dir[t], name);
+		c.dir[t] = h->dir[t] < 0 ? -1 : cgroup_open(h->dir[t], name);
 		if (c.dir[t] < 0)
 			c.dir[t] = -1;
 	}
@@ -287,13 +358,23 @@ static const char *next_group(DIR *d)
 	return NULL;
 }
 
+/* What cgroup_create calls them. */
+static bool is_group_name(const char *name)
+{
+	const size_t n = strlen(GROUP_PREFIX);
+	uint64_t slot;
+
+	return strncmp(name, GROUP_PREFIX, n) == 0 &&
+	       parse_u64(name + n, 0, SLOT_COUNT - 1, &slot) == 0;
+}
+
 /* Before anything is killed: a group that no jail can have means that the parent isn't ours. */
 static int check_names(const struct cgroup_host *h, DIR *d, struct err *err)
 {
 	const char *name;
 
 	while ((name = next_group(d)) != NULL) {
-		if (!request_id_ok(name))
+		if (!is_group_name(name))
 			return err_set(err, -EEXIST,
 				       "cgroup %s holds %s, which is no jail: another parent is "
 				       "needed",

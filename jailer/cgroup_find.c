@@ -22,6 +22,10 @@ static enum cgroup_tree tree_of(const struct mntent *m)
 		return CGROUP_V1_PIDS;
 	if (hasmntopt(m, "cpu") != NULL)
 		return CGROUP_V1_CPU;
+	if (hasmntopt(m, "devices") != NULL)
+		return CGROUP_V1_DEVICES;
+	if (hasmntopt(m, "blkio") != NULL)
+		return CGROUP_V1_BLKIO;
 	return CGROUP_TREE_COUNT;
 }
 

@@ -5,16 +5,34 @@
 
 #include "jailer/cgroup.h"
 
+#define CGROUP_CPU_PERIOD_US 100000U
+
+/* The vCPUs whole, and half a CPU for the device threads. */
+#define CGROUP_CPU_QUOTA_US(vcpus) \
+	((uint64_t)(vcpus)*CGROUP_CPU_PERIOD_US + CGROUP_CPU_PERIOD_US / 2)
+
 /* One value into one control file: 0 or -errno. */
 MUST_USE int cgroup_write(int dir, const char *file, const char *value);
-MUST_USE int cgroup_write_u64(int dir, const char *file, uint64_t value);
+/* The same, with err's text. */
+MUST_USE int cgroup_set(int dir, const char *file, const char *value, struct err *err);
+MUST_USE int cgroup_set_u64(int dir, const char *file, uint64_t value, struct err *err);
 /* The number after `key` in a flat-keyed file such as memory.events; 0 if it isn't there. */
 uint64_t cgroup_read_key(int dir, const char *file, const char *key);
+/* Opens parent/name, a group: the descriptor or -errno. */
+MUST_USE int cgroup_open(int parent, const char *name);
 
-/* cgroup_v2.c: lets the groups below dir use our controllers. */
-MUST_USE int cgroup_v2_enable(int dir, struct err *err);
+/* cgroup_v2.c: lets the groups below dir use our controllers. *ret_io: also the one for disks. */
+MUST_USE int cgroup_v2_enable(int dir, bool *ret_io, struct err *err);
+/* The parent's: no device can be opened below it. */
+MUST_USE int cgroup_v2_close_devices(int dir, struct err *err);
+/* What every jail has, and what depends on the request. */
+MUST_USE int cgroup_v2_base(const struct cgroup_host *h, const struct cgroup *c, struct err *err);
 MUST_USE int cgroup_v2_limit(const struct cgroup *c, const struct cgroup_limits *l,
 			     struct err *err);
+
+/* cgroup_v1.c: the same. */
+MUST_USE int cgroup_v1_close_devices(int dir, struct err *err);
+MUST_USE int cgroup_v1_base(const struct cgroup_host *h, const struct cgroup *c, struct err *err);
 MUST_USE int cgroup_v1_limit(const struct cgroup *c, const struct cgroup_limits *l,
 			     struct err *err);
 

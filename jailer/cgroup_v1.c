@@ -1,41 +1,98 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cgroup_v1.c - the same limits on the memory, pids and cpu hierarchies of version 1. */
+/* cgroup_v1.c - the same limits on the hierarchies of version 1. */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
+#include "base/fd.h"
 #include "jailer/cgroup_internal.h"
 
-#define CPU_PERIOD_US 100000U
+#define DEVICES_ALLOWED	    "c 10:200 rw" /* /dev/net/tun */
+#define CPU_SHARES_PER_VCPU 1024U
 
-static int limit(int dir, const char *file, uint64_t value, struct err *err)
+int cgroup_v1_close_devices(int dir, struct err *err)
 {
-	int r = cgroup_write_u64(dir, file, value);
+	char list[64];
+	int r;
 
-	return r < 0 ? err_sys(err, r, "cgroup %s", file) : 0;
+	if (dir < 0)
+		return 0;
+	/* By an earlier jailer. To deny all again is refused while the kernel remembers groups
+	 * below, and it does so for a while after they were removed. */
+	if (fd_read_file(dir, "devices.list", list, sizeof(list)) >= 0 &&
+	    strcmp(list, DEVICES_ALLOWED "\n") == 0)
+		return 0;
+	r = cgroup_set(dir, "devices.deny", "a", err);
+	/* Groups below can't have more than their parent. */
+	return r < 0 ? r : cgroup_set(dir, "devices.allow", DEVICES_ALLOWED, err);
+}
+
+static int set_throttle(int dir, const struct cgroup_host *h, const char *file, uint64_t value,
+			struct err *err)
+{
+	char text[64];
+
+	if (value == 0)
+		return 0;
+	(void)snprintf(text, sizeof(text), "%u:%u %llu", h->disk_major, h->disk_minor,
+		       (unsigned long long)value);
+	return cgroup_set(dir, file, text, err);
+}
+
+static int set_io(const struct cgroup_host *h, int dir, struct err *err)
+{
+	const struct {
+		const char *file;
+		uint64_t value;
+	} files[] = {
+		{ "blkio.throttle.read_bps_device", h->limit.bytes_per_s },
+		{ "blkio.throttle.write_bps_device", h->limit.bytes_per_s },
+		{ "blkio.throttle.read_iops_device", h->limit.ops_per_s },
+		{ "blkio.throttle.write_iops_device", h->limit.ops_per_s },
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(files) && r == 0; i++)
+		r = set_throttle(dir, h, files[i].file, files[i].value, err);
+	return r;
+}
+
+int cgroup_v1_base(const struct cgroup_host *h, const struct cgroup *c, struct err *err)
+{
+	int r = cgroup_set_u64(c->dir[CGROUP_V1_PIDS], "pids.max", CGROUP_PIDS_MAX, err);
+
+	if (r == 0)
+		r = cgroup_set_u64(c->dir[CGROUP_V1_MEMORY], "memory.limit_in_bytes",
+				   CGROUP_MEMORY_ALLOWANCE, err);
+	if (r == 0)
+		r = cgroup_set_u64(c->dir[CGROUP_V1_CPU], "cpu.cfs_period_us", CGROUP_CPU_PERIOD_US,
+				   err);
+	if (r == 0 && h->disk_major != 0 && c->dir[CGROUP_V1_BLKIO] >= 0)
+		r = set_io(h, c->dir[CGROUP_V1_BLKIO], err);
+	return r;
 }
 
 int cgroup_v1_limit(const struct cgroup *c, const struct cgroup_limits *l, struct err *err)
 {
 	uint64_t memory = l->memory_bytes + CGROUP_MEMORY_ALLOWANCE;
 	int mem = c->dir[CGROUP_V1_MEMORY], cpu = c->dir[CGROUP_V1_CPU];
+	char text[24];
 	int r;
 
-	r = limit(mem, "memory.limit_in_bytes", memory, err);
+	r = cgroup_set_u64(mem, "memory.limit_in_bytes", memory, err);
 	if (r < 0)
 		return r;
 	/* Memory and swap together: without swap accounting the file is missing, and then the
 	 * group's pages are simply kept from being swapped. */
-	r = cgroup_write_u64(mem, "memory.memsw.limit_in_bytes", memory);
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)memory);
+	r = cgroup_write(mem, "memory.memsw.limit_in_bytes", text);
 	if (r == -ENOENT)
-		r = cgroup_write_u64(mem, "memory.swappiness", 0);
+		r = cgroup_write(mem, "memory.swappiness", "0");
 	if (r < 0)
 		return err_sys(err, r, "cgroup memory.memsw.limit_in_bytes");
-	r = limit(c->dir[CGROUP_V1_PIDS], "pids.max", CGROUP_PIDS_MAX, err);
-	if (r == 0)
-		r = limit(cpu, "cpu.cfs_period_us", CPU_PERIOD_US, err);
-	if (r == 0)
-		r = limit(cpu, "cpu.cfs_quota_us",
-			  (uint64_t)l->vcpus * CPU_PERIOD_US + CPU_PERIOD_US / 2, err);
-	return r;
+	r = cgroup_set_u64(cpu, "cpu.shares", (uint64_t)l->vcpus * CPU_SHARES_PER_VCPU, err);
+	return r < 0 ? r
+		     : cgroup_set_u64(cpu, "cpu.cfs_quota_us", CGROUP_CPU_QUOTA_US(l->vcpus), err);
 }
 
 int cgroup_join_v1(const int dir[CGROUP_TREE_COUNT])

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cgroup_v2.c - the controllers of the unified hierarchy. */
+/* cgroup_v2.c - the controllers of the unified hierarchy, and its device program. */
 #include <errno.h>
+#include <linux/bpf.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#include "base/num.h"
+#include "base/fd.h"
 #include "jailer/cgroup_internal.h"
 
-#define CPU_PERIOD_US 100000U
+#define CPU_WEIGHT_PER_VCPU 100U /* the kernel's default, for each vCPU */
 
-int cgroup_v2_enable(int dir, struct err *err)
+#define TUN_MAJOR 10U
+#define TUN_MINOR 200U
+
+int cgroup_v2_enable(int dir, bool *ret_io, struct err *err)
 {
 	static const char *const controllers[] = { "+memory", "+pids", "+cpu" };
 
@@ -18,37 +25,114 @@ int cgroup_v2_enable(int dir, struct err *err)
 			return err_sys(err, r, "cgroup controller %s can't be enabled",
 				       controllers[i] + 1);
 	}
+	/* Not every kernel has it, and without it there is only no limit on disk bandwidth. */
+	*ret_io = cgroup_write(dir, "cgroup.subtree_control", "+io") == 0;
 	return 0;
 }
 
-static int limit(int dir, const char *file, uint64_t value, struct err *err)
+/*
+ * The program's answer to any open or mknod of a device: 1 for /dev/net/tun (a character device,
+ * not to be made), else 0. Fields of struct bpf_cgroup_dev_ctx: access_type (type in the lower
+ * half, access in the upper), major, minor, at 0, 4 and 8.
+ */
+static int load_device_program(void)
 {
-	int r = cgroup_write_u64(dir, file, value);
+	const struct bpf_insn deny_all_but_tun[] = {
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 2, .src_reg = 1, .off = 0 },
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 3, .src_reg = 1, .off = 4 },
+		{ .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = 4, .src_reg = 1, .off = 8 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 0 },
+		/* access_type = BPF_DEVCG_DEV_CHAR, READ and WRITE at most */
+		{ .code = BPF_ALU | BPF_AND | BPF_K,
+		  .dst_reg = 2,
+		  .imm = ~((BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE) << 16) },
+		{ .code = BPF_JMP | BPF_JNE | BPF_K,
+		  .dst_reg = 2,
+		  .off = 3,
+		  .imm = BPF_DEVCG_DEV_CHAR },
+		{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 3, .off = 2, .imm = TUN_MAJOR },
+		{ .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = 4, .off = 1, .imm = TUN_MINOR },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	static const char license[] = "Apache-2.0";
+	union bpf_attr attr;
+	long fd;
 
-	return r < 0 ? err_sys(err, r, "cgroup %s", file) : 0;
+	memset(&attr, 0, sizeof(attr)); /* the kernel refuses non-zero padding */
+	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+	attr.insns = (uint64_t)(uintptr_t)deny_all_but_tun;
+	attr.insn_cnt = ARRAY_SIZE(deny_all_but_tun);
+	attr.license = (uint64_t)(uintptr_t)license;
+	fd = syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int cgroup_v2_close_devices(int dir, struct err *err)
+{
+	CLEANUP(fd_closep) int prog = load_device_program();
+	union bpf_attr attr;
+
+	if (prog < 0)
+		return err_sys(err, prog, "cgroup device program");
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = (uint32_t)dir;
+	attr.attach_bpf_fd = (uint32_t)prog;
+	attr.attach_type = BPF_CGROUP_DEVICE;
+	attr.attach_flags = 0; /* exclusive; it replaces that of an earlier jailer */
+	if (syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)) < 0)
+		return err_sys(err, -errno, "cgroup device program");
+	return 0;
+}
+
+static int set_io(const struct cgroup_host *h, int dir, struct err *err)
+{
+	char text[160];
+	int n = snprintf(text, sizeof(text), "%u:%u", h->disk_major, h->disk_minor);
+
+	if (h->limit.bytes_per_s != 0)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " rbps=%llu wbps=%llu",
+			      (unsigned long long)h->limit.bytes_per_s,
+			      (unsigned long long)h->limit.bytes_per_s);
+	if (h->limit.ops_per_s != 0)
+		(void)snprintf(text + n, sizeof(text) - (size_t)n, " riops=%llu wiops=%llu",
+			       (unsigned long long)h->limit.ops_per_s,
+			       (unsigned long long)h->limit.ops_per_s);
+	return cgroup_set(dir, "io.max", text, err);
+}
+
+int cgroup_v2_base(const struct cgroup_host *h, const struct cgroup *c, struct err *err)
+{
+	int dir = c->dir[CGROUP_V2];
+	int r;
+
+	r = cgroup_set_u64(dir, "memory.max", CGROUP_MEMORY_ALLOWANCE, err);
+	/* The VMM dies as a whole: half a VMM is of no use to anybody. */
+	if (r == 0)
+		r = cgroup_set_u64(dir, "memory.oom.group", 1, err);
+	if (r == 0)
+		r = cgroup_set_u64(dir, "pids.max", CGROUP_PIDS_MAX, err);
+	if (r == 0 && h->io && h->disk_major != 0 &&
+	    (h->limit.bytes_per_s != 0 || h->limit.ops_per_s != 0))
+		r = set_io(h, dir, err);
+	if (r < 0)
+		return r;
+	/* A kernel without swap has no such file, and nothing to forbid. */
+	r = cgroup_write(dir, "memory.swap.max", "0");
+	return r < 0 && r != -ENOENT ? err_sys(err, r, "cgroup memory.swap.max") : 0;
 }
 
 int cgroup_v2_limit(const struct cgroup *c, const struct cgroup_limits *l, struct err *err)
 {
 	int dir = c->dir[CGROUP_V2];
 	char cpu[48];
-	int r;
+	int r = cgroup_set_u64(dir, "memory.max", l->memory_bytes + CGROUP_MEMORY_ALLOWANCE, err);
 
-	r = limit(dir, "memory.max", l->memory_bytes + CGROUP_MEMORY_ALLOWANCE, err);
-	/* The VMM dies as a whole: half a VMM is of no use to anybody. */
 	if (r == 0)
-		r = limit(dir, "memory.oom.group", 1, err);
-	if (r == 0)
-		r = limit(dir, "pids.max", CGROUP_PIDS_MAX, err);
+		r = cgroup_set_u64(dir, "cpu.weight", l->vcpus * CPU_WEIGHT_PER_VCPU, err);
 	if (r < 0)
 		return r;
-	/* A kernel without swap has no such file, and nothing to forbid. */
-	r = cgroup_write_u64(dir, "memory.swap.max", 0);
-	if (r < 0 && r != -ENOENT)
-		return err_sys(err, r, "cgroup memory.swap.max");
-	/* The vCPUs whole, and half a CPU for the device threads. */
-	(void)snprintf(cpu, sizeof(cpu), "%u %u", l->vcpus * CPU_PERIOD_US + CPU_PERIOD_US / 2,
-		       CPU_PERIOD_US);
-	r = cgroup_write(dir, "cpu.max", cpu);
-	return r < 0 ? err_sys(err, r, "cgroup cpu.max") : 0;
+	(void)snprintf(cpu, sizeof(cpu), "%llu %u",
+		       (unsigned long long)CGROUP_CPU_QUOTA_US(l->vcpus), CGROUP_CPU_PERIOD_US);
+	return cgroup_set(dir, "cpu.max", cpu, err);
 }

@@ -8,6 +8,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -28,11 +29,39 @@
 	 SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | \
 	 SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
+/* The jailer has written the maps of our namespace: true after its answer. */
+static bool ask_for_maps(void)
+{
+	const struct stage_report q = { .kind = REPORT_MAP };
+	struct stage_order o = { 0 };
+	size_t none = 0;
+
+	return fd_send(STAGE_FD_REPORT, &q, sizeof(q), NULL, 0) == (ssize_t)sizeof(q) &&
+	       fd_recv(STAGE_FD_REPORT, &o, sizeof(o), NULL, &none) == (ssize_t)sizeof(o) &&
+	       o.kind == ORDER_MAPPED;
+}
+
+/*
+ * Should: be in a user namespace in which the jail's uid and gid are the only ones: there is no
+ * root to become, whatever happens.
+ * Mustn't: come before the other namespaces are made: they belong to the host's user namespace,
+ * so that a capability which a kernel bug might give in this one is good for none of them.
+ * Mustn't: come after stage_chroot, which makes it impossible.
+ */
+int stage_user(struct stage_env *env)
+{
+	if (!env->userns)
+		return 0;
+	if (unshare(CLONE_NEWUSER) < 0)
+		return -errno;
+	return ask_for_maps() ? 0 : -EPIPE;
+}
+
 /*
  * Should: make sure that no exec can ever give a capability, and that uid 0 means nothing.
  * Mustn't: come after stage_caps: dropping from the set needs CAP_SETPCAP.
  */
-int stage_bounding(const struct stage_env *env)
+int stage_bounding(struct stage_env *env)
 {
 	(void)env;
 	for (unsigned long cap = 0; cap <= CAP_NUMBER_MAX; cap++) {
@@ -53,7 +82,7 @@ int stage_bounding(const struct stage_env *env)
  * Should: run as a uid and gid that no other process on this host has.
  * Mustn't: keep a group of the jailer, or a saved id to go back to.
  */
-int stage_ids(const struct stage_env *env)
+int stage_ids(struct stage_env *env)
 {
 	uid_t ru, eu, su;
 	gid_t rg, eg, sg;
@@ -97,7 +126,7 @@ static int keep_caps(void)
 #endif
 
 /* Should: have no capability in any set (the change of uid kept them: NO_SETUID_FIXUP). */
-int stage_caps(const struct stage_env *env)
+int stage_caps(struct stage_env *env)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
@@ -113,12 +142,12 @@ int stage_caps(const struct stage_env *env)
 	return 0;
 }
 
-/* The reader of the report pipe is the jailer: has it died? */
+/* The other end of the report socket is the jailer's: has it died? */
 static bool jailer_is_gone(void)
 {
 	struct pollfd p = { .fd = STAGE_FD_REPORT };
 
-	return poll(&p, 1, 0) < 0 || (p.revents & POLLERR) != 0;
+	return poll(&p, 1, 0) < 0 || (p.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 /*
@@ -128,7 +157,7 @@ static bool jailer_is_gone(void)
  * also forgets it at an exec that changes the SELinux domain, and dumpable at any exec, so the VMM
  * sets both again.
  */
-int stage_locks(const struct stage_env *env)
+int stage_locks(struct stage_env *env)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
 	    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fds.c - the descriptor table of the new process. */
+/* fds.c - the descriptor table of the new process, twice: the jail's and the VMM's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -10,7 +11,7 @@
 #include "jailer/stage.h"
 
 #define FDS_LEAK_END 1024 /* test build */
-#define ENTRIES_MAX  (STAGE_FDS_MAX + 2 + CGROUP_TREE_COUNT)
+#define ENTRIES_MAX  (STAGE_FDS_MAX + 3 + 2 + CGROUP_TREE_COUNT + VMM_TAPS_MAX)
 
 struct entry {
 	int from;
@@ -18,21 +19,15 @@ struct entry {
 	bool keep; /* over the exec */
 };
 
-static unsigned list_entries(const struct stage_env *env, struct entry list[ENTRIES_MAX])
-{
-	unsigned n = 0;
+struct table {
+	struct entry list[ENTRIES_MAX];
+	unsigned count;
+};
 
-	BUG_ON(env->fds_count > STAGE_FDS_MAX);
-	for (unsigned i = 0; i < env->fds_count; i++)
-		list[n++] = (struct entry){ env->fds[i].from, env->fds[i].to, true };
-	list[n++] = (struct entry){ env->report, STAGE_FD_REPORT, false };
-	list[n++] = (struct entry){ env->exec, STAGE_FD_EXEC, false };
-	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
-		if (env->cgroup[t] >= 0)
-			list[n++] =
-				(struct entry){ env->cgroup[t], STAGE_FD_CGROUP + (int)t, false };
-	}
-	return n;
+static void add(struct table *t, int from, int to, bool keep)
+{
+	BUG_ON(t->count == ENTRIES_MAX || from < 0);
+	t->list[t->count++] = (struct entry){ from, to, keep };
 }
 
 #ifdef CASEMATE_TEST
@@ -51,27 +46,27 @@ static int fds_leak(void)
 #endif
 
 /*
- * Should: leave exactly the table of vmm/vmm_fds.h, and the stages' own descriptors above it,
- * which the exec closes.
- * Mustn't: let anything else of the jailer survive: another jail's control socket or cgroup, the
- * listening socket, the store. First everything is moved out of the way, then put in place, then
- * the gaps are closed: no order of numbers can make two of them overwrite each other.
+ * First everything is moved out of the way, then put in place, then the gaps are closed: no order
+ * of numbers can make two of them overwrite each other.
  */
-int stage_fds(const struct stage_env *env)
+static int apply(const struct stage_env *env, struct table *t)
 {
-	struct entry list[ENTRIES_MAX];
-	unsigned n = list_entries(env, list);
 	bool used[STAGE_FD_END] = { false };
 
-	for (unsigned i = 0; i < n; i++) {
-		BUG_ON(list[i].to < 0 || list[i].to >= STAGE_FD_END || used[list[i].to]);
-		used[list[i].to] = true;
-		list[i].from = fd_dup(list[i].from, STAGE_FD_END);
-		if (list[i].from < 0)
-			return list[i].from;
+	(void)env;
+	for (unsigned i = 0; i < t->count; i++) {
+		struct entry *e = &t->list[i];
+		BUG_ON(e->to < 0 || e->to >= STAGE_FD_END);
+		if (used[e->to])
+			return -EPROTO;
+		used[e->to] = true;
+		e->from = fd_dup(e->from, STAGE_FD_END);
+		if (e->from < 0)
+			return e->from;
 	}
-	for (unsigned i = 0; i < n; i++) {
-		if (dup3(list[i].from, list[i].to, list[i].keep ? 0 : O_CLOEXEC) < 0)
+	for (unsigned i = 0; i < t->count; i++) {
+		const struct entry *e = &t->list[i];
+		if (dup3(e->from, e->to, e->keep ? 0 : O_CLOEXEC) < 0)
 			return -errno;
 	}
 	if (layer_is_off(env, LAYER_FDS))
@@ -81,4 +76,46 @@ int stage_fds(const struct stage_env *env)
 			(void)close(fd);
 	}
 	return close_range(STAGE_FD_END, ~0U, 0) < 0 ? -errno : 0;
+}
+
+/*
+ * Should: leave /dev/null as 0 to 2 and the stages' own descriptors, which the exec closes.
+ * Mustn't: let anything else of the jailer survive: another jail's control socket or cgroup, the
+ * listening socket, the store.
+ */
+int stage_fds(struct stage_env *env)
+{
+	struct table t = { .count = 0 };
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		add(&t, env->null, fd, true);
+	add(&t, env->report, STAGE_FD_REPORT, false);
+	add(&t, env->exec, STAGE_FD_EXEC, false);
+	for (int tree = 0; tree < CGROUP_TREE_COUNT; tree++) {
+		if (env->cgroup[tree] >= 0)
+			add(&t, env->cgroup[tree], STAGE_FD_CGROUP + tree, false);
+	}
+	return apply(env, &t);
+}
+
+/*
+ * Should: leave exactly the table of vmm/vmm_fds.h, and limit what a file may grow to.
+ * Mustn't: put a descriptor where another is: the numbers came with the order.
+ */
+int stage_table(struct stage_env *env)
+{
+	const struct rlimit size = { env->file_bytes_max, env->file_bytes_max };
+	struct table t = { .count = 0 };
+
+	if (!layer_is_off(env, LAYER_RLIM) && setrlimit(RLIMIT_FSIZE, &size) < 0)
+		return -errno;
+	add(&t, STDIN_FILENO, STDIN_FILENO, true);
+	add(&t, STDOUT_FILENO, STDOUT_FILENO, true);
+	for (unsigned i = 0; i < env->fds_count; i++)
+		add(&t, env->fds[i].from, env->fds[i].to, true);
+	for (unsigned q = 0; q < env->nic_queues; q++)
+		add(&t, STAGE_FD_TUN + (int)q, VMM_FD_TAP0 + (int)q, true);
+	add(&t, STAGE_FD_REPORT, STAGE_FD_REPORT, false);
+	add(&t, STAGE_FD_EXEC, STAGE_FD_EXEC, false);
+	return apply(env, &t);
 }

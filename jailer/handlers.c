@@ -30,38 +30,63 @@ static void describe(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
 	ret->label = (char *)(size_t)j->label;
 }
 
-/* fds: of a snapshot, or NULL. */
-static void create(struct rpc_call *call, const Casemate__Jailer__V1__CreateRequest *m,
-		   const int *fds, struct session *s)
+/* A client that makes the same mistake for ever must not fill the log. */
+static void refuse(struct rpc_call *call, const struct err *err)
 {
-	Casemate__Jailer__V1__RestoreResponse restored =
-		CASEMATE__JAILER__V1__RESTORE_RESPONSE__INIT;
+	static struct log_limit limit = LOG_LIMIT(20);
+
+	if (log_allowed(&limit))
+		log_warn("jail.refused", "%s", err->msg);
+	rpc_fail_err(call, err);
+}
+
+static void reply_created(struct rpc_call *call, const struct jail *j, struct jail_ends *ends,
+			  bool restored, const struct err *err)
+{
+	Casemate__Jailer__V1__RestoreResponse around = CASEMATE__JAILER__V1__RESTORE_RESPONSE__INIT;
 	Casemate__Jailer__V1__CreateResponse out = CASEMATE__JAILER__V1__CREATE_RESPONSE__INIT;
 	Casemate__Jailer__V1__JailInfo info;
-	static struct log_limit limit = LOG_LIMIT(20);
-	struct jail_ends ends;
-	const struct jail *j;
-	struct request q;
-	struct err err;
 	int pass[2];
 
-	if (request_check(m, fds != NULL, &s->host->limits, &q, &err) < 0 ||
-	    (fds != NULL && request_check_snapshot(&q, fds[0], fds[1], &err) < 0) ||
-	    jail_create(s->jails, &q, s, &j, &ends, &err) < 0) {
-		if (log_allowed(&limit))
-			log_warn("jail.refused", "%s", err.msg);
-		rpc_fail_err(call, &err);
+	if (j == NULL) {
+		refuse(call, err);
 		return;
 	}
 	describe(j, &info);
 	out.jail = &info;
-	out.initrd = ends.initrd;
-	restored.created = &out;
-	pass[0] = ends.control;
-	pass[1] = ends.log;
-	rpc_reply(call, fds != NULL ? &restored.base : &out.base, pass);
-	fd_closep(&ends.control);
-	fd_closep(&ends.log);
+	out.initrd = ends->initrd;
+	around.created = &out;
+	pass[0] = ends->control;
+	pass[1] = ends->log;
+	rpc_reply(call, restored ? &around.base : &out.base, pass);
+	fd_closep(&ends->control);
+	fd_closep(&ends->log);
+}
+
+static void on_created(void *arg, const struct jail *j, struct jail_ends *ends,
+		       const struct err *err)
+{
+	reply_created(arg, j, ends, false, err);
+}
+
+static void on_restored(void *arg, const struct jail *j, struct jail_ends *ends,
+			const struct err *err)
+{
+	reply_created(arg, j, ends, true, err);
+}
+
+/* fds: of a snapshot, or NULL. */
+static void create(struct rpc_call *call, const Casemate__Jailer__V1__CreateRequest *m,
+		   const int *fds, struct session *s)
+{
+	jail_created_fn *created = fds != NULL ? on_restored : on_created;
+	struct request q;
+	struct err err = { 0 };
+
+	if (request_check(m, fds != NULL, &s->host->limits, &q, &err) < 0 ||
+	    (fds != NULL && request_check_snapshot(&q, fds[0], fds[1], &err) < 0) ||
+	    jail_create(s->jails, &q, s, created, call, &err) < 0)
+		refuse(call, &err);
 }
 
 static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
@@ -116,6 +141,7 @@ static void wait_for(struct rpc_call *call, struct jail *j, bool destroy)
 {
 	static const struct rpc_call_ops ops = { .cancelled = on_cancelled };
 	struct pending *p = calloc(1, sizeof(*p));
+	bool running = j->state != JAIL_ENDED;
 
 	if (p == NULL) {
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
@@ -125,9 +151,11 @@ static void wait_for(struct rpc_call *call, struct jail *j, bool destroy)
 		.waiter = { .ended = on_ended }, .jail = j, .call = call, .destroy = destroy
 	};
 	rpc_call_watch(call, &ops, p);
-	if (destroy)
-		jail_kill(j);
 	jail_wait(j, &p->waiter);
+	/* Last: a jail that was still being made is gone with it. One that has ended is gone by
+	 * now. */
+	if (destroy && running)
+		jail_kill(j);
 }
 
 /* Idempotent: an id without a jail is as destroyed as it can be. */
@@ -215,13 +243,15 @@ static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int
 	(void)fds;
 	casemate__jailer__v1__status_response__init(&out);
 	out.version = version;
-	out.selinux = (char *)(size_t)label_mode_name(s->host->label);
+	out.selinux = (char *)(size_t)label_mode_name(label_mode());
 	out.cgroup = s->host->cgroups.version;
 	out.kvm = kvm >= 0;
 	out.kvm_error = err.msg;
 	fd_closep(&kvm);
 	out.jails = jails_count(s->jails);
 	out.jails_max = jails_max(s->jails);
+	out.jails_ready = jails_ready(s->jails);
+	out.user_namespaces = s->host->userns;
 	out.n_kernels = store_list(&s->host->store, "kernels", kernels);
 	out.kernels = kernels;
 	out.n_images = store_list(&s->host->store, "images", images);

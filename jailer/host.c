@@ -4,21 +4,33 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "jailer/seal.h"
 #include "jailer/slot.h"
+#include "jailer/spawn.h"
 
 static int check_label(struct host *h, const struct host_config *cfg, struct err *err)
 {
 	int r;
 
 	h->label = label_mode();
+	h->allow_no_selinux = cfg->allow_no_selinux;
 	r = label_mode_accept(h->label, cfg->allow_no_selinux, err);
 	if (r < 0)
 		return r;
 	return label_check_policy(h->label, err);
+}
+
+int host_check_label(const struct host *h, struct err *err)
+{
+	return label_mode_accept(label_mode(), h->allow_no_selinux, err);
 }
 
 /* An id range that the host's own users could have would not be a wall. */
@@ -41,17 +53,73 @@ static int measure(struct host *h, struct err *err)
 	return 0;
 }
 
+/* The VMM: its file is trusted now, and what is run is a copy that stays as it was. */
+static int open_vmm(struct host *h, const struct host_config *cfg, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	char context[LABEL_MAX];
+	int r = store_open_trusted(cfg->vmm, &fd, err);
+
+	if (r < 0)
+		return r;
+	label_of_binary(h->label, LABEL_VMM, context);
+	return seal_copy(fd, "casemate-vmm", context, &h->vmm, err);
+}
+
+/* The disk that a jail's reads and writes end up on, for the limits: those want whole disks. */
+static void find_disk(int dir, struct cgroup_config *c)
+{
+	char path[80], text[32];
+	char *end;
+	struct stat st;
+
+	if (fstat(dir, &st) < 0 || major(st.st_dev) == 0)
+		return; /* a tmpfs, a btrfs, ...: nothing that a limit could be put on */
+	c->disk_major = major(st.st_dev);
+	c->disk_minor = minor(st.st_dev);
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition", c->disk_major,
+		       c->disk_minor);
+	if (access(path, F_OK) < 0)
+		return;
+	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev", c->disk_major,
+		       c->disk_minor);
+	if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return;
+	c->disk_major = (unsigned)strtoul(text, &end, 10);
+	c->disk_minor = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+}
+
+/* Our cgroup without an earlier jailer's leftovers, then identities that nobody else has. */
+static int open_groups(struct host *h, const struct host_config *cfg, unsigned *ret_swept,
+		       struct err *err)
+{
+	struct cgroup_config c = { .parent = cfg->cgroup, .io = cfg->io };
+	int r;
+
+	find_disk(h->store.dir, &c);
+	r = cgroup_host_open(&h->cgroups, &c, err);
+	if (r == 0)
+		r = cgroup_sweep(&h->cgroups, ret_swept, err);
+	if (r == 0)
+		r = cgroup_close_devices(&h->cgroups, err);
+	if (r == 0)
+		r = identity_open(&h->identity, cfg->cgroup, cfg->slots, &h->slots, err);
+	return r;
+}
+
 int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept, struct err *err)
 {
 	int r;
 
-	*h = (struct host){ .store = { .dir = -1 },
-			    .vmm = -1,
-			    .null = -1,
-			    .cgroups = { .dir = { -1, -1, -1, -1 } } };
+	*h = (struct host){ .store = { .dir = -1 }, .vmm = -1, .null = -1, .identity = { -1 } };
+	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
+		h->cgroups.dir[t] = -1;
 #ifdef CASEMATE_TEST
-	h->layers_off = cfg->layers_off;
+	h->off = cfg->layers_off;
+	h->stop = cfg->stop;
+	h->stop_point = cfg->stop_point;
 #endif
+	h->userns = spawn_probe_userns() == 0;
 	r = check_label(h, cfg, err);
 	if (r == 0)
 		r = check_uids(h, cfg, err);
@@ -60,16 +128,14 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 	if (r == 0)
 		r = store_open(&h->store, cfg->store, err);
 	if (r == 0)
-		r = store_open_trusted(cfg->vmm, &h->vmm, err);
+		r = open_vmm(h, cfg, err);
 	if (r == 0) {
 		h->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (h->null < 0)
 			r = err_sys(err, -errno, "/dev/null");
 	}
 	if (r == 0)
-		r = cgroup_host_open(&h->cgroups, cfg->cgroup, err);
-	if (r == 0)
-		r = cgroup_sweep(&h->cgroups, ret_swept, err);
+		r = open_groups(h, cfg, ret_swept, err);
 	if (r < 0)
 		host_close(h);
 	return r;
@@ -77,6 +143,7 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 
 void host_close(struct host *h)
 {
+	identity_close(&h->identity);
 	cgroup_host_close(&h->cgroups);
 	fd_closep(&h->null);
 	fd_closep(&h->vmm);

@@ -8,31 +8,43 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "jailer/cgroup.h"
+#include "jailer/identity.h"
 #include "jailer/label.h"
 #include "jailer/request.h"
+#include "jailer/slot.h"
 #include "jailer/store.h"
 
 struct host_config {
 	const char *store;
 	const char *vmm;
 	const char *cgroup; /* name of the parent group */
+	struct cgroup_io io;
+	unsigned slots; /* identities that are needed */
 	uint32_t uid_base;
 	bool allow_no_selinux;
 #ifdef CASEMATE_TEST
 	unsigned layers_off;
+	uint32_t stop;
+	const char *stop_point;
 #endif
 };
 
 struct host {
 	struct store store;
-	int vmm; /* the binary, opened and checked once: an upgrade needs a restart */
+	int vmm; /* the binary, copied into a sealed memfd: an upgrade needs a restart */
 	int null;
 	struct cgroup_host cgroups;
-	enum label_mode label;
+	enum label_mode label; /* at the start */
+	bool allow_no_selinux;
+	bool userns; /* jails have one */
+	struct identity identity;
+	struct slots slots; /* the free ones, for whoever hands them out */
 	uint32_t uid_base;
 	struct request_limits limits;
 #ifdef CASEMATE_TEST
-	unsigned layers_off;
+	unsigned off;  /* mask of enum layer */
+	uint32_t stop; /* enum stage where jails stop */
+	const char *stop_point;
 #endif
 };
 
@@ -40,6 +52,9 @@ struct host {
 MUST_USE int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept,
 		       struct err *err);
 void host_close(struct host *h);
+
+/* Is SELinux still what it was when we looked first? An operator may have switched it off. */
+MUST_USE int host_check_label(const struct host *h, struct err *err);
 
 /* /dev/kvm, opened anew for each VM: the fd or -errno and err's text. */
 MUST_USE int host_open_kvm(struct err *err);

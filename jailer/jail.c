@@ -2,6 +2,7 @@
 #include "jailer/jail.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,32 +10,30 @@
 #include "base/bug.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "jailer/plan.h"
-#include "jailer/slot.h"
-
-#define CLEAN_MS       10 /* between two tries to remove a cgroup */
-#define CLEAN_SLOW_MS  1000
-#define CLEAN_FAST_MAX 500 /* tries before it becomes a reported problem */
+#include "base/num.h"
 
 struct jails {
-	struct loop *loop;
 	const struct host *host;
+	struct cells cells;
+	struct pool plain, nics;
 	struct jail *first;
-	struct slots slots;
 	unsigned count;
 	unsigned max;
+	bool ending;
 };
 
-int jails_new(struct loop *l, const struct host *h, unsigned max, struct jails **ret)
+int jails_new(struct loop *l, const struct host *h, const struct jails_config *cfg,
+	      struct jails **ret)
 {
 	struct jails *js = calloc(1, sizeof(*js));
 
 	if (js == NULL)
 		return -ENOMEM;
-	BUG_ON(max > SLOT_COUNT);
-	js->loop = l;
 	js->host = h;
-	js->max = max;
+	js->max = cfg->max;
+	js->cells = (struct cells){ .loop = l, .host = h, .slots = h->slots };
+	pool_init(&js->plain, &js->cells, false, cfg->pool);
+	pool_init(&js->nics, &js->cells, true, cfg->pool_nics);
 	*ret = js;
 	return 0;
 }
@@ -43,7 +42,7 @@ void jails_free(struct jails *js)
 {
 	if (js == NULL)
 		return;
-	BUG_ON(js->first != NULL);
+	BUG_ON(js->first != NULL || js->cells.count > 0);
 	free(js);
 }
 
@@ -55,6 +54,16 @@ unsigned jails_count(const struct jails *js)
 unsigned jails_max(const struct jails *js)
 {
 	return js->max;
+}
+
+unsigned jails_ready(const struct jails *js)
+{
+	return js->plain.ready_count + js->nics.ready_count;
+}
+
+unsigned jails_left(const struct jails *js)
+{
+	return js->count + js->cells.count;
 }
 
 const struct jail *jails_first(const struct jails *js)
@@ -82,167 +91,162 @@ static void unlink_jail(struct jail *j)
 	free(j);
 }
 
-/* Tells those who wait, and forgets the jail once anybody knows or nobody can ask any more. */
-static void announce(struct jail *j)
+/* Tells those who wait: has anybody been told? */
+static bool tell_waiters(struct jail *j)
 {
 	bool told = j->waiters != NULL;
 
-	BUG_ON(j->state != JAIL_ENDED);
 	while (j->waiters != NULL) {
 		struct jail_waiter *w = j->waiters;
 		j->waiters = w->next;
 		w->ended(w, &j->how, j->oom);
 	}
-	if (told || j->owner == NULL)
+	return told;
+}
+
+/* Forgets the jail once anybody knows its end or nobody can ask any more. */
+static void announce(struct jail *j)
+{
+	BUG_ON(j->state != JAIL_ENDED);
+	if (tell_waiters(j) || j->owner == NULL)
 		unlink_jail(j);
 }
 
-static void clean(void *arg)
+/* ---- Its making --------------------------------------------------------------------------- */
+
+static void give_up(struct jail *j, const struct err *why)
+{
+	struct jail_ends none = { .control = -1, .log = -1 };
+
+	plan_close(&j->plan);
+	j->how = (struct ending){ .exited = false, .status = SIGKILL };
+	j->created(j->created_arg, NULL, &none, why);
+	(void)tell_waiters(j);
+	unlink_jail(j);
+}
+
+static void on_started(struct cell *c, void *arg)
 {
 	struct jail *j = arg;
-	int r;
+	struct jail_ends ends = { .initrd = j->plan.initrd >= 0 };
 
-	j->retry = NULL;
-	r = cgroup_remove(&j->jails->host->cgroups, &j->cgroup);
-	if (r == 0) {
-		slot_put(&j->jails->slots, j->slot);
-		j->state = JAIL_ENDED;
-		announce(j);
+	j->state = JAIL_RUNNING;
+	j->pid = c->process.pid;
+	j->uid = c->uid;
+	memcpy(j->label, c->label, sizeof(j->label));
+	(void)snprintf(j->cgroup_path, sizeof(j->cgroup_path), "%s/%s",
+		       j->jails->host->cgroups.parent, c->cgroup.name);
+	log_info("jail.start", "id=%s pid=%d uid=%u cgroup=%s label=%s", j->req.id, (int)j->pid,
+		 j->uid, j->cgroup_path, j->label[0] == '\0' ? "none" : j->label);
+	ends.control = fd_steal(&j->plan.control_host);
+	ends.log = fd_steal(&j->plan.log_read);
+	plan_close(&j->plan);
+	j->created(j->created_arg, j, &ends, NULL);
+}
+
+static void on_failed(struct cell *c, const struct err *why, void *arg)
+{
+	struct jail *j = arg;
+
+	(void)c;
+	j->cell = NULL;
+	give_up(j, why);
+}
+
+static void on_ended(struct cell *c, const struct ending *how, bool oom, void *arg)
+{
+	struct jail *j = arg;
+
+	(void)c;
+	j->cell = NULL;
+	j->how = *how;
+	j->oom = oom;
+	j->state = JAIL_ENDED;
+	log_info("jail.end", "id=%s pid=%d %s=%d oom=%d", j->req.id, (int)j->pid,
+		 how->exited ? "status" : "signal", how->status, (int)oom);
+	announce(j);
+}
+
+static int start(struct jail *j, struct cell *c, struct err *err)
+{
+	struct cell_claim q = {
+		/* A snapshot's file is memory too, of whoever writes it. */
+		.limits = { .memory_bytes = j->req.memory_bytes * (j->req.snapshot ? 2 : 1),
+			    .vcpus = j->req.vcpus },
+		.nic_queues = j->req.nic_queues,
+		.file_bytes_max =
+			MAX(j->req.scratch_bytes, j->req.snapshot ? j->req.memory_bytes : 0),
+	};
+	int r = plan_finish(&j->plan, j->jails->host, &j->req, c->slot, err);
+
+	if (r < 0)
+		return r;
+	q.fds = j->plan.fds;
+	q.fds_count = j->plan.fds_count;
+	return cell_claim(c, &q, err);
+}
+
+static void on_got(struct pool_waiter *w, struct cell *c)
+{
+	static const struct cell_ops ops = { .started = on_started,
+					     .failed = on_failed,
+					     .ended = on_ended };
+	struct jail *j = CONTAINER_OF(w, struct jail, line);
+	struct err err = { 0 };
+
+	cell_give(c, &ops, j);
+	if (start(j, c, &err) < 0) {
+		cell_drop(c);
+		give_up(j, &err);
 		return;
 	}
-	/* Something is still in it: the kernel is slow, or it must be killed again. */
-	cgroup_kill(&j->cgroup);
-	if (++j->retries == CLEAN_FAST_MAX)
-		log_error("jail.stuck", "id=%s cgroup=%s error=%s", j->req.id, j->cgroup_path,
-			  strerror(-r));
-	r = loop_timer_add(j->jails->loop, j->retries < CLEAN_FAST_MAX ? CLEAN_MS : CLEAN_SLOW_MS,
-			   clean, j, &j->retry);
-	/* Without the timer the jail stays CLEANING and keeps its slot: safe, and swept at the
-	 * next start. */
-	if (r < 0)
-		log_error("jail.stuck", "id=%s error=%s", j->req.id, strerror(-r));
+	j->cell = c;
+	j->state = JAIL_STARTING;
 }
 
-static void on_pidfd(struct loop_io *io, int fd, uint32_t events, void *arg)
+static void on_none(struct pool_waiter *w, const struct err *why)
 {
-	struct jail *j = arg;
-	int r = spawn_reap(fd, &j->how);
-
-	(void)io;
-	(void)events;
-	if (r == -EAGAIN)
-		return;
-	BUG_ON(r < 0); /* nobody else reaps our children */
-	loop_io_del(j->io);
-	j->io = NULL;
-	fd_closep(&j->pidfd);
-	j->oom = cgroup_was_oom(&j->cgroup);
-	j->state = JAIL_CLEANING;
-	log_info("jail.end", "id=%s pid=%d %s=%d oom=%d", j->req.id, (int)j->pid,
-		 j->how.exited ? "status" : "signal", j->how.status, (int)j->oom);
-	clean(j);
+	give_up(CONTAINER_OF(w, struct jail, line), why);
 }
 
-/* The process runs; from here on only its end takes the jail away. */
-static int adopt(struct jails *js, const struct request *q, const void *owner, uint32_t slot,
-		 const struct plan *p, const struct spawned *s, struct jail **ret)
+int jail_create(struct jails *js, const struct request *q, const void *owner,
+		jail_created_fn *created, void *arg, struct err *err)
 {
-	struct jail *j = calloc(1, sizeof(*j));
+	struct jail *j;
 	int r;
 
+	if (js->ending)
+		return err_set(err, -ECANCELED, "the jailer is ending");
+	if (jail_find(js, q->id) != NULL)
+		return err_set(err, -EEXIST, "the id %s is in use", q->id);
+	if (js->count >= js->max)
+		return err_set(err, -EDQUOT, "all %u jails are in use", js->max);
+	r = host_check_label(js->host, err);
+	if (r < 0)
+		return r;
+	j = calloc(1, sizeof(*j));
 	if (j == NULL)
-		return -ENOMEM;
-	j->jails = js;
-	j->owner = owner;
-	j->req = *q;
-	j->req.state = j->req.memory = -1; /* were the caller's */
-	j->slot = slot;
-	j->uid = p->env.uid;
-	j->pid = s->pid;
-	j->pidfd = s->pidfd;
-	j->cgroup = p->cgroup;
-	(void)snprintf(j->cgroup_path, sizeof(j->cgroup_path), "%s/%s", js->host->cgroups.parent,
-		       p->cgroup.name);
-	memcpy(j->label, p->env.label, sizeof(j->label));
-	r = loop_io_add(js->loop, j->pidfd, EPOLLIN, on_pidfd, j, &j->io);
+		return err_sys(err, -ENOMEM, "jail %s", q->id);
+	r = plan_open(&j->plan, js->host, q, err);
 	if (r < 0) {
 		free(j);
 		return r;
 	}
+	j->jails = js;
+	j->owner = owner;
+	j->req = *q;
+	j->req.state = j->req.memory = -1; /* the plan has its own */
+	j->created = created;
+	j->created_arg = arg;
+	j->line = (struct pool_waiter){ .got = on_got, .none = on_none };
 	j->next = js->first;
 	js->first = j;
 	js->count++;
-	*ret = j;
+	pool_get(q->nic_queues > 0 ? &js->nics : &js->plain, &j->line);
 	return 0;
 }
 
-/* Everything that plan_make and spawn made, undone. */
-static void undo(struct jails *js, struct plan *p, struct spawned *s, uint32_t slot)
-{
-	bool clean_now;
-
-	if (s->pidfd >= 0) {
-		spawn_end(s->pidfd);
-		fd_closep(&s->pidfd);
-	}
-	clean_now = cgroup_remove(&js->host->cgroups, &p->cgroup) == 0;
-	plan_close(p);
-	/* A group that can't be removed keeps its slot for as long as we live. */
-	if (clean_now)
-		slot_put(&js->slots, slot);
-	else
-		log_error("jail.leftover", "cgroup=%s", p->cgroup.name);
-}
-
-static int build(struct jails *js, const struct request *q, const void *owner, uint32_t slot,
-		 struct jail **ret, struct jail_ends *ret_ends, struct err *err)
-{
-	struct spawned s = { .pidfd = -1 };
-	struct plan p;
-	int r = plan_make(&p, js->host, q, slot, err);
-
-	if (r < 0) {
-		slot_put(&js->slots, slot);
-		return r;
-	}
-	r = spawn(&p.env, &s, err);
-	if (r == 0) {
-		r = adopt(js, q, owner, slot, &p, &s, ret);
-		if (r < 0)
-			(void)err_sys(err, r, "jail %s", q->id);
-	}
-	if (r < 0) {
-		undo(js, &p, &s, slot);
-		return r;
-	}
-	ret_ends->initrd = p.initrd >= 0;
-	ret_ends->control = fd_steal(&p.control_host);
-	ret_ends->log = fd_steal(&p.log_read);
-	plan_close(&p);
-	return 0;
-}
-
-int jail_create(struct jails *js, const struct request *q, const void *owner,
-		const struct jail **ret, struct jail_ends *ret_ends, struct err *err)
-{
-	struct jail *j = NULL;
-	uint32_t slot;
-	int r;
-
-	if (jail_find(js, q->id) != NULL)
-		return err_set(err, -EEXIST, "the id %s is in use", q->id);
-	slot = js->count >= js->max ? SLOT_NONE : slot_take(&js->slots);
-	if (slot == SLOT_NONE)
-		return err_set(err, -EDQUOT, "all %u jails are in use", js->max);
-	r = build(js, q, owner, slot, &j, ret_ends, err);
-	if (r < 0)
-		return r;
-	BUG_ON(j == NULL);
-	log_info("jail.start", "id=%s pid=%d uid=%u cgroup=%s label=%s", j->req.id, (int)j->pid,
-		 j->uid, j->cgroup_path, j->label[0] == '\0' ? "none" : j->label);
-	*ret = j;
-	return 0;
-}
+/* ---- Its end ------------------------------------------------------------------------------ */
 
 void jail_wait(struct jail *j, struct jail_waiter *w)
 {
@@ -265,8 +269,14 @@ void jail_unwait(struct jail *j, struct jail_waiter *w)
 
 void jail_kill(struct jail *j)
 {
-	if (j->state == JAIL_RUNNING)
-		spawn_kill(j->pidfd);
+	const struct err why = { .code = -ECANCELED, .msg = "destroyed while it was being made" };
+
+	if (j->cell != NULL) {
+		cell_kill(j->cell);
+	} else if (j->state == JAIL_WAITING) {
+		pool_unget(j->req.nic_queues > 0 ? &j->jails->nics : &j->jails->plain, &j->line);
+		give_up(j, &why);
+	}
 }
 
 /* Nobody will ask for it any more. */
@@ -294,8 +304,11 @@ void jails_kill_all(struct jails *js)
 {
 	struct jail *j, *next;
 
+	js->ending = true;
 	for (j = js->first; j != NULL; j = next) {
 		next = j->next;
 		abandon(j);
 	}
+	pool_close(&js->plain);
+	pool_close(&js->nics);
 }

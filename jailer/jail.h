@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * jail.h - the table of jails and the life of each.
+ * jail.h - the table of jails: which cell (cell.h) holds which sandbox's VMM, for whom.
  *
- *     RUNNING --process ended--> CLEANING --cgroup empty and removed--> ENDED --asked for--> gone
+ *     WAITING --a cell is ready--> STARTING --VMM runs--> RUNNING --nothing is left--> ENDED
+ * --asked for--> gone
  *
- * An ended jail has nothing left on the host; only how it ended is kept, until somebody has asked
- * (Wait, Destroy) or its owner is gone. It counts against the maximum until then. The identity
- * (slot) goes back at ENDED and not before.
+ * A jail that can't be made leaves the table at once and whoever asked for it is told why. An ended
+ * one has nothing left on the host; only how it ended is kept, until somebody has asked (Wait,
+ * Destroy) or its owner is gone. It counts against the maximum until then.
  *
  * Everything belongs to the loop's thread.
  */
@@ -17,38 +18,19 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "jailer/host.h"
+#include "jailer/plan.h"
+#include "jailer/pool.h"
 #include "jailer/request.h"
-#include "jailer/spawn.h"
 
-enum jail_state { JAIL_RUNNING, JAIL_CLEANING, JAIL_ENDED, JAIL_STATE_COUNT };
+enum jail_state { JAIL_WAITING, JAIL_STARTING, JAIL_RUNNING, JAIL_ENDED, JAIL_STATE_COUNT };
 
+struct jail;
 struct jails;
 
 struct jail_waiter {
 	struct jail_waiter *next; /* the jail's */
 	/* The jail has ended; it and its waiters are gone after the last of these. */
 	void (*ended)(struct jail_waiter *w, const struct ending *how, bool oom);
-};
-
-struct jail {
-	struct jail *next; /* the table's */
-	struct jails *jails;
-	enum jail_state state;
-	const void *owner; /* who is to answer for it; NULL = gone */
-	struct request req;
-	uint32_t slot;
-	uint32_t uid;
-	pid_t pid;
-	int pidfd;
-	struct loop_io *io;	  /* watches pidfd */
-	struct loop_timer *retry; /* of cleaning */
-	unsigned retries;
-	struct cgroup cgroup;
-	char cgroup_path[2 * CGROUP_NAME_MAX + 2];
-	char label[LABEL_MAX];
-	struct ending how;
-	bool oom;
-	struct jail_waiter *waiters;
 };
 
 /* What casemated gets of a new jail; owned by the receiver. */
@@ -58,24 +40,64 @@ struct jail_ends {
 	bool initrd;
 };
 
-MUST_USE int jails_new(struct loop *l, const struct host *h, unsigned max, struct jails **ret);
-/* All must have ended. */
+/* The jail runs (ends are the callee's now), or j is NULL and err says why. */
+typedef void jail_created_fn(void *arg, const struct jail *j, struct jail_ends *ends,
+			     const struct err *err);
+
+struct jail {
+	struct jail *next; /* the table's */
+	struct jails *jails;
+	enum jail_state state;
+	const void *owner; /* who is to answer for it; NULL = gone */
+	struct request req;
+	uint32_t uid;
+	pid_t pid;
+	char cgroup_path[2 * CGROUP_NAME_MAX + 2];
+	char label[LABEL_MAX];
+	struct ending how;
+	bool oom;
+	struct jail_waiter *waiters;
+
+	/* Until it runs. */
+	struct pool_waiter line;
+	struct plan plan;
+	jail_created_fn *created;
+	void *created_arg;
+
+	struct cell *cell; /* NULL before and after */
+};
+
+struct jails_config {
+	unsigned max;
+	unsigned pool;	    /* cells that lie ready */
+	unsigned pool_nics; /* the same with a network interface */
+};
+
+MUST_USE int jails_new(struct loop *l, const struct host *h, const struct jails_config *cfg,
+		       struct jails **ret);
+/* All must be gone (jails_left). */
 void jails_free(struct jails *js);
 unsigned jails_count(const struct jails *js);
 unsigned jails_max(const struct jails *js);
+unsigned jails_ready(const struct jails *js);
 const struct jail *jails_first(const struct jails *js);
+/* Jails, and cells of any kind: what is still on the host. */
+unsigned jails_left(const struct jails *js);
 
+/* Either the return value is negative and err says why, or created is called once, perhaps before
+ * this returns. */
 MUST_USE int jail_create(struct jails *js, const struct request *q, const void *owner,
-			 const struct jail **ret, struct jail_ends *ret_ends, struct err *err);
+			 jail_created_fn *created, void *arg, struct err *err);
 struct jail *jail_find(struct jails *js, const char *id);
 /* Calls w->ended when the jail has ended: before this returns, if it has. */
 void jail_wait(struct jail *j, struct jail_waiter *w);
 void jail_unwait(struct jail *j, struct jail_waiter *w);
-/* SIGKILL. The rest follows from the end of the process. */
+/* SIGKILL. The rest follows from the end of the process. One that is not running yet is not made;
+ * those that wait for its end are told. */
 void jail_kill(struct jail *j);
 /* The owner is gone: so are its jails, soon. */
 void jails_drop_owner(struct jails *js, const void *owner);
-/* The same for all of them. */
+/* The same for all of them, and for what lies ready. Nothing new is made after this. */
 void jails_kill_all(struct jails *js);
 
 #endif

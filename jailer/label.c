@@ -44,6 +44,15 @@ void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
 	(void)snprintf(ret, LABEL_MAX, VMM_CONTEXT "%s", level);
 }
 
+void label_of_binary(enum label_mode mode, enum label_binary which, char ret[LABEL_MAX])
+{
+	const char *type = which == LABEL_VMM ? "casemate_vmm_exec_t" : "casemate_jailer_exec_t";
+
+	ret[0] = '\0';
+	if (mode != LABEL_ABSENT)
+		(void)snprintf(ret, LABEL_MAX, "system_u:object_r:%s:s0", type);
+}
+
 int label_mode_accept(enum label_mode mode, bool allow_no_selinux, struct err *err)
 {
 	if (mode == LABEL_ENFORCING || allow_no_selinux)

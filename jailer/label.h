@@ -28,6 +28,10 @@ MUST_USE int label_check_policy(enum label_mode mode, struct err *err);
 /* The context of the process in this slot; "" when SELinux is absent. */
 void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX]);
 
+/* The context of the sealed copy of a program: what its domain is entered through; "" as above. */
+enum label_binary { LABEL_JAILER, LABEL_VMM };
+void label_of_binary(enum label_mode mode, enum label_binary which, char ret[LABEL_MAX]);
+
 /* Files that are created until the matching label_files_end carry the slot's level. */
 MUST_USE int label_files_begin(enum label_mode mode, uint32_t slot, struct err *err);
 void label_files_end(enum label_mode mode);

@@ -25,10 +25,12 @@
 #include "base/log.h"
 #include "jailer/jail.h"
 #include "jailer/options.h"
+#include "jailer/seal.h"
 #include "jailer/server.h"
 
-#define STOP_MS_MAX   5000
-#define FDS_EACH_JAIL (1 + CGROUP_TREE_COUNT)
+#define STOP_MS_MAX 5000
+/* Process, report, events, groups; and what a request opens until its jail runs. */
+#define FDS_EACH_JAIL (3 + CGROUP_TREE_COUNT + 9)
 /* Ours, and what clients can make us hold at once: 64 answers of two descriptors each for each of 8
  * clients that don't read. So there is always one for the next connection. */
 #define FDS_OWN (128 + 2 * 64 * SERVER_CLIENTS_MAX)
@@ -109,8 +111,8 @@ static int clean_process(unsigned max, struct err *err)
 }
 
 /*
- * What making a jail takes, and no more: no modules, no raw devices, no network administration, no
- * ptrace, no clock, no device nodes. SYS_ADMIN is in it, so this is a hurdle and not a wall.
+ * What making a jail takes, and no more: no modules, no raw devices, no ptrace, no clock, no device
+ * nodes. SYS_ADMIN is in it, so this is a hurdle and not a wall.
  */
 static int drop_capabilities(struct err *err)
 {
@@ -121,6 +123,7 @@ static int drop_capabilities(struct err *err)
 			  CAP_SETPCAP,		  /* emptying the bounding set */
 			  CAP_SETUID, CAP_SETGID, /* the jail's own ids */
 			  CAP_KILL,		  /* processes with those ids */
+			  CAP_NET_ADMIN,	  /* a jail's own tap */
 			  CAP_CHOWN,		  /* the socket, to the daemon's user */
 			  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, /* a store in a private home */
 			  -1) < 0 ||
@@ -144,11 +147,11 @@ static int stop_jails(struct loop *l, struct jails *js)
 	uint64_t deadline = now_ms() + STOP_MS_MAX;
 
 	jails_kill_all(js);
-	while (jails_count(js) > 0 && now_ms() < deadline) {
+	while (jails_left(js) > 0 && now_ms() < deadline) {
 		if (loop_step(l, 100) < 0)
 			break;
 	}
-	return jails_count(js) > 0 ? -EBUSY : 0;
+	return jails_left(js) > 0 ? -EBUSY : 0;
 }
 
 static int serve(const struct options *o, const struct host *h, uid_t daemon_uid, struct err *err)
@@ -158,24 +161,25 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	struct loop *l = NULL;
 	int r;
 
-	if (loop_new(&l) < 0 || jails_new(l, h, o->max, &js) < 0 ||
+	if (loop_new(&l) < 0 || jails_new(l, h, &o->jails, &js) < 0 ||
 	    loop_signal_add(l, SIGTERM, on_stop, l) < 0 ||
 	    loop_signal_add(l, SIGINT, on_stop, l) < 0)
 		r = err_set(err, -ENOMEM, "event loop");
 	else
 		r = server_new(l, h, js, o->socket, daemon_uid, &server, err);
 	if (r == 0) {
-		log_info("jailer.ready", "socket=%s selinux=%s cgroup=v%u max=%u", o->socket,
-			 label_mode_name(h->label), h->cgroups.version, o->max);
+		log_info("jailer.ready", "socket=%s selinux=%s userns=%d cgroup=v%u max=%u",
+			 o->socket, label_mode_name(h->label), (int)h->userns, h->cgroups.version,
+			 o->jails.max);
 		r = loop_run(l);
 		if (r < 0)
 			(void)err_sys(err, r, "event loop");
 		server_free(server);
 		if (stop_jails(l, js) < 0)
 			r = err_set(err, -EBUSY, "%u jails could not be cleaned up",
-				    jails_count(js));
+				    jails_left(js));
 	}
-	if (js != NULL && jails_count(js) == 0)
+	if (js != NULL && jails_left(js) == 0)
 		jails_free(js);
 	loop_free(l);
 	return r;
@@ -193,7 +197,7 @@ static int run(const struct options *o, struct err *err)
 	if (r == 0)
 		r = find_user(o->daemon_user, &uid, err);
 	if (r == 0)
-		r = clean_process(o->max, err);
+		r = clean_process(o->host.slots, err);
 	if (r == 0)
 		r = drop_capabilities(err);
 	if (r == 0)
@@ -223,6 +227,12 @@ int main(int argc, char **argv)
 		break;
 	}
 	log_setup("jailer", o.level);
+	/* A binary that is run by its descriptor has its number for a name. */
+	if (seal_self(argv, environ, &err) < 0 ||
+	    prctl(PR_SET_NAME, "casemate-jailer", 0, 0, 0) < 0) {
+		log_error("jailer.failed", "%s", err.msg);
+		return EXIT_FAILURE;
+	}
 	if (run(&o, &err) < 0) {
 		log_error("jailer.failed", "%s", err.msg);
 		return EXIT_FAILURE;

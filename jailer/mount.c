@@ -55,12 +55,10 @@ static int make_root(int *ret)
 }
 
 /*
- * Should: leave a root that is empty and read-only, with nothing mounted below or above it.
- * Mustn't: propagate anything to the host; stop at pivot_root: a process whose root is not the
- * root of its mount namespace (chroot into a sub-directory) is refused user namespaces by the
- * kernel, and with them the way back to capabilities.
+ * Should: leave a root that is the empty one, in this process's own mount namespace, and unmount
+ * the host's. Mustn't: propagate anything to the host.
  */
-int stage_root(const struct stage_env *env)
+int stage_root(struct stage_env *env)
 {
 	CLEANUP(fd_closep) int mnt = -1;
 	int r;
@@ -80,7 +78,23 @@ int stage_root(const struct stage_env *env)
 	/* New root and place for the old one are the same: the old root lies on top and goes. */
 	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
 		return -errno;
-	if (chdir("/" ROOT_DIR) < 0 || chroot(".") < 0 || chdir("/") < 0)
+	return chdir("/") < 0 ? -errno : 0;
+}
+
+/*
+ * Should: make a directory below the root the root. A process whose root is not the root of its
+ * mount namespace is refused user namespaces by the kernel, and with them the way to capabilities:
+ * pivot_root alone doesn't have this effect. The one namespace of stage_user exists already.
+ * Mustn't: leave a directory that the VMM's uid could even look into.
+ */
+int stage_chroot(struct stage_env *env)
+{
+	struct stat above, below;
+
+	(void)env;
+	if (stat("/", &above) < 0 || chdir("/" ROOT_DIR) < 0 || chroot(".") < 0 || chdir("/") < 0 ||
+	    stat("/", &below) < 0)
 		return -errno;
-	return 0;
+	/* It must be another directory, or there is no effect. */
+	return above.st_ino == below.st_ino && above.st_dev == below.st_dev ? -EPERM : 0;
 }

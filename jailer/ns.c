@@ -20,7 +20,7 @@
  * a signalfd and ignores SIGPIPE (and what it was started with), and all that would pass through
  * the exec.
  */
-int stage_signals(const struct stage_env *env)
+int stage_signals(struct stage_env *env)
 {
 	sigset_t none;
 
@@ -40,7 +40,7 @@ int stage_signals(const struct stage_env *env)
  * namespace is copied before CLONE_INTO_CGROUP has moved us.
  * Mustn't: keep descriptors of the groups.
  */
-int stage_cgroup(const struct stage_env *env)
+int stage_cgroup(struct stage_env *env)
 {
 	int dir[CGROUP_TREE_COUNT];
 	int r;
@@ -62,7 +62,7 @@ int stage_cgroup(const struct stage_env *env)
  * same session; keys of the jailer's session would be possessed by the VMM).
  * A kernel without keyrings has none to share.
  */
-int stage_session(const struct stage_env *env)
+int stage_session(struct stage_env *env)
 {
 	(void)env;
 	if (setsid() < 0)
@@ -77,7 +77,7 @@ int stage_session(const struct stage_env *env)
  * Should: make the exec enter the VMM's SELinux domain with this jail's categories.
  * Mustn't: come after the root is gone: libselinux writes to /proc/thread-self/attr/exec.
  */
-int stage_label(const struct stage_env *env)
+int stage_label(struct stage_env *env)
 {
 	return label_next_exec(env->label);
 }
@@ -86,7 +86,7 @@ int stage_label(const struct stage_env *env)
  * Should: forbid executable memfds in this pid namespace (Linux 6.3): they are the one way to
  * run a file that needs no path.
  */
-int stage_memfd(const struct stage_env *env)
+int stage_memfd(struct stage_env *env)
 {
 	CLEANUP(fd_closep) int fd = open("/proc/sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC);
 
@@ -101,7 +101,7 @@ int stage_memfd(const struct stage_env *env)
  * have protected the jailer, and the VMM would inherit that.
  * Mustn't: come after the root is gone, with it /proc.
  */
-int stage_oom(const struct stage_env *env)
+int stage_oom(struct stage_env *env)
 {
 	CLEANUP(fd_closep) int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
@@ -110,7 +110,7 @@ int stage_oom(const struct stage_env *env)
 }
 
 /* Should: tell nothing about the host by name. */
-int stage_uts(const struct stage_env *env)
+int stage_uts(struct stage_env *env)
 {
 	static const char name[] = "casemate", domain[] = "(none)";
 

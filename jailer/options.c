@@ -9,6 +9,10 @@
 #include "jailer/layer.h"
 #include "jailer/slot.h"
 
+#define POOL_MAX    256U
+#define SPARE_SLOTS 8U
+#define IO_MAX	    (UINT64_C(1) << 40)
+
 enum {
 	OPT_SOCKET = 256,
 	OPT_STORE,
@@ -18,9 +22,15 @@ enum {
 	OPT_MAX,
 	OPT_UID_BASE,
 	OPT_CGROUP,
+	OPT_POOL,
+	OPT_POOL_NICS,
+	OPT_IO_BYTES,
+	OPT_IO_OPS,
 	OPT_LEVEL,
 #ifdef CASEMATE_TEST
 	OPT_LAYERS_OFF,
+	OPT_STOP,
+	OPT_STOP_POINT,
 #endif
 	OPT_VERSION,
 	OPT_HELP,
@@ -35,9 +45,15 @@ static const struct option table[] = {
 	{ "max", required_argument, NULL, OPT_MAX },
 	{ "uid-base", required_argument, NULL, OPT_UID_BASE },
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
+	{ "pool", required_argument, NULL, OPT_POOL },
+	{ "pool-nics", required_argument, NULL, OPT_POOL_NICS },
+	{ "io-bytes", required_argument, NULL, OPT_IO_BYTES },
+	{ "io-ops", required_argument, NULL, OPT_IO_OPS },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
 #ifdef CASEMATE_TEST
 	{ "layers-off", required_argument, NULL, OPT_LAYERS_OFF },
+	{ "stop", required_argument, NULL, OPT_STOP },
+	{ "stop-point", required_argument, NULL, OPT_STOP_POINT },
 #endif
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -54,9 +70,13 @@ static const char help[] =
 	"  --vmm PATH            the VMM (default /usr/libexec/casemate/casemate-vmm)\n"
 	"  --daemon-user NAME    who may connect, beside root (default casemate)\n"
 	"  --allow-no-selinux    run on a host where SELinux is absent or permissive\n"
-	"  --max N               jails at a time (default 256, at most 4096)\n"
+	"  --max N               jails at a time (default 256, at most 2048)\n"
 	"  --uid-base N          first of the 4096 uids of jails (default 1879048192)\n"
 	"  --cgroup NAME         parent cgroup (default casemate)\n"
+	"  --pool N              jails that lie ready (default 4)\n"
+	"  --pool-nics N         the same with a network interface (default 0)\n"
+	"  --io-bytes SIZE       a jail's disk bandwidth, each way, a second (default 512M; 0 = no limit)\n"
+	"  --io-ops N            a jail's disk requests, each way, a second (default 20000; 0 = no limit)\n"
 	"  --log-level LEVEL     error, warn, info or debug (default info)\n"
 	"  --version, --help\n";
 
@@ -70,6 +90,50 @@ static int set_number(const char *option, const char *text, uint64_t max, uint64
 {
 	return parse_u64(text, 1, max, ret) < 0 ? wrong(option, "not a number in range") : 0;
 }
+
+static int set_count(const char *option, const char *text, unsigned *ret)
+{
+	uint64_t n = 0;
+
+	if (parse_u64(text, 0, POOL_MAX, &n) < 0)
+		return wrong(option, "not a number in range");
+	*ret = (unsigned)n;
+	return 0;
+}
+
+#ifdef CASEMATE_TEST
+/* What only the test build has. */
+static int set_test_option(struct options *o, int opt, const char *arg)
+{
+	uint64_t n = 0;
+
+	switch (opt) {
+	case OPT_LAYERS_OFF:
+		if (layers_parse(arg, &o->host.layers_off) < 0)
+			return wrong("--layers-off", "not a list of cap, uid, ns, fs, fds, cgrp, "
+						     "rlim, sysc, x");
+		return 0;
+	case OPT_STOP:
+		if (parse_u64(arg, 1, UINT32_MAX, &n) < 0)
+			return wrong("--stop", "not the number of a stage");
+		o->host.stop = (uint32_t)n;
+		return 0;
+	case OPT_STOP_POINT:
+		o->host.stop_point = arg;
+		return 0;
+	default:
+		return -1; /* getopt has said why */
+	}
+}
+#else
+static int set_test_option(struct options *o, int opt, const char *arg)
+{
+	(void)o;
+	(void)opt;
+	(void)arg;
+	return -1; /* getopt has said why */
+}
+#endif
 
 static int set_option(struct options *o, int opt, const char *arg)
 {
@@ -93,8 +157,8 @@ static int set_option(struct options *o, int opt, const char *arg)
 		o->host.allow_no_selinux = true;
 		break;
 	case OPT_MAX:
-		r = set_number("--max", arg, SLOT_COUNT, &n);
-		o->max = (unsigned)n;
+		r = set_number("--max", arg, SLOT_COUNT / 2, &n);
+		o->jails.max = (unsigned)n;
 		break;
 	case OPT_UID_BASE:
 		r = set_number("--uid-base", arg, UINT32_MAX - 1, &n);
@@ -109,15 +173,22 @@ static int set_option(struct options *o, int opt, const char *arg)
 		if (log_level_parse(arg, &o->level) < 0)
 			r = wrong("--log-level", "not one of error, warn, info, debug");
 		break;
-#ifdef CASEMATE_TEST
-	case OPT_LAYERS_OFF:
-		if (layers_parse(arg, &o->host.layers_off) < 0)
-			r = wrong("--layers-off",
-				  "not a list of cap, uid, ns, fs, fds, cgrp, rlim, sysc, x");
+	case OPT_POOL:
+		r = set_count("--pool", arg, &o->jails.pool);
 		break;
-#endif
+	case OPT_POOL_NICS:
+		r = set_count("--pool-nics", arg, &o->jails.pool_nics);
+		break;
+	case OPT_IO_BYTES:
+		if (parse_size(arg, 0, IO_MAX, &o->host.io.bytes_per_s) < 0)
+			r = wrong("--io-bytes", "not a size");
+		break;
+	case OPT_IO_OPS:
+		if (parse_u64(arg, 0, IO_MAX, &o->host.io.ops_per_s) < 0)
+			r = wrong("--io-ops", "not a number");
+		break;
 	default:
-		return -1; /* getopt has said why */
+		r = set_test_option(o, opt, arg);
 	}
 	return r;
 }
@@ -128,11 +199,12 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 
 	*o = (struct options){ .socket = "/run/casemate/jailer.sock",
 			       .daemon_user = "casemate",
-			       .max = 256,
+			       .jails = { .max = 256, .pool = 4 },
 			       .level = LOG_LEVEL_INFO,
 			       .host = { .store = "/var/lib/casemate",
 					 .vmm = "/usr/libexec/casemate/casemate-vmm",
 					 .cgroup = "casemate",
+					 .io = { UINT64_C(512) << 20, 20000 },
 					 .uid_base = SLOT_UID_BASE } };
 	while ((opt = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		if (opt == OPT_HELP || opt == OPT_VERSION) {
@@ -146,5 +218,10 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	if (optind < argc)
 		return wrong(argv[optind], "unexpected argument; see --help") < 0 ? OPTIONS_WRONG
 										  : OPTIONS_RUN;
+	/* One for each jail, for what lies ready, and for as many that are being cleaned up. */
+	o->host.slots = 2 * o->jails.max;
+	if (o->host.slots < o->jails.max + 2 * (o->jails.pool + o->jails.pool_nics) + SPARE_SLOTS)
+		o->host.slots =
+			o->jails.max + 2 * (o->jails.pool + o->jails.pool_nics) + SPARE_SLOTS;
 	return OPTIONS_RUN;
 }

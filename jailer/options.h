@@ -8,11 +8,12 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "jailer/host.h"
+#include "jailer/jail.h"
 
 struct options {
 	const char *socket;
 	const char *daemon_user;
-	unsigned max;
+	struct jails_config jails;
 	enum log_level level;
 	struct host_config host;
 };

@@ -3,33 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/bug.h"
 #include "base/fd.h"
-#include "jailer/slot.h"
-
-static int open_files(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,
-		      struct err *err)
-{
-	int r = 0;
-
-	if (q->state < 0)
-		r = store_open_kernel(&h->store, q->kernel, &p->kernel, &p->initrd, err);
-
-	if (r == 0)
-		r = store_open_image(&h->store, q->image, &p->image, err);
-	if (r < 0 || q->scratch_bytes == 0)
-		return r;
-	r = label_files_begin(h->label, slot, err);
-	if (r < 0)
-		return r;
-	r = store_open_scratch(&h->store, q->scratch_bytes, &p->scratch, err);
-	label_files_end(h->label);
-	return r;
-}
 
 static int open_ends(struct plan *p, struct err *err)
 {
@@ -50,46 +27,8 @@ static int open_ends(struct plan *p, struct err *err)
 	return 0;
 }
 
-static void add_fd(struct stage_env *e, int from, int to)
+static void clear(struct plan *p)
 {
-	if (from < 0)
-		return;
-	BUG_ON(e->fds_count == STAGE_FDS_MAX);
-	e->fds[e->fds_count++] = (struct stage_fd){ from, to };
-}
-
-static void fill_env(struct plan *p, const struct host *h, const struct request *q, uint32_t slot)
-{
-	struct stage_env *e = &p->env;
-
-	add_fd(e, h->null, STDIN_FILENO);
-	add_fd(e, h->null, STDOUT_FILENO);
-	add_fd(e, p->log_write, STDERR_FILENO);
-	add_fd(e, p->control_vmm, VMM_FD_CONTROL);
-	add_fd(e, p->kvm, VMM_FD_KVM);
-	add_fd(e, p->kernel, VMM_FD_KERNEL);
-	add_fd(e, p->initrd, VMM_FD_INITRD);
-	add_fd(e, p->image, VMM_FD_DRIVE0);
-	add_fd(e, p->scratch, VMM_FD_DRIVE0 + 1);
-	add_fd(e, q->memory, VMM_FD_MEMORY);
-	add_fd(e, q->state, VMM_FD_STATE);
-	e->exec = h->vmm;
-	memcpy(e->cgroup, p->cgroup.dir, sizeof(e->cgroup));
-	label_of_slot(h->label, slot, e->label);
-	e->uid = slot_uid(slot, h->uid_base);
-	e->file_bytes_max = q->scratch_bytes;
-#ifdef CASEMATE_TEST
-	e->off = h->layers_off;
-#endif
-}
-
-int plan_make(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,
-	      struct err *err)
-{
-	struct cgroup_limits limits = { .memory_bytes = q->memory_bytes * (q->snapshot ? 2 : 1),
-					.vcpus = q->vcpus };
-	int r;
-
 	*p = (struct plan){ .control_host = -1,
 			    .control_vmm = -1,
 			    .log_read = -1,
@@ -99,18 +38,75 @@ int plan_make(struct plan *p, const struct host *h, const struct request *q, uin
 			    .initrd = -1,
 			    .image = -1,
 			    .scratch = -1,
-			    .env = { .report = -1 } };
-	cgroup_clear(&p->cgroup);
-	r = open_files(p, h, q, slot, err);
+			    .memory = -1,
+			    .state = -1 };
+}
+
+/* They are the request's, which is over before the jail runs. */
+static int open_snapshot(struct plan *p, const struct request *q, struct err *err)
+{
+	p->memory = fd_dup(q->memory, STDERR_FILENO + 1);
+	p->state = fd_dup(q->state, STDERR_FILENO + 1);
+	if (p->memory < 0 || p->state < 0)
+		return err_sys(err, p->memory < 0 ? p->memory : p->state, "snapshot");
+	return 0;
+}
+
+int plan_open(struct plan *p, const struct host *h, const struct request *q, struct err *err)
+{
+	int r;
+
+	clear(p);
+	r = q->state < 0 ? store_open_kernel(&h->store, q->kernel, &p->kernel, &p->initrd, err)
+			 : open_snapshot(p, q, err);
+	if (r == 0)
+		r = store_open_image(&h->store, q->image, &p->image, err);
 	if (r == 0)
 		r = open_ends(p, err);
-	if (r == 0)
-		r = cgroup_create(&h->cgroups, q->id, &limits, &p->cgroup, err);
-	if (r < 0) {
+	if (r < 0)
 		plan_close(p);
+	return r;
+}
+
+static void add_fd(struct plan *p, int from, int to)
+{
+	if (from < 0)
+		return;
+	BUG_ON(p->fds_count == STAGE_FDS_MAX);
+	p->fds[p->fds_count++] = (struct stage_fd){ from, to };
+}
+
+static int open_scratch(struct plan *p, const struct host *h, const struct request *q,
+			uint32_t slot, struct err *err)
+{
+	int r;
+
+	if (q->scratch_bytes == 0)
+		return 0;
+	r = label_files_begin(h->label, slot, err);
+	if (r < 0)
 		return r;
-	}
-	fill_env(p, h, q, slot);
+	r = store_open_scratch(&h->store, q->scratch_bytes, &p->scratch, err);
+	label_files_end(h->label);
+	return r;
+}
+
+int plan_finish(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,
+		struct err *err)
+{
+	int r = open_scratch(p, h, q, slot, err);
+
+	if (r < 0)
+		return r;
+	add_fd(p, p->log_write, STDERR_FILENO);
+	add_fd(p, p->control_vmm, VMM_FD_CONTROL);
+	add_fd(p, p->kvm, VMM_FD_KVM);
+	add_fd(p, p->kernel, VMM_FD_KERNEL);
+	add_fd(p, p->initrd, VMM_FD_INITRD);
+	add_fd(p, p->image, VMM_FD_DRIVE0);
+	add_fd(p, p->scratch, VMM_FD_DRIVE0 + 1);
+	add_fd(p, p->memory, VMM_FD_MEMORY);
+	add_fd(p, p->state, VMM_FD_STATE);
 	return 0;
 }
 
@@ -125,4 +121,6 @@ void plan_close(struct plan *p)
 	fd_closep(&p->initrd);
 	fd_closep(&p->image);
 	fd_closep(&p->scratch);
+	fd_closep(&p->memory);
+	fd_closep(&p->state);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plan.h - what one jail consists of, opened and made before any process exists: if something
- * is missing, there is nothing to clean up but descriptors and an empty cgroup.
+ * plan.h - the descriptors of one virtual machine, opened before a jail is taken for it: if
+ * something is missing, there is nothing to clean up but descriptors.
  */
 #ifndef JAILER_PLAN_H
 #define JAILER_PLAN_H
@@ -20,14 +20,18 @@ struct plan {
 	int initrd; /* -1 = none */
 	int image;
 	int scratch; /* -1 = none */
-	struct cgroup cgroup;
-	struct stage_env env;
+	int memory;  /* of a snapshot; -1 = none */
+	int state;   /* the same */
+	struct stage_fd fds[STAGE_FDS_MAX];
+	unsigned fds_count;
 };
 
-/* On failure everything is closed and removed again. */
-MUST_USE int plan_make(struct plan *p, const struct host *h, const struct request *q, uint32_t slot,
+/* The descriptors of q are duplicated. On failure everything is closed again. */
+MUST_USE int plan_open(struct plan *p, const struct host *h, const struct request *q,
 		       struct err *err);
-/* Closes the descriptors; the cgroup is the jail's and stays. */
+/* What carries the jail's own label; then p->fds is complete. On failure p is as it was. */
+MUST_USE int plan_finish(struct plan *p, const struct host *h, const struct request *q,
+			 uint32_t slot, struct err *err);
 void plan_close(struct plan *p);
 
 #endif

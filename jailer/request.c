@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 
 #include "base/num.h"
+#include "vmm/vmm_fds.h"
+
+_Static_assert(REQUEST_NIC_QUEUES_MAX == VMM_TAPS_MAX, "a descriptor for each queue");
 
 /* Locale-free, unlike islower and isdigit. */
 static bool is_plain(char c)
@@ -77,6 +80,9 @@ static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 			       mib(in->scratch_bytes), mib(REQUEST_SCRATCH_MAX));
 	if (in->scratch_bytes % REQUEST_SCRATCH_ALIGN != 0)
 		return err_set(err, -EINVAL, "the scratch disk is not a multiple of 4096 bytes");
+	if (in->nic_queues > REQUEST_NIC_QUEUES_MAX)
+		return err_set(err, -ERANGE, "%u network queues asked for: at most %d",
+			       in->nic_queues, REQUEST_NIC_QUEUES_MAX);
 	return 0;
 }
 
@@ -98,6 +104,7 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 	q.memory_bytes = in->memory_bytes;
 	q.scratch_bytes = in->scratch_bytes;
 	q.snapshot = in->snapshot;
+	q.nic_queues = in->nic_queues;
 	*ret = q;
 	return 0;
 }

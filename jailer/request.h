@@ -13,12 +13,13 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
-#define REQUEST_NAME_MAX      64 /* bytes of an id or of the name of a kernel or image */
-#define REQUEST_VCPUS_MAX     32
-#define REQUEST_MEMORY_MIN    (UINT64_C(64) << 20)
-#define REQUEST_MEMORY_ALIGN  (UINT64_C(2) << 20)
-#define REQUEST_SCRATCH_MAX   (UINT64_C(256) << 30)
-#define REQUEST_SCRATCH_ALIGN UINT64_C(4096)
+#define REQUEST_NAME_MAX       64 /* bytes of an id or of the name of a kernel or image */
+#define REQUEST_VCPUS_MAX      32
+#define REQUEST_MEMORY_MIN     (UINT64_C(64) << 20)
+#define REQUEST_MEMORY_ALIGN   (UINT64_C(2) << 20)
+#define REQUEST_SCRATCH_MAX    (UINT64_C(256) << 30)
+#define REQUEST_NIC_QUEUES_MAX 8
+#define REQUEST_SCRATCH_ALIGN  UINT64_C(4096)
 
 struct request {
 	char id[REQUEST_NAME_MAX + 1];
@@ -30,6 +31,7 @@ struct request {
 	bool snapshot;		/* one will be taken */
 	/* To restore: borrowed; else -1. */
 	int state, memory;
+	unsigned nic_queues; /* 0 = no network */
 };
 
 /* The host's side of the bounds. */

@@ -7,16 +7,16 @@
 
 /*
  * Should: bind from the moment CAP_SYS_RESOURCE is gone, which is the next stage but one.
- * Core dumps would write guest memory to disk.
+ * Core dumps would write guest memory to disk. The limit on files comes with the claim
+ * (stage_table).
  */
-int stage_rlimits(const struct stage_env *env)
+int stage_rlimits(struct stage_env *env)
 {
 	const struct {
 		__rlimit_resource_t what;
 		rlim_t max;
 	} limits[] = {
 		{ RLIMIT_CORE, 0 },
-		{ RLIMIT_FSIZE, env->file_bytes_max },
 		{ RLIMIT_NOFILE, VMM_FD_END },
 		{ RLIMIT_NPROC, CGROUP_PIDS_MAX },
 		{ RLIMIT_MEMLOCK, 0 },
@@ -28,6 +28,7 @@ int stage_rlimits(const struct stage_env *env)
 		{ RLIMIT_STACK, 8U << 20 },
 	};
 
+	(void)env;
 	for (unsigned i = 0; i < ARRAY_SIZE(limits); i++) {
 		struct rlimit r = { limits[i].max, limits[i].max };
 		if (setrlimit(limits[i].what, &r) < 0)

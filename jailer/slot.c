@@ -2,6 +2,7 @@
 #include "jailer/slot.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/bug.h"
 
@@ -9,11 +10,34 @@
 #define MCS_HALF       (MCS_CATEGORIES / 2)
 
 /* Category A comes from the lower half and B from the upper: A < B, and no pair comes twice. */
+_Static_assert(SLOT_COUNT % SLOT_BLOCK == 0, "whole blocks");
 _Static_assert(SLOT_COUNT <= MCS_HALF * MCS_HALF, "a category pair for each slot");
 
 static bool is_used(const struct slots *s, uint32_t slot)
 {
 	return (s->used[slot / 64] >> (slot % 64)) & 1;
+}
+
+void slots_init(struct slots *s)
+{
+	*s = (struct slots){ 0 };
+	memset(s->used, 0xff, sizeof(s->used));
+}
+
+void slots_add_block(struct slots *s, unsigned block)
+{
+	BUG_ON(block >= SLOT_BLOCKS);
+	for (uint32_t i = block * SLOT_BLOCK; i < (block + 1) * SLOT_BLOCK; i++)
+		slot_put(s, i);
+}
+
+unsigned slots_free(const struct slots *s)
+{
+	unsigned n = SLOT_COUNT;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(s->used); i++)
+		n -= (unsigned)__builtin_popcountll(s->used[i]);
+	return n;
 }
 
 uint32_t slot_take(struct slots *s)

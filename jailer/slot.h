@@ -5,7 +5,8 @@
  *
  * A slot is given back only when nothing of the jail is left (process reaped, cgroup removed), so
  * a new jail can never meet an old one under its own identity. Slots go round: a freed one is
- * used again as late as possible. Not thread-safe.
+ * used again as late as possible. Which slots are this jailer's at all is in identity.h. Not
+ * thread-safe.
  */
 #ifndef JAILER_SLOT_H
 #define JAILER_SLOT_H
@@ -16,6 +17,8 @@
 #include "base/compiler.h"
 
 #define SLOT_COUNT    4096U
+#define SLOT_BLOCK    256U /* they are owned in blocks of this */
+#define SLOT_BLOCKS   (SLOT_COUNT / SLOT_BLOCK)
 #define SLOT_MCS_MAX  32
 #define SLOT_UID_BASE 0x70000000U
 #define SLOT_NONE     UINT32_MAX
@@ -24,6 +27,13 @@ struct slots {
 	uint32_t next; /* where the search begins */
 	uint64_t used[SLOT_COUNT / 64];
 };
+
+/* None is free. */
+void slots_init(struct slots *s);
+/* The slots of a block become free: they are ours. */
+void slots_add_block(struct slots *s, unsigned block);
+/* How many are free. */
+unsigned slots_free(const struct slots *s);
 
 /* A free slot, or SLOT_NONE. */
 MUST_USE uint32_t slot_take(struct slots *s);

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* spawn.h - the process of a jail: cloned into its namespaces, led through the stages. */
+/*
+ * spawn.h - the process of a jail: cloned into its namespaces, talked to over its report socket
+ * until it has become casemate-vmm. Nothing here waits. Any thread of a process with one: the child
+ * runs ordinary code.
+ */
 #ifndef JAILER_SPAWN_H
 #define JAILER_SPAWN_H
 
@@ -13,6 +17,7 @@
 struct spawned {
 	pid_t pid;
 	int pidfd;
+	int report; /* our end, non-blocking */
 };
 
 /* How a process ended. */
@@ -21,18 +26,24 @@ struct ending {
 	int status;  /* exit status or signal number */
 };
 
-/*
- * Returns when casemate-vmm runs in the jail, or when the start has failed and the process is
- * reaped. env->report is set here. Only for a process with one thread: the child runs ordinary
- * code.
- */
+/* Does this kernel let us make user namespaces? Tried in a process of its own: 0 or why not. */
+MUST_USE int spawn_probe_userns(void);
+
+/* Clones the process, which begins with its stages. env->report is set here. */
 MUST_USE int spawn(struct stage_env *env, struct spawned *ret, struct err *err);
+
+/* 1: *ret is what the child says; 0: it has closed its end (exec or death); -EAGAIN: nothing yet;
+ * -EPROTO: not a report. */
+MUST_USE int spawn_receive(const struct spawned *s, struct stage_report *ret);
+/* Answers REPORT_MAP: its user namespace has this one uid and gid. */
+MUST_USE int spawn_map(const struct spawned *s, uint32_t uid);
+/* Answers REPORT_READY: o's descriptors are fds. */
+MUST_USE int spawn_claim(const struct spawned *s, struct stage_order *o,
+			 const struct stage_fd *fds);
 
 /* Reaps a process that has ended: 0, or -EAGAIN while it lives. */
 MUST_USE int spawn_reap(int pidfd, struct ending *ret);
 /* SIGKILL; no error if it is gone. */
 void spawn_kill(int pidfd);
-/* Both, and waits for it: for a process that never got as far as being a jail. */
-void spawn_end(int pidfd);
 
 #endif

@@ -2,12 +2,17 @@
 /*
  * stage.h - how a freshly cloned process becomes a jail, one stage after the other.
  *
- * Theory of operation. jail_spawn clones a process into new namespaces (and its v2 cgroup). The
+ * Theory of operation. The jailer clones a process into new namespaces (and its v2 cgroup). The
  * child runs the stages of the table in stage.c in order. A stage either did all that it is for
- * or returns a negative errno: then its name and the errno go to the parent through the report
- * pipe, the child ends, and the start has failed. There is no stage that may be skipped because
- * it failed. The last stage is the exec; the report pipe is close-on-exec, so that its end without
- * a word is the sign of success.
+ * or returns a negative errno: then its name and the errno go to the jailer through the report
+ * socket, the child ends, and the start has failed. There is no stage that may be skipped because
+ * it failed.
+ *
+ * All that a jail is, up to the last privilege, is done before it is known for whom: then the
+ * process waits (stage_claim) for the order with the descriptors of one virtual machine. So a jail
+ * can lie ready in a pool, and one that is made on demand takes the same way. The last stage is
+ * the exec; the report socket is close-on-exec, so that its end without a word is the sign of
+ * success.
  *
  * The working directory is the store (host.c) until the root stage mounts over it.
  *
@@ -20,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/fd.h"
 #include "jailer/cgroup.h"
 #include "jailer/label.h"
 #include "jailer/layer.h"
@@ -29,28 +35,38 @@
 #define STAGE_FD_REPORT VMM_FD_DYNAMIC
 #define STAGE_FD_EXEC	(VMM_FD_DYNAMIC + 1)
 #define STAGE_FD_CGROUP (VMM_FD_DYNAMIC + 2) /* one for each tree */
-#define STAGE_FD_END	(STAGE_FD_CGROUP + CGROUP_TREE_COUNT)
+#define STAGE_FD_TUN	(STAGE_FD_CGROUP + CGROUP_TREE_COUNT)
+#define STAGE_FD_END	(STAGE_FD_TUN + VMM_TAPS_MAX)
 
-/* One descriptor of the new process: source in the jailer, number in the VMM. */
+/* One descriptor of the VMM: source in the jailer, number in the VMM. */
 struct stage_fd {
 	int from;
 	int to;
 };
 
-#define STAGE_FDS_MAX (VMM_FD_DRIVE0 + VMM_DRIVES_MAX + 2)
+/* Those of the order: control, KVM, kernel, initrd, log, drives, memory and state. */
+#define STAGE_FDS_MAX (7 + VMM_DRIVES_MAX)
+_Static_assert(STAGE_FDS_MAX <= FD_PASS_MAX, "an order's descriptors fit into one message");
 
-/* All that the stages know. Filled by plan.c; read-only in the child. */
+/* What the stages know of the jail; the claim comes with the order. */
 struct stage_env {
-	struct stage_fd fds[STAGE_FDS_MAX]; /* the VMM's table */
-	unsigned fds_count;
-	int report; /* write end */
-	int exec;   /* the VMM's binary */
+	int null;   /* /dev/null, becomes 0 to 2 */
+	int report; /* the child's end of the socket pair */
+	int exec;   /* the VMM's binary, a sealed memfd */
 	int cgroup[CGROUP_TREE_COUNT];
 	char label[LABEL_MAX];
 	uint32_t uid; /* and gid */
+	bool userns;  /* this kernel has user namespaces for us */
+	bool nic;     /* with a tap */
+
+	/* From here on: stage_claim's. */
+	struct stage_fd fds[STAGE_FDS_MAX];
+	unsigned fds_count;
+	unsigned nic_queues;
 	uint64_t file_bytes_max;
 #ifdef CASEMATE_TEST
-	unsigned off; /* mask of enum layer: left out */
+	unsigned off;  /* mask of enum layer: left out */
+	uint32_t stop; /* before this stage the process waits to be killed; 0 = nowhere */
 #endif
 };
 
@@ -63,45 +79,73 @@ enum stage {
 	STAGE_MEMFD,
 	STAGE_OOM,
 	STAGE_UTS,
+	STAGE_NIC,
 	STAGE_ROOT,
+	STAGE_USER,
+	STAGE_CHROOT,
 	STAGE_BOUNDING,
 	STAGE_RLIMITS,
 	STAGE_IDS,
 	STAGE_CAPS,
 	STAGE_LOCKS,
+	STAGE_CLAIM,
+	STAGE_TAP,
+	STAGE_TABLE,
 	STAGE_EXEC,
 	STAGE_COUNT
 };
 
-/* What the child writes when a stage fails. */
+/* What the child says. */
+enum report_kind { REPORT_MAP = 1, REPORT_READY, REPORT_FAILED };
+
 struct stage_report {
-	uint32_t stage;
-	int32_t err; /* negative errno */
+	uint32_t kind;
+	uint32_t stage; /* REPORT_FAILED: where */
+	int32_t err;	/* REPORT_FAILED: negative errno */
+};
+
+/* What the jailer answers: to REPORT_MAP, and, some time after REPORT_READY, with descriptors. */
+enum order_kind { ORDER_MAPPED = 1, ORDER_CLAIM };
+
+struct stage_order {
+	uint32_t kind;
+	uint32_t fds_count;
+	int32_t to[STAGE_FDS_MAX]; /* the numbers of the descriptors that come along */
+	uint32_t nic_queues;
+	uint64_t file_bytes_max;
 };
 
 const char *stage_name(uint32_t stage);
 
 /* Runs all stages; comes back only by not coming back. */
-NORETURN void stage_run(const struct stage_env *env);
+NORETURN void stage_run(struct stage_env *env);
 
 /* The stages, by file: fds.c */
-MUST_USE int stage_fds(const struct stage_env *env);
+MUST_USE int stage_fds(struct stage_env *env);
+MUST_USE int stage_table(struct stage_env *env);
+/* claim.c */
+MUST_USE int stage_claim(struct stage_env *env);
 /* ns.c */
-MUST_USE int stage_signals(const struct stage_env *env);
-MUST_USE int stage_cgroup(const struct stage_env *env);
-MUST_USE int stage_session(const struct stage_env *env);
-MUST_USE int stage_label(const struct stage_env *env);
-MUST_USE int stage_memfd(const struct stage_env *env);
-MUST_USE int stage_oom(const struct stage_env *env);
-MUST_USE int stage_uts(const struct stage_env *env);
+MUST_USE int stage_signals(struct stage_env *env);
+MUST_USE int stage_cgroup(struct stage_env *env);
+MUST_USE int stage_session(struct stage_env *env);
+MUST_USE int stage_label(struct stage_env *env);
+MUST_USE int stage_memfd(struct stage_env *env);
+MUST_USE int stage_oom(struct stage_env *env);
+MUST_USE int stage_uts(struct stage_env *env);
+/* nic.c */
+MUST_USE int stage_nic(struct stage_env *env);
+MUST_USE int stage_tap(struct stage_env *env);
 /* mount.c */
-MUST_USE int stage_root(const struct stage_env *env);
+MUST_USE int stage_root(struct stage_env *env);
+MUST_USE int stage_chroot(struct stage_env *env);
 /* cred.c */
-MUST_USE int stage_bounding(const struct stage_env *env);
-MUST_USE int stage_ids(const struct stage_env *env);
-MUST_USE int stage_caps(const struct stage_env *env);
-MUST_USE int stage_locks(const struct stage_env *env);
+MUST_USE int stage_user(struct stage_env *env);
+MUST_USE int stage_bounding(struct stage_env *env);
+MUST_USE int stage_ids(struct stage_env *env);
+MUST_USE int stage_caps(struct stage_env *env);
+MUST_USE int stage_locks(struct stage_env *env);
 /* rlimit.c */
-MUST_USE int stage_rlimits(const struct stage_env *env);
+MUST_USE int stage_rlimits(struct stage_env *env);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -65,7 +66,7 @@ void store_close(struct store *s)
 
 int store_open_trusted(const char *path, int *ret, struct err *err)
 {
-	CLEANUP(fd_closep) int fd = open(path, O_PATH | O_CLOEXEC);
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int r;
 
 	if (fd < 0)
@@ -104,6 +105,12 @@ static int check_content(int fd, const char *what, struct err *err)
 	} else {
 		return err_set(err, -EINVAL, "%s is neither a file nor a block device", what);
 	}
+	/* A node's group may write the device (Debian's "disk"); a file has no such reader. */
+	if (st.st_uid != 0 ||
+	    (st.st_mode & (S_ISREG(st.st_mode) ? S_IWGRP | S_IWOTH : S_IWOTH)) != 0)
+		return err_set(err, -EPERM,
+			       "%s may be written by others than root (uid %u, mode %04o)", what,
+			       (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
 	if (bytes == 0)
 		return err_set(err, -ENODATA, "%s is empty (0 bytes)", what);
 	return fd_set_nonblock(fd, false);
@@ -165,10 +172,18 @@ int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct e
 {
 	CLEANUP(fd_closep) int dir = -1;
 	CLEANUP(fd_closep) int fd = -1;
+	struct statvfs vfs;
 
 	dir = open_below(s->dir, "scratch", O_RDONLY | O_DIRECTORY);
 	if (dir < 0)
 		return err_sys(err, dir, "scratch directory of the store");
+	if (fstatvfs(dir, &vfs) < 0)
+		return err_sys(err, -errno, "scratch directory of the store");
+	/* It is sparse, so this is no promise; but a store that is full already stays usable. */
+	if ((uint64_t)vfs.f_bavail * vfs.f_frsize < STORE_FREE_MIN)
+		return err_set(err, -ENOSPC,
+			       "scratch disk: less than %llu MiB are free in the store",
+			       (unsigned long long)(STORE_FREE_MIN / MIB));
 	fd = openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC | O_EXCL, 0600);
 	if (fd < 0)
 		return err_sys(err, -errno, "scratch disk");

@@ -7,7 +7,8 @@
  *     STORE/scratch/              unnamed files only
  *
  * Paths are resolved by the kernel below one directory descriptor, without symbolic links, so a
- * name can lead nowhere else. What is opened must be a non-empty regular file or a block device.
+ * name can lead nowhere else. What is opened must be a non-empty regular file or a block device,
+ * and root's: nobody else may write it.
  */
 #ifndef JAILER_STORE_H
 #define JAILER_STORE_H
@@ -19,6 +20,7 @@
 #include "base/err.h"
 
 #define STORE_LIST_MAX 64
+#define STORE_FREE_MIN (UINT64_C(64) << 20) /* below this no scratch disk is made */
 
 struct store {
 	int dir;

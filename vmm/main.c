@@ -71,6 +71,9 @@ static int set_limits(struct err *err)
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(err, -errno, "RLIMIT_CORE");
+	/* What is run by descriptor has no name of its own. */
+	if (prctl(PR_SET_NAME, "casemate-vmm", 0, 0, 0) < 0)
+		return err_sys(err, -errno, "PR_SET_NAME");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(err, -errno, "PR_SET_DUMPABLE");
 	/* The jailer asked for this too, but a change of SELinux domain at exec clears it. */

@@ -20,9 +20,18 @@ until_true() {
 # Nothing of any sandbox is left on the host: no VMM, no cgroup, no namespaces, nothing that ps knows.
 no_leftovers() {
 	! pgrep -x casemate-vmm || return 1
-	[ -z "$(find $cgroups -mindepth 1 -maxdepth 1 -type d -name 'i???????????????????')" ] || return 1
+	only_ready_jails || return 1
 	[ "$(casemate ps --json | jq '.sandboxes | length')" = 0 ] || return 1
 	! grep -v " /var/lib/casemate/images " /proc/self/mounts | grep -q casemate
+}
+
+# Every jail's group belongs to one that lies ready: the jailer's own process in it, and nothing else.
+only_ready_jails() {
+	for group in $cgroups/slot-*; do
+		[ -d "$group" ] || continue
+		# shellcheck disable=SC2046 # a list of numbers
+		[ "$(cat $(sed 's,.*,/proc/&/comm,' "$group/cgroup.procs"))" = casemate-jailer ] || return 1
+	done
 }
 
 # clean: fails the test when something is left after a moment.

@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # The real casemate-jailer, with a probe in the place of casemate-vmm that reports from inside.
-casemate_executable(jail_probe STATIC SOURCES native/jail_probe.c)
-casemate_test(jail native SOURCES native/jail.c native/jail_rig.c LINKS jailer)
-target_compile_definitions(jail PRIVATE
-  JAILER_BIN="$<TARGET_FILE:casemate-jailer>" PROBE_BIN="$<TARGET_FILE:jail_probe>")
-add_dependencies(jail casemate-jailer jail_probe)
+# Static in every build: in the jail there is no file that a sanitizer's loader could open.
+add_executable(jail_probe native/jail_probe.c)
+target_include_directories(jail_probe PRIVATE ${CMAKE_SOURCE_DIR})
+target_compile_options(jail_probe PRIVATE -O1 -g -fPIE -Wall -Wextra -Werror)
+target_compile_definitions(jail_probe PRIVATE _GNU_SOURCE)
+target_link_options(jail_probe PRIVATE -static-pie)
+function(jail_test name)
+  casemate_test(${name} native SOURCES ${ARGN} native/jail_rig.c LINKS jailer)
+  target_compile_definitions(${name} PRIVATE JAILER_BIN="$<TARGET_FILE:casemate-jailer>"
+    JAILER_TEST_BIN="$<TARGET_FILE:casemate-jailer-test>" PROBE_BIN="$<TARGET_FILE:jail_probe>")
+  add_dependencies(${name} casemate-jailer casemate-jailer-test jail_probe)
+endfunction()
+
+jail_test(jail native/jail.c)
+jail_test(jail_pool native/jail_pool.c)

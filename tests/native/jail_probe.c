@@ -8,10 +8,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <linux/capability.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +139,41 @@ static void say_net(void)
 		close(s);
 }
 
+static bool is_tap(int fd, struct ifreq *ifr)
+{
+	memset(ifr, 0, sizeof(*ifr));
+	return ioctl(fd, TUNGETIFF, ifr) == 0;
+}
+
+/* The tap in this namespace, from the queues that we were given. */
+static void say_tap(void)
+{
+	struct ifreq ifr, up;
+	struct ifaddrs *list = NULL;
+	long long addresses = 0, queues = 0;
+	int size = 0, s = socket(AF_INET, SOCK_DGRAM, 0);
+
+	while (queues < VMM_TAPS_MAX && is_tap(VMM_FD_TAP0 + (int)queues, &ifr))
+		queues++;
+	say("tap.queues", queues);
+	if (queues == 0 || !is_tap(VMM_FD_TAP0, &ifr))
+		return;
+	say("tap.flags", (unsigned short)ifr.ifr_flags & ~(IFF_ATTACH_QUEUE | IFF_DETACH_QUEUE));
+	say("tap.vnet_hdr", ioctl(VMM_FD_TAP0, TUNGETVNETHDRSZ, &size) == 0 ? size : -1);
+	up = ifr;
+	say("tap.up", s >= 0 && ioctl(s, SIOCGIFFLAGS, &up) == 0 && (up.ifr_flags & IFF_UP) != 0);
+	if (getifaddrs(&list) == 0) {
+		for (struct ifaddrs *a = list; a != NULL; a = a->ifa_next) {
+			int family = a->ifa_addr == NULL ? AF_UNSPEC : a->ifa_addr->sa_family;
+			addresses += family == AF_INET || family == AF_INET6;
+		}
+		freeifaddrs(list);
+	}
+	say("tap.addresses", addresses);
+	if (s >= 0)
+		close(s);
+}
+
 static void say_memory(void)
 {
 	int fd = memfd_create("x", MFD_EXEC);
@@ -181,6 +219,7 @@ static void report(int argc)
 	say_fds();
 	say_root();
 	say_net();
+	say_tap();
 	say_memory();
 	say_limits();
 	say("unshare.user", result(unshare(CLONE_NEWUSER)));

@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -108,28 +109,41 @@ static void make_store(struct rig *g)
 
 void rig_start_jailer(struct rig *g)
 {
-	char socket[96], store[96], vmm[96];
+	char socket[96], store[96], vmm[96], pool[12];
 	int ends[2];
 
 	(void)snprintf(socket, sizeof(socket), "%s/run/jailer.sock", g->dir);
 	(void)snprintf(store, sizeof(store), "%s/store", g->dir);
 	(void)snprintf(vmm, sizeof(vmm), "%s/probe", g->dir);
+	(void)snprintf(pool, sizeof(pool), "%u", g->pool);
 	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
 	g->jailer = fork();
 	cr_assert_geq(g->jailer, 0);
 	if (g->jailer == 0) {
-		const char *jailer = binary("JAIL_TEST_JAILER", JAILER_BIN);
+		const char *jailer = g->test_option == NULL ? binary("JAIL_TEST_JAILER", JAILER_BIN)
+							    : JAILER_TEST_BIN;
 		(void)dup2(ends[1], STDERR_FILENO);
 		if (g->before_exec != NULL)
 			g->before_exec();
 		execl(jailer, jailer, "--socket", socket, "--store", store, "--vmm", vmm,
 		      "--daemon-user", "nobody", "--allow-no-selinux", "--cgroup", g->cgroup,
-		      "--max", "4", (char *)NULL);
+		      "--max", "4", "--pool", pool, g->test_option, g->test_value, (char *)NULL);
 		_exit(127);
 	}
 	close(ends[1]);
 	fd_closep(&g->errors);
 	g->errors = ends[0];
+}
+
+/* What the jailer has said lately. */
+static const char *rig_log(const struct rig *g)
+{
+	static char text[4096];
+	struct pollfd p = { .fd = g->errors, .events = POLLIN };
+	ssize_t n = poll(&p, 1, 100) == 1 ? read(g->errors, text, sizeof(text) - 1) : 0;
+
+	text[n < 0 ? 0 : n] = '\0';
+	return text;
 }
 
 void rig_connect(struct rig *g)
@@ -145,13 +159,13 @@ void rig_connect(struct rig *g)
 		if (r < 0)
 			usleep(5000);
 	}
-	cr_assert_eq(r, 0, "the jailer doesn't answer");
+	cr_assert_eq(r, 0, "the jailer doesn't answer: %s", rig_log(g));
 	cr_assert_eq(rpc_conn_new(g->loop, fd, &cfg, &g->conn), 0);
 }
 
-void rig_open(struct rig *g)
+void rig_prepare(struct rig *g)
 {
-	*g = (struct rig){ .errors = -1 };
+	g->errors = -1;
 	(void)snprintf(g->dir, sizeof(g->dir), "/tmp/casemate-jail.XXXXXX");
 	cr_assert_not_null(mkdtemp(g->dir));
 	cr_assert_eq(chmod(g->dir, 0755), 0);
@@ -159,6 +173,12 @@ void rig_open(struct rig *g)
 	make_store(g);
 	put_probe(g);
 	cr_assert_eq(loop_new(&g->loop), 0);
+}
+
+void rig_open(struct rig *g)
+{
+	*g = (struct rig){ 0 };
+	rig_prepare(g);
 	rig_start_jailer(g);
 	rig_connect(g);
 }
@@ -213,6 +233,7 @@ enum rpc_code rig_create(struct rig *g, const char *id, const char *kernel, cons
 	q.vcpus = 1;
 	q.memory_bytes = memory;
 	q.scratch_bytes = RIG_SCRATCH;
+	q.nic_queues = g->nic_queues;
 	cr_assert_eq(rpc_call_wait(g->loop, g->conn, &jailer_methods[JAILER_CREATE], &q.base, NULL,
 				   CALL_MS, st, &out, fds),
 		     0);
@@ -345,6 +366,64 @@ int rig_groups(const struct rig *g)
 	return c.found == 0 ? -1 : c.groups;
 }
 
+int rig_trees(const struct rig *g)
+{
+	struct group_count c = { .rig = g };
+
+	each_tree(count_groups, &c);
+	return c.found;
+}
+
+unsigned rig_ready(struct rig *g)
+{
+	Casemate__Jailer__V1__StatusRequest q = CASEMATE__JAILER__V1__STATUS_REQUEST__INIT;
+	ProtobufCMessage *out = NULL;
+	struct rpc_status st;
+	unsigned n;
+
+	cr_assert_eq(rpc_call_wait(g->loop, g->conn, &jailer_methods[JAILER_STATUS], &q.base, NULL,
+				   CALL_MS, &st, &out, NULL),
+		     0);
+	cr_assert_eq(st.code, RPC_OK, "%s", st.msg);
+	n = ((Casemate__Jailer__V1__StatusResponse *)(void *)out)->jails_ready;
+	protobuf_c_message_free_unpacked(out, NULL);
+	return n;
+}
+
+int rig_children(const struct rig *g, pid_t *ret, size_t cap)
+{
+	char path[64], text[1024];
+	char *at = text, *end;
+	size_t n = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)g->jailer,
+		       (int)g->jailer);
+	if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+		cr_skip_test("needs /proc/PID/task/TID/children");
+	for (;;) {
+		long pid = strtol(at, &end, 10);
+		if (end == at)
+			return (int)n;
+		cr_assert_lt(n, cap);
+		ret[n++] = (pid_t)pid;
+		at = end;
+	}
+}
+
+double rig_time_create(struct rig *g)
+{
+	struct timespec a, b;
+	struct rig_jail j;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &a);
+	rig_create_ok(g, "timed", &j);
+	(void)clock_gettime(CLOCK_MONOTONIC, &b);
+	close(j.control);
+	close(j.log);
+	cr_assert_eq(rig_destroy(g, "timed"), RPC_OK);
+	return (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
+}
+
 struct group_file {
 	char path[200]; /* below the mount */
 	char *ret;
@@ -362,11 +441,11 @@ static void read_group_file(const char *mount, void *arg)
 		q->found = true;
 }
 
-bool rig_group_file(const struct rig *g, const char *id, const char *file, char *ret, size_t cap)
+bool rig_group_file(const struct rig_jail *j, const char *file, char *ret, size_t cap)
 {
 	struct group_file q = { .ret = ret, .cap = cap };
 
-	(void)snprintf(q.path, sizeof(q.path), "%s/%s/%s", g->cgroup, id, file);
+	(void)snprintf(q.path, sizeof(q.path), "%s/%s", j->cgroup, file);
 	each_tree(read_group_file, &q);
 	return q.found;
 }

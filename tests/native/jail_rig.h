@@ -22,7 +22,11 @@ struct rig {
 	pid_t jailer;
 	struct loop *loop;
 	struct rpc_conn *conn;
-	int errors;		   /* the jailer's stderr */
+	int errors;		 /* the jailer's stderr */
+	unsigned pool;		 /* --pool */
+	unsigned nic_queues;	 /* of what rig_create makes */
+	const char *test_option; /* of casemate-jailer-test, with its value; NULL = the product */
+	const char *test_value;
 	void (*before_exec)(void); /* what the jailer inherits; NULL = nothing special */
 };
 
@@ -38,6 +42,8 @@ struct rig_jail {
 void rig_require(void);
 
 void rig_open(struct rig *g);
+/* The same, but what is set in *g beforehand counts, and nothing is started. */
+void rig_prepare(struct rig *g);
 /* Stops the jailer (unless it is dead) and removes everything; the jailer must end with status 0.
  */
 void rig_close(struct rig *g);
@@ -62,8 +68,16 @@ long long rig_value(const struct rig_report *r, const char *key);
 
 /* How many groups are below the rig's parent in all hierarchies; -1 when there is no parent. */
 int rig_groups(const struct rig *g);
-/* The content of a group's file, of whichever hierarchy has it. */
-bool rig_group_file(const struct rig *g, const char *id, const char *file, char *ret, size_t cap);
+/* In how many hierarchies a jail has a group. */
+int rig_trees(const struct rig *g);
+/* How many jails lie ready, says the jailer. */
+unsigned rig_ready(struct rig *g);
+/* The processes that the jailer has made: their number. */
+int rig_children(const struct rig *g, pid_t *ret, size_t cap);
+/* Creates a jail and destroys it: how many ms the first of the two took. */
+double rig_time_create(struct rig *g);
+/* The content of a jail's group's file, of whichever hierarchy has it. */
+bool rig_group_file(const struct rig_jail *j, const char *file, char *ret, size_t cap);
 bool rig_pid_gone(pid_t pid);
 bool rig_has_selinux(void);
 

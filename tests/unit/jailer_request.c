@@ -142,7 +142,14 @@ Test(jailer_request, messages_do_not_repeat_bad_text)
 Test(jailer_slot, each_once_and_reused_late)
 {
 	static struct slots s;
-	uint32_t first = slot_take(&s);
+	uint32_t first;
+
+	slots_init(&s);
+	cr_expect_eq(slots_free(&s), 0);
+	for (unsigned b = 0; b < SLOT_BLOCKS; b++)
+		slots_add_block(&s, b);
+	cr_expect_eq(slots_free(&s), SLOT_COUNT);
+	first = slot_take(&s);
 
 	cr_expect_eq(first, 0);
 	slot_put(&s, first);

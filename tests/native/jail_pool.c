@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Jails that lie ready: they are real jails, are used once, and nothing of them is left. */
+#include <criterion/criterion.h>
+#include <linux/if_tun.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "tests/native/jail_rig.h"
+
+#define POOL 3U
+
+static struct rig g;
+
+static void setup(void)
+{
+	rig_require();
+	g = (struct rig){ .pool = POOL };
+	rig_prepare(&g);
+}
+
+static void teardown(void)
+{
+	if (g.loop != NULL)
+		rig_close(&g);
+}
+
+TestSuite(jail_pool, .init = setup, .fini = teardown, .timeout = 60);
+
+static void start(void)
+{
+	rig_start_jailer(&g);
+	rig_connect(&g);
+}
+
+/* Waits until so many jails lie ready. */
+static void await_ready(unsigned want)
+{
+	unsigned ready = 0;
+
+	for (int i = 0; i < 400; i++) {
+		ready = rig_ready(&g);
+		if (ready == want)
+			return;
+		usleep(5000);
+	}
+	cr_assert_fail("%u jails lie ready instead of %u", ready, want);
+}
+
+Test(jail_pool, is_filled_taken_from_and_filled_again)
+{
+	struct rig_jail j[2];
+	struct rig_report r;
+
+	start();
+	await_ready(POOL);
+	cr_expect_eq(rig_groups(&g), (int)POOL * rig_trees(&g));
+	for (int i = 0; i < 2; i++) {
+		char id[8];
+		(void)snprintf(id, sizeof(id), "j%d", i);
+		rig_create_ok(&g, id, &j[i]);
+		rig_report(&j[i], &r);
+		cr_expect_eq(rig_value(&r, "cap.sets"), 0);
+		cr_expect_eq(rig_value(&r, "fds.beyond"), 0);
+	}
+	cr_expect_neq(j[0].uid, j[1].uid);
+	await_ready(POOL);
+	cr_assert_eq(rig_destroy(&g, "j0"), RPC_OK);
+	cr_assert_eq(rig_destroy(&g, "j1"), RPC_OK);
+	await_ready(POOL);
+}
+
+/* The identity of one that has run anything isn't given out again before all others were. */
+Test(jail_pool, what_was_used_does_not_come_back)
+{
+	uid_t seen[12];
+	struct rig_jail j;
+
+	start();
+	for (size_t i = 0; i < ARRAY_SIZE(seen); i++) {
+		rig_create_ok(&g, "again", &j);
+		for (size_t k = 0; k < i; k++)
+			cr_expect_neq(j.uid, seen[k]);
+		seen[i] = j.uid;
+		close(j.control);
+		close(j.log);
+		cr_assert_eq(rig_destroy(&g, "again"), RPC_OK);
+	}
+}
+
+/* A jail that dies while it lies ready is replaced. */
+Test(jail_pool, a_dead_one_is_replaced)
+{
+	pid_t pids[16];
+	struct rig_jail j;
+	struct rig_report r;
+	int n;
+
+	start();
+	await_ready(POOL);
+	n = rig_children(&g, pids, ARRAY_SIZE(pids));
+	cr_assert_eq(n, (int)POOL);
+	for (int i = 0; i < n; i++)
+		cr_assert_eq(kill(pids[i], SIGKILL), 0);
+	/* Until the jailer has seen it, the dead still count. */
+	for (int i = 0; i < n; i++)
+		cr_assert(rig_pid_gone(pids[i]));
+	await_ready(POOL);
+	rig_create_ok(&g, "one", &j);
+	rig_report(&j, &r);
+}
+
+Test(jail_pool, killing_the_jailer_ends_what_lies_ready)
+{
+	pid_t pids[16];
+	int n;
+
+	start();
+	await_ready(POOL);
+	n = rig_children(&g, pids, ARRAY_SIZE(pids));
+	cr_assert_eq(n, (int)POOL);
+	rig_kill_jailer(&g);
+	for (int i = 0; i < n; i++)
+		cr_expect(rig_pid_gone(pids[i]));
+	start();
+	await_ready(POOL);
+	cr_expect_eq(rig_groups(&g), (int)POOL * rig_trees(&g));
+}
+
+/* A tap of its own: attached, up, without an address, and nothing else in its namespace but lo. */
+Test(jail_pool, a_network_interface)
+{
+	struct rig_report r;
+	struct rig_jail j;
+
+	if (access("/dev/net/tun", R_OK | W_OK) < 0)
+		cr_skip_test("needs /dev/net/tun");
+	g.nic_queues = 2;
+	start();
+	rig_create_ok(&g, "one", &j);
+	rig_report(&j, &r);
+	cr_expect_eq(rig_value(&r, "net.interfaces"), 2);
+	cr_expect_eq(rig_value(&r, "tap.flags"),
+		     IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE | IFF_PERSIST);
+	cr_expect_eq(rig_value(&r, "tap.queues"), 2);
+	cr_expect_eq(rig_value(&r, "tap.vnet_hdr"), 12);
+	cr_expect_eq(rig_value(&r, "tap.up"), 1);
+	cr_expect_eq(rig_value(&r, "tap.addresses"), 0);
+	cr_expect_eq(rig_value(&r, "fds.beyond"), 0);
+}
+
+/* Faster than making one: a regression that empties the pool would show. */
+Test(jail_pool, a_ready_jail_is_quicker_than_a_new_one)
+{
+	double ready = 1e9, fresh = 1e9;
+
+	start();
+	for (int i = 0; i < 5; i++) {
+		await_ready(POOL);
+		ready = MIN(ready, rig_time_create(&g));
+	}
+	rig_kill_jailer(&g);
+	g.pool = 0;
+	start();
+	for (int i = 0; i < 5; i++)
+		fresh = MIN(fresh, rig_time_create(&g));
+	cr_log_info("ready %.3f ms, fresh %.3f ms", ready, fresh);
+	cr_expect_lt(ready, fresh, "%.3f ms from the pool, %.3f ms without", ready, fresh);
+}

@@ -2,7 +2,6 @@
 /* balloon.c - gives memory up when the host asks for it, and takes it back. */
 #include "guest.h"
 
-#define VIRTIO_BALLOON	   5
 #define F_REPORTING	   (1ULL << 5)
 #define QUEUE_INFLATE	   0U
 #define QUEUE_DEFLATE	   1U

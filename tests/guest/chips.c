@@ -2,14 +2,6 @@
 /* chips.c - what lies outside the devices: unused ports and addresses, level-triggered pins. */
 #include "guest.h"
 
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t v;
-
-	__asm__ volatile("inb %1, %0" : "=a"(v) : "dN"(port));
-	return v;
-}
-
 static inline uint32_t inl(uint16_t port)
 {
 	uint32_t v;

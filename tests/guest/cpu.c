@@ -71,9 +71,12 @@ void cpu_init(void)
 	lapic_write(LAPIC_SVR, 0x1ff);
 }
 
-void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip);
+volatile uint64_t fault_resume;
+volatile uint32_t fault_vector;
 
-void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
+void guest_interrupt(uint64_t vector, uint64_t error, uint64_t *rip);
+
+void guest_interrupt(uint64_t vector, uint64_t error, uint64_t *rip)
 {
 	if (vector >= IRQ_VECTOR0) {
 		/* Acknowledge first: what completes later raises a new edge. */
@@ -85,11 +88,17 @@ void guest_interrupt(uint64_t vector, uint64_t error, uint64_t rip)
 		lapic_write(LAPIC_EOI, 0);
 		return;
 	}
+	if (fault_resume != 0) {
+		*rip = fault_resume;
+		fault_resume = 0;
+		fault_vector = (uint32_t)vector;
+		return;
+	}
 	print("exception ");
 	print_u64(vector);
 	print(" error ");
 	print_u64(error);
-	test_fail("at", rip);
+	test_fail("at", *rip);
 }
 
 void cpu_route_irq(uint32_t gsi, unsigned n)

@@ -100,7 +100,7 @@ stub_common:
 	push	%r11
 	mov	72(%rsp), %rdi	/* vector */
 	mov	80(%rsp), %rsi	/* error code */
-	mov	88(%rsp), %rdx	/* rip */
+	lea	88(%rsp), %rdx	/* rip: it may be changed */
 	cld
 	call	guest_interrupt
 	pop	%r11
@@ -143,6 +143,15 @@ ap_trampoline_end:
 	.code64
 ap_long:
 	lock incl ap_count
+	mov	ap_entry, %rax	/* what to do, or nothing */
+	test	%rax, %rax
+	jz	3f
+	mov	$16, %ecx
+	mov	%ecx, %ds
+	mov	%ecx, %es
+	mov	%ecx, %ss
+	mov	$ap_stack_top, %esp
+	call	*%rax
 3:	hlt
 	jmp	3b
 
@@ -159,7 +168,10 @@ gdt_ptr:
 	.align 8
 first_tsc:
 	.quad	0
-	.globl ap_count
+	.globl ap_count, ap_entry
+	.align 8
+ap_entry:
+	.quad	0
 ap_count:
 	.long	0
 
@@ -184,4 +196,6 @@ pd:
 	.align 16
 	.skip	65536
 stack_top:
+	.skip	16384
+ap_stack_top:
 	.section .note.GNU-stack, "", @progbits

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* guest.h - the bare-metal test guest: one address space, one processor, polling and interrupts. */
+/* guest.h - the bare-metal test guest: one address space, polling and interrupts. */
 #ifndef TESTS_GUEST_GUEST_H
 #define TESTS_GUEST_GUEST_H
 
@@ -54,6 +54,8 @@ void test_msr(void);
 void test_cpuid(void);
 void test_hidden(void); /* ends by an exception */
 void test_bench(void);	/* bench.c; doesn't return */
+void test_hostile(void);
+void test_hostile_list(void);
 
 /* ---- cpu.c ---- */
 #define IRQ_VECTOR0 64U
@@ -65,14 +67,35 @@ void cpu_route_irq(uint32_t gsi, unsigned n); /* IOAPIC pin -> vector IRQ_VECTOR
 void cpu_wait_irq(unsigned n, uint32_t seen);
 void cpu_start_ap(uint32_t apic_id);
 void cpu_delay(uint64_t tsc_cycles);
+uint64_t rdmsr(uint32_t msr);
+void wrmsr(uint32_t msr, uint64_t v);
+/*
+ * Tries one instruction that may fault: its exception's vector, or FAULT_NONE. What follows the
+ * text are the operands of the asm statement. The boot processor only.
+ *     if (CPU_TRY("wrmsr", ::"c"(msr), "a"(low), "d"(high)) == 13) ...
+ */
+#define FAULT_NONE 256U
+#define CPU_TRY(text, ...)                                                   \
+	({                                                                   \
+		fault_vector = FAULT_NONE;                                   \
+		__asm__ volatile("movq $1f, fault_resume\n\t" text           \
+				 "\n1:\tmovq $0, fault_resume" __VA_ARGS__); \
+		fault_vector;                                                \
+	})
+extern volatile uint64_t fault_resume;
+extern volatile uint32_t fault_vector;
 
 static inline void outb(uint16_t port, uint8_t v)
 {
 	__asm__ volatile("outb %0, %1" ::"a"(v), "dN"(port));
 }
-uint64_t rdmsr(uint32_t msr);
-void wrmsr(uint32_t msr, uint64_t v);
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t v;
 
+	__asm__ volatile("inb %1, %0" : "=a"(v) : "dN"(port));
+	return v;
+}
 static inline uint64_t rdtsc(void)
 {
 	uint32_t lo, hi;
@@ -145,6 +168,7 @@ struct vdev {
 #define VIRTIO_BLK     2
 #define VIRTIO_CONSOLE 3
 #define VIRTIO_RNG     4
+#define VIRTIO_BALLOON 5
 #define VIRTIO_VSOCK   19
 struct vq_buf {
 	const void *data;

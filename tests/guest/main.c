@@ -255,6 +255,8 @@ static const struct {
 	{ "bench", test_bench },
 	{ "msr", test_msr },
 	{ "cpuid", test_cpuid },
+	{ "hostile", test_hostile },
+	{ "hostile-list", test_hostile_list },
 };
 
 void guest_main(int pvh, uint64_t info);

@@ -1,30 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio.c - a small driver for virtio-mmio version 2 (virtio 1.2, 4.2.2), split queues. */
 #include "guest.h"
-
-#define REG_MAGIC	 0x000
-#define REG_VERSION	 0x004
-#define REG_DEVICE_ID	 0x008
-#define REG_FEATURES	 0x010
-#define REG_FEATURES_SEL 0x014
-#define REG_DRIVER	 0x020
-#define REG_DRIVER_SEL	 0x024
-#define REG_QUEUE_SEL	 0x030
-#define REG_QUEUE_MAX	 0x034
-#define REG_QUEUE_NUM	 0x038
-#define REG_QUEUE_READY	 0x044
-#define REG_NOTIFY	 0x050
-#define REG_IRQ_STATUS	 0x060
-#define REG_IRQ_ACK	 0x064
-#define REG_STATUS	 0x070
-#define REG_DESC	 0x080
-#define REG_AVAIL	 0x090
-#define REG_USED	 0x0a0
-
-#define STATUS_ACK	   1U
-#define STATUS_DRIVER	   2U
-#define STATUS_OK	   4U
-#define STATUS_FEATURES_OK 8U
+#include "virtio_regs.h"
 
 #define QUEUES_MAX 12U
 
@@ -41,11 +18,14 @@ static void write64(uint64_t a, uint64_t v)
 static bool queue_open(struct vdev *d, unsigned index)
 {
 	struct vq *q = &d->q[index];
-	uint8_t *page;
+	uint8_t *page = (uint8_t *)q->desc; /* of an earlier vdev_open */
 
-	if (queue_pages_used == QUEUES_MAX)
+	if (page == NULL && queue_pages_used == QUEUES_MAX)
 		return false;
-	page = queue_pages[queue_pages_used++];
+	if (page == NULL)
+		page = queue_pages[queue_pages_used++];
+	else /* both rings' flags and indices */
+		*(volatile uint32_t *)(page + 1024) = *(volatile uint32_t *)(page + 2048) = 0;
 	*q = (struct vq){ .desc = (struct vq_desc *)page,
 			  .avail = (uint16_t *)(page + 1024),
 			  .used = (uint16_t *)(page + 2048),

@@ -15,6 +15,7 @@ vmm_native_test(vmm_net native/vmm_net.c native/tap.c)
 vmm_native_test(vmm_pause native/vmm_pause.c)
 vmm_native_test(vmm_cpu native/vmm_cpu.c)
 vmm_native_test(vmm_snapshot native/vmm_snapshot.c)
+vmm_native_test(vmm_hostile native/vmm_hostile.c native/usage.c native/tap.c)
 
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.
 casemate_executable(vmm-run STATIC SOURCES native/vmm_run.c native/spawn.c native/tap.c LINKS rpc)

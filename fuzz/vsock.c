@@ -93,6 +93,10 @@ static void host(struct rig *r)
 	uint32_t n;
 	int fd;
 
+	if (op >= 248) {
+		virtio_vsock_reset_transport(r->d.dev);
+		return;
+	}
 	switch (op % 6) {
 	case 0:
 		fd = pair(r);

@@ -14,6 +14,7 @@ casemate_test(virtio_vsock unit
   SOURCES unit/virtio_vsock.c unit/virtio_vsock_bulk.c unit/virtio_vsock_attack.c
     unit/vsock_guest.c unit/fake_driver.c
   LINKS virtio)
+target_link_options(virtio_vsock PRIVATE -Wl,--wrap=readv)
 casemate_test(virtio_net unit
   SOURCES unit/virtio_net.c unit/virtio_net_hdr.c unit/virtio_net_ctl.c unit/net_rig.c
     unit/fake_driver.c

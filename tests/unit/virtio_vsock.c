@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/num.h"
 #include "vsock_guest.h"
 
 #define RCV  VIRTIO_VSOCK_SHUTDOWN_RCV
@@ -545,6 +546,77 @@ Test(vsock, device_reset)
 	vg_expect(&g, VIRTIO_VSOCK_OP_RESPONSE, &p);
 	close(fd);
 	vg_done(&g);
+}
+
+static uint64_t post_event(struct vg *g, uint32_t len, bool writable)
+{
+	struct drv_seg s = { drv_alloc(&g->d, len, 4), len, writable };
+	const uint32_t none = UINT32_MAX;
+
+	drv_write(&g->d, s.addr, &none, MIN(len, sizeof(none)));
+	cr_assert_geq(drv_post(&g->d, VSOCK_QUEUE_EVENT, &s, 1, false), 0);
+	return s.addr;
+}
+
+/* After a restore: the guest is told, its connections are gone, listeners wait on. */
+Test(vsock, transport_reset)
+{
+	struct vg_flow f, f2 = { .host_port = 77, .guest_port = 1, .buf_alloc = 4096 };
+	uint32_t head, len, event;
+	struct vg_packet p;
+	int waiting[2], fd;
+	uint64_t at;
+	char c;
+	struct vg g;
+
+	vg_init(&g, true, 0);
+	at = post_event(&g, 4, true);
+	fd = vg_open(&g, &f, 1024, 5000);
+	cr_assert_eq(fd_socketpair(waiting, false), 0);
+	cr_assert_eq(virtio_vsock_listen(g.d.dev, 77, waiting[0]), 0);
+	cr_expect_not(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
+	virtio_vsock_reset_transport(g.d.dev);
+	cr_assert(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
+	cr_expect_eq(len, 4);
+	drv_read(&g.d, at, &event, sizeof(event));
+	cr_expect_eq(event, VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+	cr_expect_leq(host_read(fd, &c, 1), 0);
+	cr_expect(vg_silent(&g));
+	vg_send(&g, &f2, VIRTIO_VSOCK_OP_REQUEST, 0, NULL, 0);
+	vg_expect(&g, VIRTIO_VSOCK_OP_RESPONSE, &p);
+	/* Without a buffer for it the event waits for one; a second reset adds nothing. */
+	virtio_vsock_reset_transport(g.d.dev);
+	virtio_vsock_reset_transport(g.d.dev);
+	drv_run(&g.d);
+	(void)post_event(&g, 64, true);
+	cr_assert(drv_wait_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len, 1000));
+	(void)post_event(&g, 64, true);
+	drv_run(&g.d);
+	cr_expect_not(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
+	/* A new driver knows of nothing that could be reset. */
+	vg_start(&g, 0, 10);
+	virtio_vsock_reset_transport(g.d.dev);
+	vg_start(&g, 0, 10);
+	(void)post_event(&g, 64, true);
+	drv_run(&g.d);
+	cr_expect_not(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
+	cr_expect_not(drv_broken(&g.d));
+	close(fd);
+	vg_done(&g);
+}
+
+Test(vsock, transport_reset_into_a_bad_buffer)
+{
+	for (int i = 0; i < 2; i++) {
+		struct vg g;
+		vg_init(&g, true, 0);
+		(void)post_event(&g, i == 0 ? 3 : 4, i == 0);
+		drv_run(&g.d);
+		cr_expect_not(drv_broken(&g.d), "nothing is looked at before it is needed");
+		virtio_vsock_reset_transport(g.d.dev);
+		cr_expect(drv_broken(&g.d));
+		vg_done(&g);
+	}
 }
 
 /* Without event indices and indirect tables everything works as well. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -119,7 +120,8 @@ Test(vsock_bulk, guest_to_slow_host)
 }
 
 /* The guest reads `lag` bytes late, so that its credit runs out again and again. */
-static void to_guest(unsigned pause_us, uint32_t buf_alloc, uint32_t lag, unsigned buffers)
+static void to_guest(unsigned pause_us, uint32_t buf_alloc, uint32_t lag, unsigned buffers,
+		     bool split)
 {
 	struct peer writer = { .pause_us = pause_us };
 	uint64_t got = 0, deadline = now_ms() + 60000;
@@ -130,6 +132,7 @@ static void to_guest(unsigned pause_us, uint32_t buf_alloc, uint32_t lag, unsign
 	struct vg g;
 
 	vg_init(&g, false, 0);
+	g.rx_split = split;
 	vg_start(&g, 0, buffers);
 	writer.fd = vg_open_host(&g, &f, 1024);
 	f.buf_alloc = buf_alloc;
@@ -174,22 +177,72 @@ static void to_guest(unsigned pause_us, uint32_t buf_alloc, uint32_t lag, unsign
 
 Test(vsock_bulk, host_to_guest)
 {
-	to_guest(0, VG_BUF_ALLOC, 65536, 100);
+	to_guest(0, VG_BUF_ALLOC, 65536, 100, false);
 }
 
 Test(vsock_bulk, slow_host_to_guest)
 {
-	to_guest(200, VG_BUF_ALLOC, 65536, 100);
+	to_guest(200, VG_BUF_ALLOC, 65536, 100, false);
 }
 
 Test(vsock_bulk, small_credit)
 {
-	to_guest(0, 10000, 9999, 100);
+	to_guest(0, 10000, 9999, 100, false);
 }
 
 Test(vsock_bulk, one_buffer)
 {
-	to_guest(0, VG_BUF_ALLOC, 65536, 1);
+	to_guest(0, VG_BUF_ALLOC, 65536, 1, false);
+}
+
+/* Buffers of all shapes in a row: some are filled together, some alone. */
+Test(vsock_bulk, odd_buffers)
+{
+	to_guest(0, VG_BUF_ALLOC, 65536, 40, true);
+}
+
+static unsigned reads;
+
+ssize_t __real_readv(int fd, const struct iovec *iov, int count);
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int count);
+ssize_t __wrap_readv(int fd, const struct iovec *iov, int count)
+{
+	reads++;
+	return __real_readv(fd, iov, count);
+}
+
+/* One read of the host's socket fills many buffers of the guest's. */
+Test(vsock_bulk, buffers_are_filled_together)
+{
+	static uint8_t data[20 * VG_RX_BYTES];
+	unsigned packets = 0, irqs;
+	uint64_t got = 0;
+	struct vg_packet p;
+	struct vg_flow f;
+	struct vg g;
+	int fd;
+
+	vg_init(&g, true, 0);
+	fd = vg_open(&g, &f, 1024, 5000);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = vg_pattern(i);
+	(void)drv_irqs(&g.d);
+	reads = 0;
+	cr_assert_eq(write(fd, data, sizeof(data)), (ssize_t)sizeof(data));
+	drv_run(&g.d);
+	irqs = (unsigned)drv_irqs(&g.d);
+	while (vg_take(&g, &p)) {
+		packets++;
+		for (uint32_t i = 0; i < le32_get(p.h.len); i++)
+			cr_assert_eq(p.data[i], vg_pattern(got + i));
+		got += le32_get(p.h.len);
+	}
+	cr_expect_eq(got, sizeof(data));
+	cr_expect_eq(packets, 20);
+	cr_expect_leq(irqs, 2);
+	cr_expect_leq(reads, 3);
+	close(fd);
+	vg_done(&g);
 }
 
 /* Credit counters wrap after 4 GiB; begun near the end, ten megabytes cross it. */

@@ -62,8 +62,15 @@ void vg_post_rx(struct vg *g, unsigned n)
 		head = q->free[q->nfree - 1];
 		if (g->rx_addr[head] == 0)
 			g->rx_addr[head] = drv_alloc(&g->d, len, 16);
-		struct drv_seg s = { g->rx_addr[head], len, true };
-		cr_assert_eq(drv_post(&g->d, VSOCK_QUEUE_RX, &s, 1, false), head);
+		uint64_t at = g->rx_addr[head];
+		bool split = g->rx_split && head % 3 == 0;
+		struct drv_seg whole = { at, len, true };
+		struct drv_seg pieces[] = { { at, 20, true },
+					    { at + 20, 100, true },
+					    { at + 120, len - 120, true } };
+		cr_assert_eq(drv_post(&g->d, VSOCK_QUEUE_RX, split ? pieces : &whole, split ? 3 : 1,
+				      false),
+			     head);
 	}
 }
 

@@ -20,6 +20,7 @@
 struct vg {
 	struct drv d;
 	unsigned rx_buffers;
+	bool rx_split;	       /* every third receive buffer is in pieces, its header too */
 	uint64_t rx_addr[128]; /* by head */
 	uint64_t tx_hdr, tx_data;
 };

@@ -45,6 +45,7 @@ static void settle(struct vsock *v)
 			vsock_conn_orphan(&v->conns[i]);
 	}
 	v->stray_count = 0;
+	v->event_owed = false;
 	v->rx_starved = v->tx_stalled = false;
 }
 
@@ -84,6 +85,8 @@ void vsock_on_fd(struct loop_io *io, int fd, uint32_t events, void *arg)
 	if (c->hung_up || (events & EPOLLOUT) != 0)
 		c->can_write = true;
 	vsock_conn_flush(c);
+	if (c->io != NULL && c->ring_len == 0)
+		vsock_conn_watch_out(c, false);
 	/* Nobody reads for the guest any more, so the end must be seen here: it wants no data, or
 	 * there are none after the end of file that came before. */
 	if (c->hung_up && c->state == VSOCK_OPEN &&
@@ -218,6 +221,54 @@ int virtio_vsock_connect(struct virtio_dev *dev, uint32_t port, int fd, virtio_v
 	return r;
 }
 
+/* ---- Transport reset ------------------------------------------------------------------------ */
+
+/* Tells the guest, if it is owed and the guest has posted a buffer for it: 0 or negative. */
+static int send_event(struct vsock *v)
+{
+	const le32_t event = le32_put(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+	struct virtq *q = &v->dev.queues[VSOCK_QUEUE_EVENT];
+	int r = 0;
+
+	if (!v->event_owed || !v->dev.active || v->dev.paused)
+		return 0;
+	do {
+		r = virtq_pop(q, &v->chain);
+		if (r == 0)
+			r = virtq_enable_notify(q); /* 1: one has come in between */
+		else if (r > 0)
+			break;
+	} while (r > 0);
+	if (r <= 0)
+		return r;
+	if (v->chain.nread > 0 || v->chain.write_bytes < sizeof(event))
+		return -EBADMSG;
+	r = virtq_chain_write(q, &v->chain, 0, &event, sizeof(event));
+	if (r == 0)
+		r = virtq_push(q, v->chain.head, (uint32_t)sizeof(event));
+	if (r == 0)
+		r = virtio_dev_notify_used(&v->dev, q);
+	v->event_owed = false;
+	return r;
+}
+
+void virtio_vsock_reset_transport(struct virtio_dev *dev)
+{
+	struct vsock *v = to_vsock(dev);
+	int r;
+
+	enter(v);
+	for (unsigned i = 0; i < VSOCK_CONNS_MAX; i++) {
+		if (v->conns[i].state != VSOCK_FREE)
+			vsock_conn_orphan(&v->conns[i]);
+	}
+	v->stray_count = 0;
+	/* A driver that starts anew knows of no connection. */
+	v->event_owed = v->dev.active;
+	r = send_event(v);
+	leave(v, r < 0 ? r : vsock_rx_pump(v));
+}
+
 /* ---- The device ----------------------------------------------------------------------------- */
 
 static int vsock_attach(struct virtio_dev *dev)
@@ -237,7 +288,8 @@ static int vsock_notify(struct virtio_dev *dev, unsigned qi)
 		r = vsock_tx(v);
 	else if (qi == VSOCK_QUEUE_RX)
 		v->rx_starved = false;
-	/* The event queue's buffers wait for a transport reset, which only a restore brings. */
+	else
+		r = send_event(v);
 	return r < 0 ? r : vsock_rx_pump(v);
 }
 
@@ -266,6 +318,20 @@ static void vsock_free(struct virtio_dev *dev)
 	free(v);
 }
 
+static const char *const counter_names[] = {
+	[VSOCK_RX_PACKETS] = "rx_packets",
+	[VSOCK_RX_BYTES] = "rx_bytes",
+	[VSOCK_TX_PACKETS] = "tx_packets",
+	[VSOCK_TX_BYTES] = "tx_bytes",
+	[VSOCK_OPENED] = "opened",
+	[VSOCK_REFUSED] = "refused",
+	[VSOCK_RSTS] = "rsts",
+	[VSOCK_SPOOFED] = "spoofed",
+	[VSOCK_RX_STARVED] = "rx_starved",
+	[VSOCK_TX_STALLED] = "tx_stalled",
+};
+_Static_assert(ARRAY_SIZE(counter_names) == VSOCK_COUNTERS, "a name for each");
+
 const struct virtio_dev_ops virtio_vsock_ops = {
 	.name = "vsock",
 	.id = VIRTIO_DEV_VSOCK,
@@ -274,6 +340,8 @@ const struct virtio_dev_ops virtio_vsock_ops = {
 	.attach = vsock_attach,
 	.notify = vsock_notify,
 	.reset = vsock_reset,
+	.counter_names = counter_names,
+	.counters_count = VSOCK_COUNTERS,
 	.free = vsock_free,
 };
 

@@ -46,6 +46,21 @@ struct vsock_hdr {
 } PACKED;
 _Static_assert(sizeof(struct vsock_hdr) == 44, "virtio 1.2, section 5.10.6");
 
+/* Counters; rx is towards the guest. */
+enum vsock_counter {
+	VSOCK_RX_PACKETS,
+	VSOCK_RX_BYTES,
+	VSOCK_TX_PACKETS,
+	VSOCK_TX_BYTES,
+	VSOCK_OPENED,
+	VSOCK_REFUSED,
+	VSOCK_RSTS,
+	VSOCK_SPOOFED,
+	VSOCK_RX_STARVED,
+	VSOCK_TX_STALLED,
+	VSOCK_COUNTERS
+};
+
 enum vsock_state {
 	VSOCK_FREE,
 	VSOCK_CONNECTING, /* the host wants it; waits for the guest's RESPONSE */
@@ -76,6 +91,7 @@ struct vsock_conn {
 	struct loop_io *io;
 	/* Edge-triggered readiness: true until a call has said EAGAIN. */
 	bool can_read, can_write;
+	bool watch_out;	     /* the loop is asked to tell when it can be written */
 	bool read_ended;     /* the host peer writes no more; its end of file is still to be read */
 	bool hung_up;	     /* the host peer is gone, in both directions */
 	bool write_shut;     /* shutdown(SHUT_WR) has been called */
@@ -112,6 +128,7 @@ struct vsock {
 	int wake_fd; /* eventfd: run on_wake soon */
 	struct loop_io *wake_io;
 	bool reset_pending; /* the guest's side is gone: connections are to be dropped */
+	bool event_owed;    /* a transport reset is to be told */
 	bool rx_starved;    /* no rx buffer; a kick will tell */
 	bool tx_stalled;    /* waits for room among the strays */
 	unsigned pump_from; /* the connection whose turn it is */
@@ -150,6 +167,8 @@ void vsock_conn_abort(struct vsock_conn *c, int result);
 void vsock_conn_orphan(struct vsock_conn *c);
 /* A checked packet of this flow; its data are at VSOCK_HDR bytes of v->chain. */
 MUST_USE int vsock_conn_packet(struct vsock_conn *c, const struct vsock_hdr *h);
+/* Whether the loop is to tell when the fd takes bytes again. */
+void vsock_conn_watch_out(struct vsock_conn *c, bool on);
 /* The fd takes bytes again: sends the backlog. */
 void vsock_conn_flush(struct vsock_conn *c);
 /* The fd has nothing more to read (gone: and takes nothing more either). */

@@ -28,6 +28,10 @@
 #include "base/num.h"
 #include "vmm/virtio/vsock.h"
 
+/* EPOLLOUT is added while something waits to be written: an edge for each time that the peer has
+ * read would wake us for nothing. */
+#define EVENTS_READ (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
 #define SHUT_BOTH (VIRTIO_VSOCK_SHUTDOWN_RCV | VIRTIO_VSOCK_SHUTDOWN_SEND)
 
 /* ---- Slots ---------------------------------------------------------------------------------- */
@@ -90,8 +94,7 @@ int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int
 		return -ENOSPC;
 	r = fd_set_nonblock(fd, true);
 	if (r == 0)
-		r = loop_io_add(v->dev.loop, fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-				vsock_on_fd, c, &io);
+		r = loop_io_add(v->dev.loop, fd, EVENTS_READ, vsock_on_fd, c, &io);
 	if (r < 0)
 		return r;
 	ring = c->ring;
@@ -103,8 +106,18 @@ int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int
 				  .io = io,
 				  .can_write = true,
 				  .ring = ring };
+	virtio_dev_count(&v->dev, VSOCK_OPENED, 1);
 	*ret = c;
 	return 0;
+}
+
+void vsock_conn_watch_out(struct vsock_conn *c, bool on)
+{
+	if (c->watch_out == on)
+		return;
+	c->watch_out = on;
+	/* It is registered; changing that takes no memory. */
+	BUG_ON(loop_io_set(c->io, EVENTS_READ | (on ? EPOLLOUT : 0U)) < 0);
 }
 
 static void close_fd(struct vsock_conn *c)
@@ -112,7 +125,7 @@ static void close_fd(struct vsock_conn *c)
 	loop_io_del(c->io);
 	c->io = NULL;
 	fd_closep(&c->fd);
-	c->can_read = c->can_write = false;
+	c->can_read = c->can_write = c->watch_out = false;
 	c->ring_off = c->ring_len = 0;
 }
 
@@ -157,7 +170,7 @@ bool vsock_conn_valid(const struct vsock_conn *c)
 	if (c->timer != NULL && c->state != VSOCK_CONNECTING)
 		return false;
 	/* A backlog waits for an edge, which only comes to a fd that was found full. */
-	if (c->ring_len > 0 && c->can_write)
+	if (c->ring_len > 0 && (c->can_write || !c->watch_out))
 		return false;
 	return c->ring_off < VSOCK_BUF_BYTES && c->ring_len <= VSOCK_BUF_BYTES &&
 	       (!has_fd || held == c->ring_len);
@@ -168,6 +181,7 @@ bool vsock_conn_valid(const struct vsock_conn *c)
 static void forwarded(struct vsock_conn *c, uint32_t len)
 {
 	vsock_credit_forward(&c->credit, len);
+	virtio_dev_count(&c->v->dev, VSOCK_TX_BYTES, len);
 	if (c->state == VSOCK_OPEN && vsock_credit_stale(&c->credit))
 		c->owed |= VSOCK_OWES_CREDIT_UPDATE;
 }
@@ -248,10 +262,12 @@ static uint32_t write_some(struct vsock_conn *c, const struct iovec *iov, size_t
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return (uint32_t)n;
-	if (errno == EAGAIN)
+	if (errno == EAGAIN) {
 		c->can_write = false;
-	else
+		vsock_conn_watch_out(c, true); /* an edge comes at once if it has just got room */
+	} else {
 		write_failed(c);
+	}
 	return 0;
 }
 

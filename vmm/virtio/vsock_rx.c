@@ -18,6 +18,21 @@
 
 /* Packets of one connection before it is the next one's turn. */
 #define RX_QUANTUM 32U
+/* Buffers that one read of the socket fills: Linux posts buffers of 4 KiB. */
+#define RX_BATCH 16U
+
+/* A buffer of the guest's that a read is to fill. */
+struct rx_buffer {
+	uint16_t head;
+	gpa_t header;  /* room for a header, in one piece */
+	uint32_t room; /* behind it */
+};
+
+/* Room for a header and some data, and nothing that we are meant to read. */
+static bool is_buffer(const struct virtq_chain *c)
+{
+	return c->nread == 0 && c->write_bytes > sizeof(struct vsock_hdr);
+}
 
 /* A buffer of the guest's in v->chain: 1, 0 = there is none, or negative. */
 static int get_buffer(struct vsock *v)
@@ -36,14 +51,13 @@ static int get_buffer(struct vsock *v)
 				r = virtq_pop(q, &v->chain);
 		}
 	}
-	if (r == 0)
+	if (r == 0) {
 		v->rx_starved = true;
+		virtio_dev_count(&v->dev, VSOCK_RX_STARVED, 1);
+	}
 	if (r <= 0)
 		return r;
-	/* Room for a header and some data, and nothing that we are meant to read. */
-	if (v->chain.nread > 0 || v->chain.write_bytes <= sizeof(struct vsock_hdr))
-		return -EBADMSG;
-	return 1;
+	return is_buffer(&v->chain) ? 1 : -EBADMSG;
 }
 
 /* Completes the buffer in v->chain, whose data are in place. */
@@ -54,6 +68,9 @@ static int put_packet(struct vsock *v, const struct vsock_hdr *h)
 
 	if (r < 0)
 		return r;
+	virtio_dev_count(&v->dev, VSOCK_RX_PACKETS, 1);
+	if (le16_get(h->op) == VIRTIO_VSOCK_OP_RST)
+		virtio_dev_count(&v->dev, VSOCK_RSTS, 1);
 	return virtq_push(q, v->chain.head, (uint32_t)sizeof(*h) + le32_get(h->len));
 }
 
@@ -191,8 +208,87 @@ static bool wants_data(struct vsock_conn *c)
 	return false;
 }
 
-/* One packet of data: 1, or 0 when there is nothing to read or no buffer. */
-static int send_data(struct vsock_conn *c)
+/*
+ * Adds the buffer in v->chain to those that the next read fills, up to `most` bytes: its room, or 0
+ * when it doesn't lend itself to that: too many pieces, or a header that is not in one piece.
+ */
+static uint32_t add_buffer(struct vsock *v, struct rx_buffer *b, uint64_t most, size_t *count)
+{
+	const struct virtq_seg *first = &v->chain.segs[v->chain.nread];
+	const uint64_t off = sizeof(struct vsock_hdr);
+	uint64_t room = MIN(v->chain.write_bytes - off, most);
+	size_t had = *count;
+
+	if (first->len < sizeof(struct vsock_hdr) ||
+	    virtq_chain_iov(&v->dev.queues[VSOCK_QUEUE_RX], &v->chain, true, off, room, v->iov,
+			    ARRAY_SIZE(v->iov), count) < 0) {
+		*count = had;
+		return 0;
+	}
+	*b = (struct rx_buffer){ .head = v->chain.head,
+				 .header = first->addr,
+				 .room = (uint32_t)room };
+	return b->room;
+}
+
+/* Buffers for up to `most` bytes; the first one is in v->chain: how many, or negative. */
+static int take_buffers(struct vsock *v, struct rx_buffer b[RX_BATCH], uint64_t most, size_t *count)
+{
+	struct virtq *q = &v->dev.queues[VSOCK_QUEUE_RX];
+	unsigned n = 0;
+	int r = 1;
+
+	while (r > 0) {
+		uint32_t room = add_buffer(v, &b[n], MIN(most, VSOCK_PACKET_MAX), count);
+		if (room == 0) {
+			virtq_unpop(q);
+			break;
+		}
+		n++;
+		most -= room;
+		if (most == 0 || n == RX_BATCH)
+			break;
+		r = virtq_pop(q, &v->chain);
+		if (r > 0 && !is_buffer(&v->chain))
+			r = -EBADMSG;
+	}
+	return r < 0 ? r : (int)n;
+}
+
+static ssize_t read_some(struct vsock_conn *c, size_t count)
+{
+	ssize_t n;
+
+	do
+		n = readv(c->fd, c->v->iov, (int)count);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+/* Nothing was read: empty for now, or the end. */
+static void read_nothing(struct vsock_conn *c, ssize_t n)
+{
+	bool again = n < 0 && errno == EAGAIN;
+
+	c->can_read = false;
+	if (!again)
+		vsock_conn_eof(c, n < 0 || c->hung_up);
+}
+
+/* n bytes were read. */
+static void read_something(struct vsock_conn *c, uint64_t n, uint64_t room)
+{
+	/* Less than there was room for: empty for now, and an edge tells of more. Unless the peer
+	 * has hung up: then no edge will come and the end of file is still to be read. */
+	if (n < room && !c->hung_up && !c->read_ended)
+		c->can_read = false;
+	vsock_credit_sent(&c->credit, (uint32_t)n);
+	virtio_dev_count(&c->v->dev, VSOCK_RX_BYTES, n);
+}
+
+/* One packet of data into the buffer in v->chain, whatever its shape: 1, or 0 when there was
+ * nothing to read. */
+static int send_packet(struct vsock_conn *c)
 {
 	struct vsock *v = c->v;
 	struct virtq *q = &v->dev.queues[VSOCK_QUEUE_RX];
@@ -201,34 +297,78 @@ static int send_data(struct vsock_conn *c)
 	uint64_t room;
 	size_t count = 0;
 	ssize_t n;
-	int r = get_buffer(v);
+	int r;
 
-	if (r <= 0)
-		return r;
 	room = MIN(v->chain.write_bytes - off,
 		   MIN(vsock_credit_space(&c->credit), VSOCK_PACKET_MAX));
 	r = virtq_chain_iov(q, &v->chain, true, off, room, v->iov, ARRAY_SIZE(v->iov), &count);
 	if (r < 0)
 		return r;
-	do
-		n = readv(c->fd, v->iov, (int)count);
-	while (n < 0 && errno == EINTR);
+	n = read_some(c, count);
 	if (n <= 0) {
-		bool again = n < 0 && errno == EAGAIN;
 		virtq_unpop(q);
-		c->can_read = false;
-		if (!again)
-			vsock_conn_eof(c, n < 0 || c->hung_up);
+		read_nothing(c, n);
 		return 0;
 	}
-	/* Less than there was room for: empty for now, and an edge tells of more. Unless the peer
-	 * has hung up: then no edge will come and the end of file is still to be read. */
-	if ((uint64_t)n < room && !c->hung_up && !c->read_ended)
-		c->can_read = false;
-	vsock_credit_sent(&c->credit, (uint32_t)n);
+	read_something(c, (uint64_t)n, room);
 	h = header(c, VIRTIO_VSOCK_OP_RW, 0, (uint32_t)n);
 	r = put_packet(v, &h);
 	return r < 0 ? r : 1;
+}
+
+/* Completes the buffers that hold the n bytes; the others go back: packets sent, or negative. */
+static int send_buffers(struct vsock_conn *c, const struct rx_buffer *b, unsigned buffers,
+			uint64_t n)
+{
+	struct vsock *v = c->v;
+	struct virtq *q = &v->dev.queues[VSOCK_QUEUE_RX];
+	unsigned sent = 0;
+	int r = 0;
+
+	for (; n > 0 && r == 0; sent++) {
+		uint32_t len = (uint32_t)MIN(b[sent].room, n);
+		struct vsock_hdr h = header(c, VIRTIO_VSOCK_OP_RW, 0, len);
+		r = gmem_write(v->dev.gmem, b[sent].header, &h, sizeof(h));
+		if (r == 0)
+			r = virtq_fill(q, b[sent].head, (uint32_t)sizeof(h) + len);
+		n -= len;
+	}
+	for (unsigned i = sent; i < buffers; i++)
+		virtq_unpop(q);
+	if (r == 0 && sent > 0)
+		r = virtq_publish(q);
+	virtio_dev_count(&v->dev, VSOCK_RX_PACKETS, sent);
+	return r < 0 ? r : (int)sent;
+}
+
+/* Data as far as one read of the socket goes: packets sent, 0 when there is nothing to read or no
+ * buffer, or negative. */
+static int send_data(struct vsock_conn *c)
+{
+	struct vsock *v = c->v;
+	struct rx_buffer b[RX_BATCH];
+	uint64_t room = 0;
+	size_t count = 0;
+	int r = get_buffer(v), buffers;
+	ssize_t n;
+
+	if (r <= 0)
+		return r;
+	buffers = take_buffers(v, b, vsock_credit_space(&c->credit), &count);
+	if (buffers < 0)
+		return buffers;
+	if (buffers == 0) { /* it was put back */
+		r = get_buffer(v);
+		return r <= 0 ? r : send_packet(c);
+	}
+	for (int i = 0; i < buffers; i++)
+		room += b[i].room;
+	n = read_some(c, count);
+	if (n <= 0)
+		read_nothing(c, n);
+	else
+		read_something(c, (uint64_t)n, room);
+	return send_buffers(c, b, (unsigned)buffers, n > 0 ? (uint64_t)n : 0);
 }
 
 /* Everything that c has for the guest, up to a quantum: 1 = there is more, 0, or negative. */
@@ -239,7 +379,7 @@ static int pump_conn(struct vsock_conn *c)
 
 	while (r > 0 && n < RX_QUANTUM && wants_data(c)) {
 		r = send_data(c);
-		n++;
+		n += (unsigned)MAX(r, 0);
 	}
 	if (r < 0)
 		return r;
@@ -249,7 +389,7 @@ static int pump_conn(struct vsock_conn *c)
 		r = pay_last(c);
 	if (r < 0)
 		return r;
-	return r > 0 && n == RX_QUANTUM && wants_data(c);
+	return r > 0 && n >= RX_QUANTUM && wants_data(c);
 }
 
 int vsock_rx_pump(struct vsock *v)

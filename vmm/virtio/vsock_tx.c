@@ -21,6 +21,7 @@ static void accept_request(struct vsock *v, const struct vsock_hdr *h)
 	int fd = vsock_conn_room(v) ? vsock_listen_take(v, host_port) : -1;
 
 	if (fd < 0) {
+		virtio_dev_count(&v->dev, VSOCK_REFUSED, 1);
 		vsock_rx_stray(v, h);
 		return;
 	}
@@ -41,6 +42,7 @@ static int handle(struct vsock *v, const struct vsock_hdr *h)
 	/* A packet in another's name gets no answer: there is nobody to answer to. */
 	if (le64_get(h->src_cid) != v->guest_cid) {
 		__atomic_fetch_add(&v->dev.errors, 1, __ATOMIC_RELAXED);
+		virtio_dev_count(&v->dev, VSOCK_SPOOFED, 1);
 		return 0;
 	}
 	if (le64_get(h->dst_cid) != VSOCK_CID_HOST ||
@@ -76,6 +78,7 @@ static int take(struct vsock *v, struct virtq *q)
 		return r;
 	if (le32_get(h.len) > VSOCK_PACKET_MAX || le32_get(h.len) > chain->read_bytes - sizeof(h))
 		return -EBADMSG;
+	virtio_dev_count(&v->dev, VSOCK_TX_PACKETS, 1);
 	r = handle(v, &h);
 	if (r == 0)
 		r = virtq_push(q, chain->head, 0);
@@ -95,6 +98,7 @@ int vsock_tx(struct vsock *v)
 			/* Every packet may need an RST in answer; none is lost. */
 			if (v->stray_count == VSOCK_STRAYS_MAX) {
 				v->tx_stalled = true;
+				virtio_dev_count(&v->dev, VSOCK_TX_STALLED, 1);
 				break;
 			}
 			r = take(v, q);

@@ -1,10 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-# The real casemate-vmm with the bare-metal guest on the machine's own KVM.
+# The real casemate-vmm with the bare-metal guest on the machine's own KVM. With sanitizers it is the
+# same code without its filters, which a sanitizer's runtime can't live under (no_filters.c).
+set(native_vmm casemate-vmm)
+if(CASEMATE_SANITIZE)
+  set(native_vmm casemate-vmm-sanitized)
+  casemate_executable(${native_vmm} SOURCES ${CMAKE_SOURCE_DIR}/vmm/main.c native/no_filters.c LINKS vmm_core)
+  target_link_options(${native_vmm} PRIVATE -Wl,--wrap=mallopt)
+endif()
+
 function(vmm_native_test name)
   casemate_test(${name} native SOURCES ${ARGN} native/harness.c native/spawn.c LINKS rpc)
   target_compile_definitions(${name} PRIVATE
-    CASEMATE_VMM="$<TARGET_FILE:casemate-vmm>" GUEST_ELF="$<TARGET_FILE:guest.elf>")
-  add_dependencies(${name} casemate-vmm guest.elf)
+    CASEMATE_VMM="$<TARGET_FILE:${native_vmm}>" GUEST_ELF="$<TARGET_FILE:guest.elf>")
+  if(CASEMATE_SANITIZE)
+    target_compile_definitions(${name} PRIVATE CASEMATE_SANITIZED)
+    # ./dev test asan runs these too.
+    set_tests_properties(${name} PROPERTIES LABELS "native;sanitized")
+  endif()
+  add_dependencies(${name} ${native_vmm} guest.elf)
 endfunction()
 
 vmm_native_test(vmm_ends native/vmm_ends.c)

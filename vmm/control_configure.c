@@ -26,6 +26,23 @@ static int to_boot_protocol(Casemate__Vmm__V1__BootProtocol p, enum boot_protoco
 	}
 }
 
+static int to_pages(Casemate__Vmm__V1__HugePages p, enum gmem_pages *ret)
+{
+	switch ((int)p) {
+	case CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_NONE:
+		*ret = GMEM_PAGES_SMALL;
+		return 0;
+	case CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_TRANSPARENT:
+		*ret = GMEM_PAGES_TRANSPARENT;
+		return 0;
+	case CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_HUGETLB:
+		*ret = GMEM_PAGES_HUGETLB;
+		return 0;
+	default: /* a number that the contract doesn't have yet */
+		return -EINVAL;
+	}
+}
+
 static int to_cpu(const Casemate__Vmm__V1__CpuTemplate *q, struct cpu_template *ret,
 		  struct err *err)
 {
@@ -85,6 +102,8 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 	};
 	if (to_boot_protocol(q->boot, &cfg->boot) < 0)
 		return err_set(err, -EINVAL, "boot: unknown protocol %d", (int)q->boot);
+	if (to_pages(q->huge_pages, &cfg->pages) < 0)
+		return err_set(err, -EINVAL, "huge_pages: unknown kind %d", (int)q->huge_pages);
 	if (q->n_drives > VMM_DRIVES_MAX)
 		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives,
 			       VMM_DRIVES_MAX);

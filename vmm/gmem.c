@@ -13,6 +13,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <linux/mman.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -34,13 +35,41 @@ static inline void compiler_barrier(void)
 	__asm__ __volatile__("" ::: "memory");
 }
 
+/* Makes [start, start + size), which is reserved and inaccessible, memory of this kind. */
+static int populate(uint8_t *start, uint64_t size, enum gmem_pages pages)
+{
+	const int rw = PROT_READ | PROT_WRITE;
+	/* Without MAP_NORESERVE: the pool is asked for all of it now, and not when the guest runs.
+	 */
+	const int hugetlb = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_HUGETLB | MAP_HUGE_2MB;
+
+	switch (pages) {
+	case GMEM_PAGES_SMALL:
+	case GMEM_PAGES_TRANSPARENT:
+		if (mprotect(start, size, rw) < 0)
+			return -errno;
+		/* EINVAL: a kernel that has no huge pages to give, or to keep away. */
+		if (madvise(start, size,
+			    pages == GMEM_PAGES_SMALL ? MADV_NOHUGEPAGE : MADV_HUGEPAGE) < 0 &&
+		    errno != EINVAL)
+			return -errno;
+		break;
+	case GMEM_PAGES_HUGETLB:
+		if (mmap(start, size, rw, hugetlb, -1, 0) == MAP_FAILED)
+			return -errno;
+		break;
+	}
+	return madvise(start, size, MADV_DONTDUMP) < 0 ? -errno : 0;
+}
+
 /* A readable and writable range of `size` bytes with guards; *ret is its first byte. */
-static int map_region(uint64_t size, uint8_t **ret)
+static int map_region(uint64_t size, enum gmem_pages pages, uint8_t **ret)
 {
 	size_t span = size + GMEM_ALIGN + 2 * GMEM_GUARD;
 	uint8_t *base =
 		mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *start, *first, *last;
+	int r;
 
 	if (base == MAP_FAILED)
 		return -errno;
@@ -52,9 +81,8 @@ static int map_region(uint64_t size, uint8_t **ret)
 		(void)munmap(base, (size_t)(first - base));
 	if (last < base + span)
 		(void)munmap(last, (size_t)(base + span - last));
-	if (mprotect(start, size, PROT_READ | PROT_WRITE) < 0 ||
-	    madvise(start, size, MADV_DONTDUMP) < 0) {
-		int r = -errno;
+	r = populate(start, size, pages);
+	if (r < 0) {
 		(void)munmap(first, size + 2 * GMEM_GUARD);
 		return r;
 	}
@@ -62,13 +90,13 @@ static int map_region(uint64_t size, uint8_t **ret)
 	return 0;
 }
 
-static int add_region(struct gmem *m, uint64_t at, uint64_t size)
+static int add_region(struct gmem *m, uint64_t at, uint64_t size, enum gmem_pages pages)
 {
 	struct gmem_region *r = &m->regions[m->count];
 	int rc;
 
 	BUG_ON(m->count >= GMEM_REGIONS_MAX);
-	rc = map_region(size, &r->hva);
+	rc = map_region(size, pages, &r->hva);
 	if (rc < 0)
 		return rc;
 	r->gpa = at;
@@ -78,20 +106,25 @@ static int add_region(struct gmem *m, uint64_t at, uint64_t size)
 	return 0;
 }
 
-int gmem_init(struct gmem *m, uint64_t bytes)
+int gmem_init_pages(struct gmem *m, uint64_t bytes, enum gmem_pages pages)
 {
 	uint64_t low = MIN(bytes, GMEM_HOLE_START);
 	int r;
 
-	*m = (struct gmem){ 0 };
+	*m = (struct gmem){ .pages = pages };
 	if (bytes == 0 || bytes % GMEM_ALIGN != 0 || bytes > GMEM_BYTES_MAX)
 		return -EINVAL;
-	r = add_region(m, 0, low);
+	r = add_region(m, 0, low, pages);
 	if (r == 0 && bytes > low)
-		r = add_region(m, GMEM_HOLE_END, bytes - low);
+		r = add_region(m, GMEM_HOLE_END, bytes - low, pages);
 	if (r < 0)
 		gmem_done(m);
 	return r;
+}
+
+int gmem_init(struct gmem *m, uint64_t bytes)
+{
+	return gmem_init_pages(m, bytes, GMEM_PAGES_SMALL);
 }
 
 void gmem_done(struct gmem *m)

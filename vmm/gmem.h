@@ -31,6 +31,13 @@ static inline gpa_t gpa(uint64_t v)
 	return (gpa_t){ v };
 }
 
+/* What the host backs it with. */
+enum gmem_pages {
+	GMEM_PAGES_SMALL,	/* 4 KiB, also where the host would give huge ones unasked */
+	GMEM_PAGES_TRANSPARENT, /* 2 MiB where the kernel can, as memory is touched */
+	GMEM_PAGES_HUGETLB,	/* 2 MiB from the host's pool, all of it reserved now */
+};
+
 struct gmem_region {
 	uint64_t gpa;
 	uint64_t size;
@@ -41,10 +48,13 @@ struct gmem {
 	struct gmem_region regions[GMEM_REGIONS_MAX];
 	unsigned count;
 	uint64_t bytes;
+	enum gmem_pages pages;
 };
 
 /* Anonymous private memory of `bytes` (a multiple of 2 MiB), not dumped, with inaccessible guard
- * pages around each region. 0 or -errno. */
+ * pages around each region. 0 or -errno; -ENOMEM: also when the pool of huge pages is too small. */
+MUST_USE int gmem_init_pages(struct gmem *m, uint64_t bytes, enum gmem_pages pages);
+/* The same with small pages. */
 MUST_USE int gmem_init(struct gmem *m, uint64_t bytes);
 void gmem_done(struct gmem *m);
 
@@ -55,6 +65,14 @@ void gmem_done(struct gmem *m);
  * that only root can reach. fd may be closed afterwards. 0 or -errno.
  */
 MUST_USE int gmem_attach_file(struct gmem *m, int fd);
+/*
+ * Lays [off, off+len) of a file over guest memory at a, copy on write: nothing is read until it is
+ * touched, and what the guest doesn't change is the host's page cache, shared by all guests that
+ * have it. a, off and len are multiples of 4 KiB. The file must be that long, and not shrink or
+ * change. 0, -EFAULT (not wholly inside one region), -EOPNOTSUPP (not small pages: copy it) or
+ * another -errno.
+ */
+MUST_USE int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, uint64_t off);
 /* Writes the memory to an empty file of `bytes` (-EINVAL: another size, or it has blocks already);
  * pages of zeros become holes. Nobody else may touch the memory. 0 or -errno. */
 MUST_USE int gmem_save(const struct gmem *m, int fd);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/num.h"
 #include "vmm/gmem.h"
 
@@ -33,6 +34,24 @@ int gmem_attach_file(struct gmem *m, int fd)
 		off += r->size;
 	}
 	return 0;
+}
+
+int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, uint64_t off)
+{
+	struct iovec iov[1];
+	size_t n = 0;
+	int r;
+
+	BUG_ON(a.v % PAGE != 0 || len % PAGE != 0 || len == 0 || off % PAGE != 0);
+	if (m->pages != GMEM_PAGES_SMALL)
+		return -EOPNOTSUPP;
+	r = gmem_iov(m, a, len, iov, ARRAY_SIZE(iov), &n);
+	if (r < 0)
+		return r;
+	if (mmap(iov[0].iov_base, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+		 (off_t)off) == MAP_FAILED)
+		return -errno;
+	return madvise(iov[0].iov_base, len, MADV_DONTDUMP) < 0 ? -errno : 0;
 }
 
 /* The accumulator makes it a loop without branches, which the compiler turns into wide ones. */

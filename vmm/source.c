@@ -10,6 +10,9 @@
 
 #include "base/num.h"
 
+#define PAGE	    UINT64_C(4096)
+#define OVERLAY_MIN (64 * KIB)
+
 int source_from_fd(struct source *s, const char *what, int fd, struct err *err)
 {
 	struct stat st;
@@ -82,11 +85,29 @@ int source_read(const struct source *s, uint64_t off, void *dst, size_t len, con
 	return read_all(s, off, (struct iovec){ dst, len }, piece, err);
 }
 
+/*
+ * The whole pages at the start of [off, off+len) that can lie over guest memory as they are in the
+ * file: how many bytes, or -errno. Small pieces are cheaper to copy than to map.
+ */
+static int64_t overlay(const struct source *s, uint64_t off, struct gmem *m, gpa_t to, uint64_t len)
+{
+	uint64_t whole = len & ~(PAGE - 1);
+	int r;
+
+	if (s->mem != NULL || whole < OVERLAY_MIN || off % PAGE != 0 || to.v % PAGE != 0)
+		return 0;
+	r = gmem_overlay_file(m, to, whole, s->fd, off);
+	if (r == -EOPNOTSUPP)
+		return 0;
+	return r < 0 ? r : (int64_t)whole;
+}
+
 int source_load(const struct source *s, uint64_t off, struct gmem *m, gpa_t to, uint64_t len,
 		const char *piece, struct err *err)
 {
 	struct iovec iov[1];
 	size_t n = 0;
+	int64_t laid;
 	int r = check_range(s, off, len, piece, err);
 
 	if (r < 0)
@@ -97,5 +118,10 @@ int source_load(const struct source *s, uint64_t off, struct gmem *m, gpa_t to, 
 	if (r < 0)
 		return err_set(err, r, "%s: %s at 0x%" PRIx64 " is outside the guest's memory",
 			       s->what, piece, to.v);
-	return read_all(s, off, iov[0], piece, err);
+	laid = overlay(s, off, m, to, len);
+	if (laid < 0)
+		return err_sys(err, (int)laid, "%s: mapping %s", s->what, piece);
+	iov[0].iov_base = (uint8_t *)iov[0].iov_base + laid;
+	iov[0].iov_len -= (size_t)laid;
+	return read_all(s, off + (uint64_t)laid, iov[0], piece, err);
 }

@@ -4,7 +4,9 @@
  *
  * The content is hostile. Its size is fixed when the source is made (a file that shrinks later
  * gives an error, one that grows is cut), pieces that are parsed are copied to locals first, and
- * the bulk goes straight into guest memory without ever being looked at. Any thread.
+ * the bulk goes into guest memory without ever being looked at: the pages of the file itself, copy
+ * on write, where they lie right (gmem_overlay_file). So the file must not be changed in place
+ * while a guest runs that was started from it; replacing it by rename is fine. Any thread.
  */
 #ifndef VMM_SOURCE_H
 #define VMM_SOURCE_H
@@ -31,7 +33,7 @@ void source_from_mem(struct source *s, const char *what, const void *mem, size_t
 /* Copies [off, off+len) to dst: 0, -EINVAL (beyond the end), -errno. `piece` names it in err. */
 MUST_USE int source_read(const struct source *s, uint64_t off, void *dst, size_t len,
 			 const char *piece, struct err *err);
-/* The same into guest memory; -EFAULT when the destination is not RAM. */
+/* The same into guest memory, see above; -EFAULT when the destination is not RAM. */
 MUST_USE int source_load(const struct source *s, uint64_t off, struct gmem *m, gpa_t to,
 			 uint64_t len, const char *piece, struct err *err);
 

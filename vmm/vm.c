@@ -106,6 +106,8 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 	if (cfg->guest_cid != 0 &&
 	    (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
 		return err_set(err, -EINVAL, "guest_cid: %" PRIu32 " is reserved", cfg->guest_cid);
+	if (cfg->restore && cfg->pages == GMEM_PAGES_HUGETLB)
+		return err_set(err, -EINVAL, "huge_pages: a restored VM's memory is a file");
 	return cpu_template_check(&cfg->cpu, err);
 }
 
@@ -127,9 +129,10 @@ static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_en
 			return r;
 		boot.initrd = &initrd;
 	}
-	r = gmem_init(&vm->gmem, cfg->memory_bytes);
+	r = gmem_init_pages(&vm->gmem, cfg->memory_bytes, cfg->pages);
 	if (r < 0)
-		return err_sys(err, r, "memory: %" PRIu64 " MiB", cfg->memory_bytes / MIB);
+		return err_sys(err, r, "memory: %" PRIu64 " MiB%s", cfg->memory_bytes / MIB,
+			       cfg->pages == GMEM_PAGES_HUGETLB ? " of huge pages" : "");
 	r = boot_load(&boot, &vm->gmem, entry, err);
 	if (r < 0)
 		return r;

@@ -65,6 +65,7 @@ struct vm_config {
 	bool console;
 	bool balloon;
 	struct virtio_balloon_options balloon_options;
+	enum gmem_pages pages;
 	struct cpu_template cpu; /* all zero = nothing to narrow */
 };
 

@@ -153,6 +153,7 @@ SET_TEXT(user)
 SET_TEXT(image)
 SET_TEXT(kernel)
 SET_TEXT(hostname)
+SET_TEXT(huge_pages)
 SET_FLAG(interactive)
 SET_FLAG(tty)
 SET_FLAG(json)
@@ -175,6 +176,8 @@ static const struct {
 	{ "kernel", "NAME", 0, RUN | CREATE, set_kernel, "guest kernel in the host's store" },
 	{ "hostname", "NAME", 0, RUN | CREATE, set_hostname,
 	  "the guest's host name (default: the id)" },
+	{ "huge-pages", "KIND", 0, RUN | CREATE, set_huge_pages,
+	  "guest memory in 2M pages: none, transparent or hugetlb" },
 	{ "cpu-template", "FILE", 0, RUN | CREATE, set_cpu_template,
 	  "JSON that narrows the guest's CPU" },
 	{ "env", "NAME[=VALUE]", 0, RUN | CREATE | EXEC, set_env,

@@ -37,6 +37,7 @@ struct run_opts {
 	const char *image;
 	const char *kernel;
 	const char *hostname;
+	const char *huge_pages;
 	struct json_t *cpu_template; /* owned; what was in the file */
 	struct run_env envs[RUN_ENVS_MAX];
 	size_t envs_count;

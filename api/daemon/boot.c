@@ -285,6 +285,20 @@ static void on_configured(const struct rpc_status *st, const ProtobufCMessage *o
 	boot_listen(s);
 }
 
+static Casemate__Vmm__V1__HugePages huge_pages_of(enum spec_pages pages)
+{
+	switch (pages) {
+	case SPEC_PAGES_TRANSPARENT:
+		return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_TRANSPARENT;
+	case SPEC_PAGES_HUGETLB:
+		return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_HUGETLB;
+	case SPEC_PAGES_NONE:
+	case SPEC_PAGES_COUNT:
+		break;
+	}
+	return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_NONE;
+}
+
 static void boot_configure(struct sandbox *s)
 {
 	static const struct rpc_pending_ops ops = { .done = on_configured };
@@ -314,6 +328,7 @@ static void boot_configure(struct sandbox *s)
 	balloon.deflate_on_oom = true;
 	balloon.statistics = true;
 	req.balloon = &balloon;
+	req.huge_pages = huge_pages_of(s->spec.huge_pages);
 	if (s->spec.cpu != NULL) {
 		cpu_template_encode(s->spec.cpu, &cpu);
 		req.cpu = &cpu.msg;

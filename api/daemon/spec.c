@@ -192,6 +192,25 @@ static int set_hostname(const json_t *v, const struct spec_limits *lim, struct s
 	return take_text("hostname", v, CHARS_HOST, s->hostname, sizeof(s->hostname), err);
 }
 
+static int set_huge_pages(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			  struct err *err)
+{
+	static const char *const names[] = { [SPEC_PAGES_NONE] = "none",
+					     [SPEC_PAGES_TRANSPARENT] = "transparent",
+					     [SPEC_PAGES_HUGETLB] = "hugetlb" };
+	const char *name = json_string_value(v);
+
+	(void)lim;
+	_Static_assert(ARRAY_SIZE(names) == SPEC_PAGES_COUNT, "one name a kind");
+	for (unsigned i = 0; name != NULL && i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], name) == 0) {
+			s->huge_pages = (enum spec_pages)i;
+			return 0;
+		}
+	}
+	return err_set(err, -EINVAL, "huge_pages: must be none, transparent or hugetlb");
+}
+
 static int set_cpu_template(const json_t *v, const struct spec_limits *lim, struct spec *s,
 			    struct err *err)
 {
@@ -226,6 +245,7 @@ static const struct {
 	{ "timeout_ms", set_timeout },
 	{ "scratch_bytes", set_scratch },
 	{ "hostname", set_hostname },
+	{ "huge_pages", set_huge_pages },
 	{ "cpu_template", set_cpu_template },
 	{ "lease", set_lease },
 };

@@ -27,6 +27,9 @@
 
 struct cpu_template; /* cpu_template.h */
 
+/* What backs the guest's memory. */
+enum spec_pages { SPEC_PAGES_NONE, SPEC_PAGES_TRANSPARENT, SPEC_PAGES_HUGETLB, SPEC_PAGES_COUNT };
+
 struct spec_env {
 	char *name;
 	char *value;
@@ -45,6 +48,7 @@ struct spec {
 	struct spec_env *envs;
 	size_t envs_count;
 	struct cpu_template *cpu; /* NULL = none */
+	enum spec_pages huge_pages;
 	bool lease;
 };
 

@@ -176,6 +176,31 @@ teardown() { clean; }
 	[[ "$output" == *"not a register of features"* ]]
 }
 
+@test "--huge-pages: from the kernel as it can, from the pool or not at all" {
+	id=$(casemate create --huge-pages transparent)
+	grep -q 'AnonHugePages: *[1-9]' "/proc/$(jail_of "$id" pid)/smaps_rollup"
+	casemate rm "$id"
+	echo 0 >/proc/sys/vm/nr_hugepages
+	run casemate run --huge-pages hugetlb --memory 128M -- true
+	[ "$status" = 125 ]
+	[[ "$output" == *"128 MiB of huge pages"* ]]
+	echo 64 >/proc/sys/vm/nr_hugepages
+	[ "$(cat /proc/sys/vm/nr_hugepages)" = 64 ]
+	id=$(casemate create --huge-pages hugetlb --memory 128M)
+	grep -q 'Private_Hugetlb: *[1-9]' "/proc/$(jail_of "$id" pid)/smaps_rollup"
+	run casemate exec "$id" echo works
+	[ "$output" = works ]
+	casemate rm "$id"
+	until_true 5 grep -q 'HugePages_Free: *64' /proc/meminfo
+	echo 0 >/proc/sys/vm/nr_hugepages
+}
+
+@test "guests of the same kernel share what they don't change of it" {
+	id=$(casemate create)
+	grep -q '/kernel$' "/proc/$(jail_of "$id" pid)/maps"
+	casemate rm "$id"
+}
+
 @test "metrics" {
 	id=$(casemate create)
 	casemate metrics --json "$id" | jq -e '.metrics | .["vm.vcpus"] == 1 and .["vcpu.exit.mmio"] > 0 and .["drive0.kicks"] > 0'

@@ -5,7 +5,8 @@
  *
  *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]
  *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
- *           [--timeout SECONDS] [--pause SECONDS] [--metrics] [CMDLINE]
+ *           [--timeout SECONDS] [--pause SECONDS] [--metrics]
+ *           [--huge-pages none|transparent|hugetlb] [CMDLINE]
  *
  * --pause: whenever the guest has written a line that ends in "pause", it is paused for so long.
  * --metrics: what the VMM has counted is shown at each pause.
@@ -127,6 +128,17 @@ static Casemate__Vmm__V1__BootProtocol boot_protocol(const char *name)
 	die("--boot", "unknown protocol");
 }
 
+static Casemate__Vmm__V1__HugePages huge_pages(const char *name)
+{
+	if (strcmp(name, "none") == 0)
+		return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_NONE;
+	if (strcmp(name, "transparent") == 0)
+		return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_TRANSPARENT;
+	if (strcmp(name, "hugetlb") == 0)
+		return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_HUGETLB;
+	die("--huge-pages", "unknown kind");
+}
+
 static void parse_options(struct options *o, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -140,6 +152,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ "boot", required_argument, NULL, 'b' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "pause", required_argument, NULL, 'p' },
+		{ "huge-pages", required_argument, NULL, 'H' },
 		{ "metrics", no_argument, NULL, 'M' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -167,6 +180,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 			r = parse_duration_ms(optarg, UINT32_MAX, &o->timeout_ms);
 		else if (c == 'p')
 			r = parse_duration_ms(optarg, UINT32_MAX, &o->pause_ms);
+		else if (c == 'H')
+			o->q.huge_pages = huge_pages(optarg);
 		else if (c == 'M')
 			o->metrics = true;
 		else

@@ -52,7 +52,7 @@ Test(spec, everything)
 		parse("{\"vcpus\":32,\"memory_bytes\":67108864,\"kernel\":\"k-1.2_x\",\"image\":"
 		      "\"i\",\"envs\":{\"A\":\"b=c\",\"_2\":\"\"},\"user\":\"nobody\",\"cwd\":"
 		      "\"/tmp\",\"timeout_ms\":1500,\"scratch_bytes\":1048576,\"hostname\":"
-		      "\"h\",\"lease\":true}",
+		      "\"h\",\"lease\":true,\"huge_pages\":\"hugetlb\",\"cpu_template\":{}}",
 		      &s, &err),
 		0, "%s", err.msg);
 	cr_assert_eq(s.vcpus, 32);
@@ -68,6 +68,8 @@ Test(spec, everything)
 	cr_assert_eq(s.scratch_bytes, MIB);
 	cr_assert_str_eq(s.hostname, "h");
 	cr_assert(s.lease);
+	cr_assert_eq(s.huge_pages, SPEC_PAGES_HUGETLB);
+	cr_assert_not_null(s.cpu);
 	spec_done(&s);
 	spec_done(&s); /* twice is fine */
 }
@@ -92,6 +94,9 @@ Test(spec, names_the_bad_field)
 	refuse("{\"scratch_bytes\":17179869185}", "scratch_bytes");
 	refuse("{\"scratch_bytes\":5}", "multiple of 1 MiB");
 	refuse("{\"timeout_ms\":86400001}", "timeout_ms");
+	refuse("{\"huge_pages\":\"1G\"}", "huge_pages: must be none");
+	refuse("{\"huge_pages\":true}", "huge_pages: must be none");
+	refuse("{\"cpu_template\":[]}", "cpu_template: must be an object");
 	refuse("{\"lease\":1}", "lease: must be true or false");
 }
 

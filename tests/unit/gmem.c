@@ -3,10 +3,16 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "vmm/gmem.h"
+
+#define THP "/sys/kernel/mm/transparent_hugepage"
 
 Test(gmem, sizes)
 {
@@ -181,4 +187,112 @@ Test(gmem, guard_after, .signal = SIGSEGV)
 Test(gmem, guard_before, .signal = SIGSEGV)
 {
 	touch(true);
+}
+
+/* ---- Kinds of pages ---------------------------------------------------------------------- */
+
+/* The line of /proc/self/smaps that begins with `name`, of the mapping that holds `at`. */
+static void smaps_line(const void *at, const char *name, char *ret, size_t cap)
+{
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool inside = false;
+	char line[512];
+
+	cr_assert_not_null(f);
+	ret[0] = '\0';
+	while (fgets(line, sizeof(line), f) != NULL) {
+		char *end;
+		uint64_t from = strtoull(line, &end, 16);
+		if (*end == '-')
+			inside = (uintptr_t)at >= from &&
+				 (uintptr_t)at < strtoull(end + 1, NULL, 16);
+		else if (inside && strncmp(line, name, strlen(name)) == 0)
+			(void)snprintf(ret, cap, "%s", line);
+	}
+	(void)fclose(f);
+	cr_assert_neq(ret[0], '\0', "no %s", name);
+}
+
+Test(gmem, huge_pages_are_as_asked_for)
+{
+	char flags[512];
+	struct gmem m;
+
+	cr_assert_eq(gmem_init_pages(&m, 4 * MIB, GMEM_PAGES_TRANSPARENT), 0);
+	smaps_line(m.regions[0].hva, "VmFlags:", flags, sizeof(flags));
+	cr_expect(strstr(flags, " hg") != NULL || access(THP, F_OK) != 0, "%s", flags);
+	cr_expect_not_null(strstr(flags, " dd"), "not dumped: %s", flags);
+	gmem_done(&m);
+	cr_assert_eq(gmem_init(&m, 4 * MIB), 0);
+	smaps_line(m.regions[0].hva, "VmFlags:", flags, sizeof(flags));
+	cr_expect(strstr(flags, " nh") != NULL || access(THP, F_OK) != 0, "%s", flags);
+	gmem_done(&m);
+}
+
+/* More than any host has: it is refused at once, and leaves nothing behind. */
+Test(gmem, pool_of_huge_pages_that_is_too_small)
+{
+	struct gmem m;
+
+	cr_expect_eq(gmem_init_pages(&m, 1024 * GIB, GMEM_PAGES_HUGETLB), -ENOMEM);
+	cr_expect_eq(m.count, 0);
+}
+
+/* ---- Files as memory --------------------------------------------------------------------- */
+
+#define FILE_BYTES (256 * KIB)
+
+static int make_file(void)
+{
+	static uint8_t bytes[FILE_BYTES];
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i / 4096 + 1);
+	cr_assert_eq(pwrite(fd, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+	return fd;
+}
+
+Test(gmem, file_lies_over_memory_and_is_not_written)
+{
+	struct gmem m;
+	int fd = make_file();
+	uint8_t in_guest = 0, in_file = 0;
+	const uint8_t other = 0xee;
+
+	cr_assert_eq(gmem_init(&m, 4 * MIB), 0);
+	cr_assert_eq(gmem_write(&m, gpa(MIB - 1), &other, 1), 0);
+	cr_assert_eq(gmem_overlay_file(&m, gpa(MIB), 128 * KIB, fd, 64 * KIB), 0);
+	for (uint64_t at = 0; at < 128 * KIB; at += 4096) {
+		cr_assert_eq(gmem_read(&m, gpa(MIB + at), &in_guest, 1), 0);
+		cr_expect_eq(in_guest, (uint8_t)((64 * KIB + at) / 4096 + 1));
+	}
+	/* What lies around it is as before. */
+	cr_assert_eq(gmem_read(&m, gpa(MIB - 1), &in_guest, 1), 0);
+	cr_expect_eq(in_guest, other);
+	cr_assert_eq(gmem_read(&m, gpa(MIB + 128 * KIB), &in_guest, 1), 0);
+	cr_expect_eq(in_guest, 0);
+	/* The guest's writes are its own. */
+	cr_assert_eq(gmem_write(&m, gpa(MIB), &other, 1), 0);
+	cr_assert_eq(pread(fd, &in_file, 1, 64 * KIB), 1);
+	cr_expect_eq(in_file, 17);
+	cr_assert_eq(gmem_read(&m, gpa(MIB), &in_guest, 1), 0);
+	cr_expect_eq(in_guest, other);
+	gmem_done(&m);
+	(void)close(fd);
+}
+
+Test(gmem, file_is_refused_outside_memory_and_over_huge_pages)
+{
+	int fd = make_file();
+	struct gmem m;
+
+	cr_assert_eq(gmem_init(&m, 4 * MIB), 0);
+	cr_expect_eq(gmem_overlay_file(&m, gpa(4 * MIB - 4096), 8192, fd, 0), -EFAULT);
+	cr_expect_eq(gmem_overlay_file(&m, gpa(UINT64_MAX - 4095), 4096, fd, 0), -EFAULT);
+	gmem_done(&m);
+	cr_assert_eq(gmem_init_pages(&m, 4 * MIB, GMEM_PAGES_TRANSPARENT), 0);
+	cr_expect_eq(gmem_overlay_file(&m, gpa(MIB), 4096, fd, 0), -EOPNOTSUPP);
+	gmem_done(&m);
+	(void)close(fd);
 }

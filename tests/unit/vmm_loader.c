@@ -4,6 +4,8 @@
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "vmm/arch/x86_64/boot.h"
@@ -360,4 +362,55 @@ Test(boot, initrd_and_kernel_meet)
 	file.load.p_memsz += 1;
 	cr_expect_eq(boot(BOOT_AUTO, &s, &e), -EINVAL);
 	cr_expect(strstr(err.msg, "initrd") != NULL);
+}
+
+/* ---- Source ------------------------------------------------------------------------------ */
+
+/* Whether pages are mapped or bytes copied, the guest finds the same. */
+static void load_both_ways(uint64_t off, uint64_t to, uint64_t len, enum gmem_pages pages)
+{
+	static uint8_t bytes[300000], got[300000];
+	struct source s;
+	struct gmem m;
+	int fd = memfd_create("initrd", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 7 + i / 4096);
+	cr_assert_eq(pwrite(fd, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
+	cr_assert_eq(gmem_init_pages(&m, 4 * MIB, pages), 0);
+	cr_assert_eq(source_from_fd(&s, "initrd", fd, &err), 0);
+	cr_assert_eq(source_load(&s, off, &m, gpa(to), len, "it", &err), 0, "%s", err.msg);
+	cr_assert_eq(gmem_read(&m, gpa(to), got, len), 0);
+	cr_expect_eq(memcmp(got, bytes + off, len), 0);
+	/* Not a byte more than was asked for. */
+	cr_assert_eq(gmem_read(&m, gpa(to + len), got, 4096), 0);
+	for (size_t i = 0; i < 4096; i++)
+		cr_assert_eq(got[i], 0, "byte %zu", i);
+	gmem_done(&m);
+	(void)close(fd);
+}
+
+Test(source, mapped_and_copied_are_the_same)
+{
+	load_both_ways(0, MIB, 300000, GMEM_PAGES_SMALL);
+	load_both_ways(4096, MIB, 200000, GMEM_PAGES_SMALL);
+	load_both_ways(4097, MIB, 200000, GMEM_PAGES_SMALL);
+	load_both_ways(4096, MIB + 16, 200000, GMEM_PAGES_SMALL);
+	load_both_ways(0, MIB, 5000, GMEM_PAGES_SMALL);
+	load_both_ways(0, MIB, 300000, GMEM_PAGES_TRANSPARENT);
+}
+
+Test(source, mapping_outside_memory_is_refused)
+{
+	struct source s;
+	struct gmem m;
+	int fd = memfd_create("initrd", MFD_CLOEXEC);
+
+	cr_assert_eq(ftruncate(fd, MIB), 0);
+	cr_assert_eq(gmem_init(&m, 4 * MIB), 0);
+	cr_assert_eq(source_from_fd(&s, "initrd", fd, &err), 0);
+	cr_expect_eq(source_load(&s, 0, &m, gpa(4 * MIB - 4096), MIB, "it", &err), -EFAULT);
+	cr_expect_eq(source_load(&s, 4096, &m, gpa(MIB), MIB, "it", &err), -EINVAL);
+	gmem_done(&m);
+	(void)close(fd);
 }

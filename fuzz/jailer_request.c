@@ -43,6 +43,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		BUG_ON(q.memory_bytes < REQUEST_MEMORY_MIN || q.memory_bytes > limits.memory_max ||
 		       q.memory_bytes % REQUEST_MEMORY_ALIGN != 0);
 		BUG_ON(q.scratch_bytes > REQUEST_SCRATCH_MAX);
+		BUG_ON(strcmp(q.cpus, in->cpuset_cpus) != 0 ||
+		       strcmp(q.mems, in->cpuset_mems) != 0);
+		BUG_ON(strlen(q.cpus) > REQUEST_CPUSET_MAX || strlen(q.mems) > REQUEST_CPUSET_MAX);
+		BUG_ON(q.cpus[strspn(q.cpus, "0123456789,-")] != '\0');
 		BUG_ON(q.nic_queues > REQUEST_NIC_QUEUES_MAX || q.nic_queues != in->nic_queues);
 	}
 	casemate__jailer__v1__create_request__free_unpacked(in, NULL);

@@ -143,7 +143,7 @@ static int pick_version(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT]
 {
 	if (cgroup_v2_has_controllers(root[CGROUP_V2])) {
 		h->version = 2;
-		return cgroup_v2_enable(root[CGROUP_V2], &h->io, err);
+		return cgroup_v2_enable(root[CGROUP_V2], h, err);
 	}
 	h->version = 1;
 	if (root[CGROUP_V1_MEMORY] < 0 || root[CGROUP_V1_PIDS] < 0 || root[CGROUP_V1_CPU] < 0)
@@ -176,7 +176,7 @@ int cgroup_host_open(struct cgroup_host *h, const struct cgroup_config *cfg, str
 	if (r == 0)
 		r = open_parents(h, root, err);
 	if (r == 0)
-		r = h->version == 2 ? cgroup_v2_enable(h->dir[CGROUP_V2], &h->io, err) : 0;
+		r = h->version == 2 ? cgroup_v2_enable(h->dir[CGROUP_V2], h, err) : 0;
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
 		fd_closep(&root[t]);
 		if (r < 0) /* the parent may be another jailer's: leave it */
@@ -300,6 +300,9 @@ int cgroup_close_devices(const struct cgroup_host *h, struct err *err)
 int cgroup_limit(const struct cgroup_host *h, const struct cgroup *c, const struct cgroup_limits *l,
 		 struct err *err)
 {
+	if ((l->cpus[0] != '\0' || l->mems[0] != '\0') && !h->cpuset)
+		return err_set(err, -ENOTSUP,
+			       "this host's cgroups have no cpuset controller (of version 2)");
 	return h->version == 2 ? cgroup_v2_limit(c, l, err) : cgroup_v1_limit(c, l, err);
 }
 

@@ -61,6 +61,7 @@ struct cgroup_config {
 struct cgroup_host {
 	unsigned version; /* 1 or 2: where the controllers are */
 	bool io;	  /* is there a controller for it? */
+	bool cpuset;	  /* the same */
 	char parent[CGROUP_NAME_MAX + 1];
 	unsigned disk_major, disk_minor;
 	struct cgroup_io limit;
@@ -75,6 +76,7 @@ struct cgroup {
 struct cgroup_limits {
 	uint64_t memory_bytes; /* of the guest; the allowance comes on top */
 	unsigned vcpus;
+	const char *cpus, *mems; /* lists for cpuset; "" = all */
 };
 
 /* Finds the hierarchies, makes and locks the parent. -EBUSY: another jailer has it. */
@@ -97,7 +99,7 @@ void cgroup_clear(struct cgroup *c);
 /* Makes the group of a slot, with the limits that all have. On failure nothing is left. */
 MUST_USE int cgroup_create(const struct cgroup_host *h, uint32_t slot, struct cgroup *ret,
 			   struct err *err);
-/* What depends on the request. */
+/* What depends on the request. -ENOTSUP: a cpuset is asked for and this host has none. */
 MUST_USE int cgroup_limit(const struct cgroup_host *h, const struct cgroup *c,
 			  const struct cgroup_limits *l, struct err *err);
 /* SIGKILL to all in it. */

@@ -21,8 +21,9 @@ uint64_t cgroup_read_key(int dir, const char *file, const char *key);
 /* Opens parent/name, a group: the descriptor or -errno. */
 MUST_USE int cgroup_open(int parent, const char *name);
 
-/* cgroup_v2.c: lets the groups below dir use our controllers. *ret_io: also the one for disks. */
-MUST_USE int cgroup_v2_enable(int dir, bool *ret_io, struct err *err);
+/* cgroup_v2.c: lets the groups below dir use our controllers; h->io and h->cpuset tell which of
+ * those that not every kernel has are there. */
+MUST_USE int cgroup_v2_enable(int dir, struct cgroup_host *h, struct err *err);
 /* The parent's: no device can be opened below it. */
 MUST_USE int cgroup_v2_close_devices(int dir, struct err *err);
 /* What every jail has, and what depends on the request. */

@@ -9,13 +9,14 @@
 
 #include "base/fd.h"
 #include "jailer/cgroup_internal.h"
+#include "jailer/cpuset.h"
 
 #define CPU_WEIGHT_PER_VCPU 100U /* the kernel's default, for each vCPU */
 
 #define TUN_MAJOR 10U
 #define TUN_MINOR 200U
 
-int cgroup_v2_enable(int dir, bool *ret_io, struct err *err)
+int cgroup_v2_enable(int dir, struct cgroup_host *h, struct err *err)
 {
 	static const char *const controllers[] = { "+memory", "+pids", "+cpu" };
 
@@ -26,7 +27,9 @@ int cgroup_v2_enable(int dir, bool *ret_io, struct err *err)
 				       controllers[i] + 1);
 	}
 	/* Not every kernel has it, and without it there is only no limit on disk bandwidth. */
-	*ret_io = cgroup_write(dir, "cgroup.subtree_control", "+io") == 0;
+	h->io = cgroup_write(dir, "cgroup.subtree_control", "+io") == 0;
+	/* Nor this one; a request for it is refused then. */
+	h->cpuset = cgroup_write(dir, "cgroup.subtree_control", "+cpuset") == 0;
 	return 0;
 }
 
@@ -122,6 +125,32 @@ int cgroup_v2_base(const struct cgroup_host *h, const struct cgroup *c, struct e
 	return r < 0 && r != -ENOENT ? err_sys(err, r, "cgroup memory.swap.max") : 0;
 }
 
+/*
+ * The kernel takes a list of what isn't there, and then lets the group have what its parent has: so
+ * what came of it is looked at.
+ */
+static int set_place(int dir, const char *file, const char *list, struct err *err)
+{
+	struct cpuset want, have;
+	char effective[64], text[4096];
+	int r;
+
+	if (list[0] == '\0')
+		return 0;
+	r = cgroup_set(dir, file, list, err);
+	if (r < 0)
+		return r;
+	(void)snprintf(effective, sizeof(effective), "%s.effective", file);
+	r = (int)fd_read_file(dir, effective, text, sizeof(text));
+	if (r < 0)
+		return err_sys(err, r, "cgroup %s", effective);
+	text[strcspn(text, "\n")] = '\0';
+	if (cpuset_parse(list, &want) < 0 || cpuset_parse(text, &have) < 0 ||
+	    !cpuset_within(&have, &want))
+		return err_set(err, -EINVAL, "%s: nothing of %s is there for us", file, list);
+	return 0;
+}
+
 int cgroup_v2_limit(const struct cgroup *c, const struct cgroup_limits *l, struct err *err)
 {
 	int dir = c->dir[CGROUP_V2];
@@ -134,5 +163,10 @@ int cgroup_v2_limit(const struct cgroup *c, const struct cgroup_limits *l, struc
 		return r;
 	(void)snprintf(cpu, sizeof(cpu), "%llu %u",
 		       (unsigned long long)CGROUP_CPU_QUOTA_US(l->vcpus), CGROUP_CPU_PERIOD_US);
-	return cgroup_set(dir, "cpu.max", cpu, err);
+	r = cgroup_set(dir, "cpu.max", cpu, err);
+	if (r == 0)
+		r = set_place(dir, "cpuset.mems", l->mems, err);
+	if (r == 0)
+		r = set_place(dir, "cpuset.cpus", l->cpus, err);
+	return r;
 }

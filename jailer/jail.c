@@ -172,7 +172,9 @@ static int start(struct jail *j, struct cell *c, struct err *err)
 	struct cell_claim q = {
 		/* A snapshot's file is memory too, of whoever writes it. */
 		.limits = { .memory_bytes = j->req.memory_bytes * (j->req.snapshot ? 2 : 1),
-			    .vcpus = j->req.vcpus },
+			    .vcpus = j->req.vcpus,
+			    .cpus = j->req.cpus,
+			    .mems = j->req.mems },
 		.nic_queues = j->req.nic_queues,
 		.file_bytes_max =
 			MAX(j->req.scratch_bytes, j->req.snapshot ? j->req.memory_bytes : 0),

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/num.h"
+#include "jailer/cpuset.h"
 #include "vmm/vmm_fds.h"
 
 _Static_assert(REQUEST_NIC_QUEUES_MAX == VMM_TAPS_MAX, "a descriptor for each queue");
@@ -61,6 +62,22 @@ static int check_names(const Casemate__Jailer__V1__CreateRequest *in, bool resto
 	return 0;
 }
 
+static bool list_ok(const char *s)
+{
+	struct cpuset set;
+
+	return s[0] == '\0' || (strlen(s) <= REQUEST_CPUSET_MAX && cpuset_parse(s, &set) == 0);
+}
+
+static int check_cpuset(const Casemate__Jailer__V1__CreateRequest *in, struct err *err)
+{
+	if (!list_ok(in->cpuset_cpus))
+		return err_set(err, -EINVAL, "the list of CPUs is not one such as 0-3,8");
+	if (!list_ok(in->cpuset_mems))
+		return err_set(err, -EINVAL, "the list of memory nodes is not one such as 0-1");
+	return 0;
+}
+
 static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 		       const struct request_limits *limits, struct err *err)
 {
@@ -94,6 +111,8 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 
 	if (r == 0)
 		r = check_sizes(in, limits, err);
+	if (r == 0)
+		r = check_cpuset(in, err);
 	if (r < 0)
 		return r;
 	/* Lengths were checked: the terminating NUL is there because q was zero. */
@@ -105,6 +124,8 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 	q.scratch_bytes = in->scratch_bytes;
 	q.snapshot = in->snapshot;
 	q.nic_queues = in->nic_queues;
+	memcpy(q.cpus, in->cpuset_cpus, strlen(in->cpuset_cpus));
+	memcpy(q.mems, in->cpuset_mems, strlen(in->cpuset_mems));
 	*ret = q;
 	return 0;
 }

@@ -20,6 +20,7 @@
 #define REQUEST_SCRATCH_MAX    (UINT64_C(256) << 30)
 #define REQUEST_NIC_QUEUES_MAX 8
 #define REQUEST_SCRATCH_ALIGN  UINT64_C(4096)
+#define REQUEST_CPUSET_MAX     128 /* characters */
 
 struct request {
 	char id[REQUEST_NAME_MAX + 1];
@@ -31,7 +32,9 @@ struct request {
 	bool snapshot;		/* one will be taken */
 	/* To restore: borrowed; else -1. */
 	int state, memory;
-	unsigned nic_queues; /* 0 = no network */
+	unsigned nic_queues;		   /* 0 = no network */
+	char cpus[REQUEST_CPUSET_MAX + 1]; /* lists as in cpuset.h; "" = any */
+	char mems[REQUEST_CPUSET_MAX + 1];
 };
 
 /* The host's side of the bounds. */

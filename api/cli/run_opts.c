@@ -154,6 +154,8 @@ SET_TEXT(image)
 SET_TEXT(kernel)
 SET_TEXT(hostname)
 SET_TEXT(huge_pages)
+SET_TEXT(cpuset_cpus)
+SET_TEXT(cpuset_mems)
 SET_FLAG(interactive)
 SET_FLAG(tty)
 SET_FLAG(json)
@@ -178,6 +180,10 @@ static const struct {
 	  "the guest's host name (default: the id)" },
 	{ "huge-pages", "KIND", 0, RUN | CREATE, set_huge_pages,
 	  "guest memory in 2M pages: none, transparent or hugetlb" },
+	{ "cpuset-cpus", "LIST", 0, RUN | CREATE, set_cpuset_cpus,
+	  "host CPUs that it may run on: 0-3,8" },
+	{ "cpuset-mems", "LIST", 0, RUN | CREATE, set_cpuset_mems,
+	  "host memory nodes that it may use: 0" },
 	{ "cpu-template", "FILE", 0, RUN | CREATE, set_cpu_template,
 	  "JSON that narrows the guest's CPU" },
 	{ "env", "NAME[=VALUE]", 0, RUN | CREATE | EXEC, set_env,

@@ -442,6 +442,8 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.vcpus = s->spec.vcpus;
 	req.memory_bytes = s->spec.memory_bytes;
 	req.scratch_bytes = s->spec.scratch_bytes;
+	req.cpuset_cpus = s->spec.cpuset_cpus;
+	req.cpuset_mems = s->spec.cpuset_mems;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
 	r = rpc_start(jailer, &jailer_methods[JAILER_CREATE], &req.base, NULL, 0, &ops, s,
 		      &s->create_call);

@@ -15,6 +15,7 @@
 #define CHARS_NAME	    "abcdefghijklmnopqrstuvwxyz0123456789._-"
 #define CHARS_HOST	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
 #define CHARS_USER	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define CHARS_CPUSET	    "0123456789,-"
 #define CHARS_ENV	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 static int take_number(const char *name, const json_t *v, uint64_t min, uint64_t max, uint64_t *ret,
@@ -211,6 +212,23 @@ static int set_huge_pages(const json_t *v, const struct spec_limits *lim, struct
 	return err_set(err, -EINVAL, "huge_pages: must be none, transparent or hugetlb");
 }
 
+/* Whether it is a list that makes sense, the jailer says. */
+static int set_cpuset_cpus(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			   struct err *err)
+{
+	(void)lim;
+	return take_text("cpuset_cpus", v, CHARS_CPUSET, s->cpuset_cpus, sizeof(s->cpuset_cpus),
+			 err);
+}
+
+static int set_cpuset_mems(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			   struct err *err)
+{
+	(void)lim;
+	return take_text("cpuset_mems", v, CHARS_CPUSET, s->cpuset_mems, sizeof(s->cpuset_mems),
+			 err);
+}
+
 static int set_cpu_template(const json_t *v, const struct spec_limits *lim, struct spec *s,
 			    struct err *err)
 {
@@ -246,6 +264,8 @@ static const struct {
 	{ "scratch_bytes", set_scratch },
 	{ "hostname", set_hostname },
 	{ "huge_pages", set_huge_pages },
+	{ "cpuset_cpus", set_cpuset_cpus },
+	{ "cpuset_mems", set_cpuset_mems },
 	{ "cpu_template", set_cpu_template },
 	{ "lease", set_lease },
 };

@@ -20,6 +20,7 @@
 #define SPEC_USER_MAX	 64U
 #define SPEC_CWD_MAX	 1024U
 #define SPEC_ENVS_MAX	 256U
+#define SPEC_CPUSET_MAX	 128U
 #define SPEC_VCPUS_MAX	 32U
 #define SPEC_MEMORY_MIN	 (UINT64_C(64) << 20)
 #define SPEC_MEMORY_STEP (UINT64_C(2) << 20)
@@ -49,6 +50,8 @@ struct spec {
 	size_t envs_count;
 	struct cpu_template *cpu; /* NULL = none */
 	enum spec_pages huge_pages;
+	char cpuset_cpus[SPEC_CPUSET_MAX + 1]; /* "0-3,8"; "" = any */
+	char cpuset_mems[SPEC_CPUSET_MAX + 1];
 	bool lease;
 };
 

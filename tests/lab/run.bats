@@ -201,6 +201,22 @@ teardown() { clean; }
 	casemate rm "$id"
 }
 
+@test "--cpuset-cpus: it runs there and nowhere else, or not at all" {
+	id=$(casemate create --cpuset-cpus 1 --cpuset-mems 0 --cpus 2)
+	for status in /proc/"$(jail_of "$id" pid)"/task/*/status; do
+		[ "$(status_of "$status" Cpus_allowed_list)" = 1 ] || grep '^Name:.*kvm' "$status"
+	done
+	casemate rm "$id"
+	id=$(casemate create)
+	[ "$(status_of "/proc/$(jail_of "$id" pid)/status" Cpus_allowed_list)" = 0-1 ]
+	casemate rm "$id"
+	run casemate run --cpuset-cpus 7 -- true
+	[ "$status" = 125 ]
+	[[ "$output" == *cpuset* ]]
+	run casemate run --cpuset-mems 1 -- true
+	[ "$status" = 125 ]
+}
+
 @test "metrics" {
 	id=$(casemate create)
 	casemate metrics --json "$id" | jq -e '.metrics | .["vm.vcpus"] == 1 and .["vcpu.exit.mmio"] > 0 and .["drive0.kicks"] > 0'

@@ -95,6 +95,8 @@ Test(spec, names_the_bad_field)
 	refuse("{\"scratch_bytes\":5}", "multiple of 1 MiB");
 	refuse("{\"timeout_ms\":86400001}", "timeout_ms");
 	refuse("{\"huge_pages\":\"1G\"}", "huge_pages: must be none");
+	refuse("{\"cpuset_cpus\":\"0 \"}", "cpuset_cpus: has a character");
+	refuse("{\"cpuset_mems\":0}", "cpuset_mems: must be a string");
 	refuse("{\"huge_pages\":true}", "huge_pages: must be none");
 	refuse("{\"cpu_template\":[]}", "cpu_template: must be an object");
 	refuse("{\"lease\":1}", "lease: must be true or false");

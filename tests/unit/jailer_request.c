@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
+#include "jailer/cpuset.h"
 #include "jailer/request.h"
 #include "jailer/slot.h"
 
@@ -244,4 +245,42 @@ Test(jailer_request, snapshot_that_is_no_memfd)
 	cr_assert_eq(request_check(&in, true, &limits, &q, &err), 0);
 	cr_expect_lt(request_check_snapshot(&q, null, null, &err), 0);
 	(void)close(null);
+}
+
+Test(jailer_request, lists_of_cpus)
+{
+	static const char *const good[] = { "0", "0-3,8", "4095", "0-4095", "1,1", "007" };
+	static const char *const bad[] = { ",",
+					   "0,",
+					   ",0",
+					   "-",
+					   "0-",
+					   "-1",
+					   "3-2",
+					   "4096",
+					   "a",
+					   "0 ",
+					   "0,,1",
+					   "0-1-2",
+					   "99999999999999999999",
+					   "+1",
+					   "0x1",
+					   "0\n" };
+	struct cpuset a, b;
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		Casemate__Jailer__V1__CreateRequest q = sane();
+		q.cpuset_cpus = (char *)(uintptr_t)good[i];
+		cr_expect_eq(check(&q), 0, "%s", good[i]);
+		cr_expect_eq(cpuset_parse(good[i], &a), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		Casemate__Jailer__V1__CreateRequest q = sane();
+		q.cpuset_mems = (char *)(uintptr_t)bad[i];
+		cr_expect_eq(check(&q), -EINVAL, "%s", bad[i]);
+	}
+	cr_assert_eq(cpuset_parse("2-5", &a), 0);
+	cr_assert_eq(cpuset_parse("0-4,5,9", &b), 0);
+	cr_expect(cpuset_within(&a, &b));
+	cr_expect_not(cpuset_within(&b, &a));
 }

@@ -95,17 +95,25 @@ static void blk_pause(struct virtio_dev *dev)
 		pthread_cond_wait(&b->drained, &dev->lock);
 }
 
-/* A thread of the pool has done something. */
+static void reap(struct blk *b)
+{
+	int r = blk_queue_reap(b);
+
+	if (r < 0)
+		virtio_dev_fail(&b->dev, strerrordesc_np(-r));
+}
+
+/* A thread of the pool has done something. It gives it back if it can and else leaves it to the
+ * drive's thread: the pool waits for no lock that is held while a queue is served. */
 static void on_done(void *arg)
 {
 	struct blk *b = arg;
-	int r;
 
-	/* Announced like a vCPU's wish for the lock: the serving thread leaves its round for it. */
-	virtio_dev_lock(&b->dev);
-	r = blk_queue_reap(b);
-	if (r < 0)
-		virtio_dev_fail(&b->dev, strerrordesc_np(-r));
+	if (pthread_mutex_trylock(&b->dev.lock) != 0) {
+		virtio_eventfd_signal(b->post_fd);
+		return;
+	}
+	reap(b);
 	pthread_mutex_unlock(&b->dev.lock);
 }
 
@@ -116,7 +124,7 @@ static void on_timer(struct loop_io *io, int fd, uint32_t events, void *arg)
 	(void)io;
 	(void)fd;
 	(void)events;
-	pthread_mutex_lock(&b->dev.lock);
+	virtio_dev_lock(&b->dev);
 	b->throttled = false;
 	blk_queue_kick_waiting(b);
 	pthread_mutex_unlock(&b->dev.lock);
@@ -159,7 +167,8 @@ static void on_post(struct loop_io *io, int fd, uint32_t events, void *arg)
 	new_limits = b->posted_limits;
 	bytes = b->posted_bytes;
 	pthread_mutex_unlock(&b->post_lock);
-	pthread_mutex_lock(&b->dev.lock);
+	virtio_dev_lock(&b->dev);
+	reap(b);
 	if (limits)
 		set_limits(b, &new_limits);
 	if (resize)

@@ -103,9 +103,9 @@ struct blk {
 	int timer_fd;
 	struct virtq_chain chain; /* of the request that is being parsed */
 	struct blk_lane lane;
+	int post_fd; /* there is something for the drive's thread: below, or the pool is done */
 	/* posted by the control thread, which must not wait for dev->lock: a reset may hold it for
 	 * as long as the storage hangs */
-	int post_fd;
 	pthread_mutex_t post_lock;
 	bool post_limits, post_resize;
 	struct limits posted_limits;

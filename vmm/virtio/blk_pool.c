@@ -70,7 +70,7 @@ static void serve(struct blk_lane *lane)
 	blk_list_append(&lane->done, rq);
 	if (--lane->running == 0)
 		pthread_cond_broadcast(&lane->idle);
-	/* There is room in the lane again, and this thread may have to wait for dev->lock. */
+	/* There is room in the lane again, which a thread may have found full. */
 	if (lane->pending.first != NULL)
 		pthread_cond_signal(&pool.work);
 	pthread_mutex_unlock(&pool.lock);

@@ -34,9 +34,7 @@ struct blk_request *blk_list_take(struct blk_list *l);
 struct blk_lane {
 	/* set by the drive before blk_pool_join */
 	void (*run)(struct blk_request *rq, void *arg); /* does it; no lock held */
-	/* Something is done: blk_pool_take_done. No lock held; waits for dev->lock as long as it
-	 * must.
-	 */
+	/* Something is done: blk_pool_take_done. No lock held; must not wait. */
 	void (*reap)(void *arg);
 	void *arg;
 	/* the pool's */

@@ -163,6 +163,8 @@ static int serve_round(struct blk *b, unsigned qi, unsigned *budget)
 		(*budget)--;
 		if (now_ns() - announced > ANNOUNCE_NS) {
 			int rc = virtio_dev_notify_used(&b->dev, q);
+			if (rc == 0)
+				rc = blk_queue_reap(b);
 			if (rc < 0)
 				return rc;
 			announced = now_ns();

@@ -62,6 +62,7 @@ int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, st
 			UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |
 			UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC;
 	BUG_ON(pthread_mutex_init(&dev->lock, NULL) != 0);
+	BUG_ON(pthread_mutex_init(&dev->turn, NULL) != 0);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
 		dev->kick_fds[i] = -1;
 	for (unsigned i = 0; i < queues && r >= 0; i++) {
@@ -89,12 +90,25 @@ void virtio_dev_done(struct virtio_dev *dev)
 	dev->worker = NULL;
 	fd_closep(&dev->irq_fd);
 	(void)pthread_mutex_destroy(&dev->lock);
+	(void)pthread_mutex_destroy(&dev->turn);
 }
 
 void virtio_dev_free(struct virtio_dev *dev)
 {
 	if (dev != NULL)
 		dev->ops->free(dev);
+}
+
+/*
+ * A thread that has just given the lock up gets a mutex again long before a thread that was asleep
+ * for it; a serving thread that leaves its round for a vCPU would take turn after turn in vain. So
+ * whoever waits for the lock holds `turn`, and the next one waits for that.
+ */
+static void lock_in_turn(struct virtio_dev *dev)
+{
+	pthread_mutex_lock(&dev->turn);
+	pthread_mutex_lock(&dev->lock);
+	pthread_mutex_unlock(&dev->turn);
 }
 
 static void on_kick(struct loop_io *io, int fd, uint32_t events, void *arg)
@@ -108,7 +122,7 @@ static void on_kick(struct loop_io *io, int fd, uint32_t events, void *arg)
 	while (q < dev->queues_count && dev->kick_fds[q] != fd)
 		q++;
 	BUG_ON(q == dev->queues_count);
-	pthread_mutex_lock(&dev->lock);
+	lock_in_turn(dev);
 	/* A kick before DRIVER_OK, after a reset or for a queue that was never enabled says
 	 * nothing; one while the device is paused is made up for by virtio_dev_resume. */
 	if (dev->active && !dev->paused && dev->queues[q].ready) {
@@ -151,7 +165,7 @@ void virtio_dev_lock(struct virtio_dev *dev)
 {
 	/* Announced first: see virtio_dev_wanted. */
 	__atomic_fetch_add(&dev->waiters, 1U, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&dev->lock);
+	lock_in_turn(dev);
 	__atomic_fetch_sub(&dev->waiters, 1U, __ATOMIC_RELAXED);
 }
 

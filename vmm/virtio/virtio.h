@@ -106,6 +106,7 @@ struct virtio_dev {
 	const struct virtio_dev_ops *ops;
 	struct gmem *gmem;
 	pthread_mutex_t lock;
+	pthread_mutex_t turn;  /* to wait for the lock; dev.c */
 	unsigned queues_count; /* of this device */
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 	int kick_fds[VIRTIO_QUEUES_MAX]; /* eventfds, non-blocking */

@@ -86,6 +86,10 @@ MUST_USE int cell_new(struct cells *cs, bool nic, const struct cell_ops *ops, vo
 void cell_give(struct cell *c, const struct cell_ops *ops, void *arg);
 void cell_drop(struct cell *c);
 
+/* Address space beyond guest memory: the VMM's own, thread stacks and what its allocator reserves.
+ * A VMM of 32 vCPUs takes less than 16 MiB; this is the fence behind the cgroup's. */
+#define CELL_ADDRESS_ALLOWANCE (UINT64_C(256) << 20)
+
 /* A READY one gets its virtual machine; the descriptors stay the caller's. On failure it is still
  * the owner's, who had better drop it. */
 struct cell_claim {

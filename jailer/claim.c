@@ -44,5 +44,6 @@ int stage_claim(struct stage_env *env)
 	env->fds_count = o.fds_count;
 	env->nic_queues = o.nic_queues;
 	env->file_bytes_max = o.file_bytes_max;
+	env->address_bytes_max = o.address_bytes_max;
 	return 0;
 }

@@ -64,6 +64,7 @@ struct stage_env {
 	unsigned fds_count;
 	unsigned nic_queues;
 	uint64_t file_bytes_max;
+	uint64_t address_bytes_max;
 #ifdef CASEMATE_TEST
 	unsigned off;  /* mask of enum layer: left out */
 	uint32_t stop; /* before this stage the process waits to be killed; 0 = nowhere */
@@ -113,6 +114,7 @@ struct stage_order {
 	int32_t to[STAGE_FDS_MAX]; /* the numbers of the descriptors that come along */
 	uint32_t nic_queues;
 	uint64_t file_bytes_max;
+	uint64_t address_bytes_max;
 };
 
 const char *stage_name(uint32_t stage);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "jailer/cell.h"
 #include "jailer/cgroup.h"
 #include "jailer/slot.h"
 #include "tests/native/jail_rig.h"
@@ -91,6 +92,7 @@ Test(jail, inside_there_is_nothing)
 		{ "rlimit.nproc", CGROUP_PIDS_MAX },
 		{ "rlimit.memlock", 0 },
 		{ "rlimit.fsize", RIG_SCRATCH },
+		{ "rlimit.as", RIG_MEMORY + CELL_ADDRESS_ALLOWANCE },
 		{ "unshare.user", EPERM },
 		{ "unshare.mount", EPERM },
 		{ "hostname.ours", 1 },

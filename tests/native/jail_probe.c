@@ -195,7 +195,7 @@ static void say_limits(void)
 	} limits[] = {
 		{ "rlimit.core", RLIMIT_CORE },	  { "rlimit.nofile", RLIMIT_NOFILE },
 		{ "rlimit.nproc", RLIMIT_NPROC }, { "rlimit.memlock", RLIMIT_MEMLOCK },
-		{ "rlimit.fsize", RLIMIT_FSIZE },
+		{ "rlimit.fsize", RLIMIT_FSIZE }, { "rlimit.as", RLIMIT_AS },
 	};
 	int death = 0;
 

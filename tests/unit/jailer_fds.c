@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -98,7 +99,9 @@ static int shuffle_jail(unsigned *seed)
 /* And then the VMM's, from whatever numbers its descriptors have arrived at. */
 static int shuffle_table(unsigned *seed)
 {
-	struct stage_env env = { .file_bytes_max = 1U << 20, .nic_queues = 1 };
+	struct stage_env env = { .file_bytes_max = 1U << 20,
+				 .address_bytes_max = RLIM_INFINITY,
+				 .nic_queues = 1 };
 	bool taken[LOOK_AT] = { [0] = true, [1] = true, [2] = true };
 
 	for (int fd = STAGE_FD_REPORT; fd < STAGE_FD_END; fd++)

@@ -126,6 +126,9 @@ static int drop_capabilities(struct err *err)
 			  CAP_NET_ADMIN,	  /* a jail's own tap */
 			  CAP_CHOWN,		  /* the socket, to the daemon's user */
 			  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, /* a store in a private home */
+#ifdef CASEMATE_TEST
+			  CAP_SETFCAP, /* a jail's map with root in it, when the uid is left out */
+#endif
 			  -1) < 0 ||
 	    capng_apply(CAPNG_SELECT_ALL) != CAPNG_NONE)
 		return err_set(err, -EPERM,

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stand.h - where attacks take place: a jail of the real jailer (test build) with some layers off
+ * and the probe in it, or the probe alone. The probe is started again when an attack has cost it
+ * its life.
+ */
+#ifndef TESTS_ATTACKS_STAND_H
+#define TESTS_ATTACKS_STAND_H
+
+#include <stdbool.h>
+
+#include "tests/attacks/wire.h"
+
+struct stand {
+	unsigned off;
+	bool outside;
+	int control; /* of the probe; -1 = there is none */
+	int log;
+	pid_t jailer;
+	pid_t probe; /* outside only */
+	struct loop *loop;
+	struct rpc_conn *conn;
+	unsigned jails;
+	char cgroup[64];
+};
+
+/* off: mask of enum off. Dies when it can't. */
+void stand_open(struct stand *s, unsigned off);
+/* The probe alone, as root of this world. */
+void stand_open_outside(struct stand *s);
+void stand_close(struct stand *s);
+
+/* One attack with the filters of one role (enum seccomp_role, or WIRE_ROLE_NONE). */
+void stand_attack(struct stand *s, const struct attack *a, uint32_t role, const struct scene *scene,
+		  struct wire_answer *ret);
+
+/* With the filters of this role an attack would be carried out and its end noticed; dies if not. */
+void stand_check(struct stand *s, uint32_t role, const struct scene *scene);
+
+#endif

@@ -94,7 +94,13 @@ static void host(struct rig *r)
 	int fd;
 
 	if (op >= 248) {
-		virtio_vsock_reset_transport(r->d.dev);
+		struct virtio_dev *dev = r->d.dev;
+		virtio_dev_pause(dev);
+		pthread_mutex_lock(&dev->lock);
+		if (dev->active)
+			dev->ops->restored(dev);
+		pthread_mutex_unlock(&dev->lock);
+		virtio_dev_resume(dev);
 		return;
 	}
 	switch (op % 6) {

@@ -502,6 +502,41 @@ Test(virtio_balloon, statistics_across_reset_and_pause)
 	drv_done(&d);
 }
 
+/* A pause leaves no chain taken, and the numbers are those of a snapshot. */
+Test(virtio_balloon, snapshot)
+{
+	const struct stat stat = { le16_put(0), le64_put(7) };
+	uint8_t state[4096], hostile[8];
+	struct drv d, copy;
+	size_t len;
+
+	balloon(&d, 0);
+	cr_assert_eq(virtio_balloon_set(d.dev, MIB), 0);
+	drv_set(&d, VIRTIO_MMIO_CONFIG + 4, 99);
+	cr_assert_geq(post_stats(&d, drv_alloc(&d, 4096, 4096), &stat, 1), 0);
+	drv_run(&d);
+	cr_expect_neq(d.dev->queues[STATS].avail_next, d.dev->queues[STATS].used_next);
+	virtio_dev_pause(d.dev);
+	for (unsigned q = 0; q < d.dev->queues_count; q++)
+		cr_expect_eq(d.dev->queues[q].avail_next, d.dev->queues[q].used_next);
+	len = d.dev->ops->save(d.dev, state);
+	cr_assert_leq(len, sizeof(hostile));
+	virtio_dev_resume(d.dev);
+
+	make(&copy, (struct virtio_balloon_options){ true, true, 20 });
+	cr_expect_eq(copy.dev->ops->load(copy.dev, state, len), 0);
+	cr_expect_eq(drv_get(&copy, VIRTIO_MMIO_CONFIG), MIB / PAGE);
+	cr_expect_eq(drv_get(&copy, VIRTIO_MMIO_CONFIG + 4), 99);
+	cr_expect_eq(counter(&copy, "target_bytes"), MIB);
+	memset(hostile, 0xff, sizeof(hostile));
+	cr_expect_eq(copy.dev->ops->load(copy.dev, hostile, len), -EINVAL);
+	cr_expect_eq(copy.dev->ops->load(copy.dev, state, len - 1), -EINVAL);
+	cr_expect_eq(copy.dev->ops->load(copy.dev, NULL, 0), -EINVAL);
+	cr_expect_eq(drv_get(&copy, VIRTIO_MMIO_CONFIG), MIB / PAGE);
+	drv_done(&copy);
+	drv_done(&d);
+}
+
 /* ---- Configuration -------------------------------------------------------------------------- */
 
 static uint32_t config(struct drv *d, unsigned off)

@@ -558,6 +558,19 @@ static uint64_t post_event(struct vg *g, uint32_t len, bool writable)
 	return s.addr;
 }
 
+/* What a restore does to an active device. */
+static void restore(struct vg *g)
+{
+	struct virtio_dev *dev = g->d.dev;
+
+	virtio_dev_pause(dev);
+	pthread_mutex_lock(&dev->lock);
+	dev->ops->restored(dev);
+	pthread_mutex_unlock(&dev->lock);
+	virtio_dev_resume(dev);
+	drv_run(&g->d);
+}
+
 /* After a restore: the guest is told, its connections are gone, listeners wait on. */
 Test(vsock, transport_reset)
 {
@@ -575,7 +588,7 @@ Test(vsock, transport_reset)
 	cr_assert_eq(fd_socketpair(waiting, false), 0);
 	cr_assert_eq(virtio_vsock_listen(g.d.dev, 77, waiting[0]), 0);
 	cr_expect_not(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
-	virtio_vsock_reset_transport(g.d.dev);
+	restore(&g);
 	cr_assert(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
 	cr_expect_eq(len, 4);
 	drv_read(&g.d, at, &event, sizeof(event));
@@ -585,8 +598,8 @@ Test(vsock, transport_reset)
 	vg_send(&g, &f2, VIRTIO_VSOCK_OP_REQUEST, 0, NULL, 0);
 	vg_expect(&g, VIRTIO_VSOCK_OP_RESPONSE, &p);
 	/* Without a buffer for it the event waits for one; a second reset adds nothing. */
-	virtio_vsock_reset_transport(g.d.dev);
-	virtio_vsock_reset_transport(g.d.dev);
+	restore(&g);
+	restore(&g);
 	drv_run(&g.d);
 	(void)post_event(&g, 64, true);
 	cr_assert(drv_wait_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len, 1000));
@@ -595,7 +608,7 @@ Test(vsock, transport_reset)
 	cr_expect_not(drv_used(&g.d, VSOCK_QUEUE_EVENT, &head, &len));
 	/* A new driver knows of nothing that could be reset. */
 	vg_start(&g, 0, 10);
-	virtio_vsock_reset_transport(g.d.dev);
+	restore(&g);
 	vg_start(&g, 0, 10);
 	(void)post_event(&g, 64, true);
 	drv_run(&g.d);
@@ -613,7 +626,7 @@ Test(vsock, transport_reset_into_a_bad_buffer)
 		(void)post_event(&g, i == 0 ? 3 : 4, i == 0);
 		drv_run(&g.d);
 		cr_expect_not(drv_broken(&g.d), "nothing is looked at before it is needed");
-		virtio_vsock_reset_transport(g.d.dev);
+		restore(&g);
 		cr_expect(drv_broken(&g.d));
 		vg_done(&g);
 	}

@@ -388,6 +388,38 @@ static int balloon_write_config(struct virtio_dev *dev, uint64_t off, const void
 	return 0;
 }
 
+/* The statistics buffer may be kept for seconds: it goes back into the queue, and the resume looks
+ * there. It was the last one to be taken from it. */
+static void balloon_pause(struct virtio_dev *dev)
+{
+	struct balloon *b = to_balloon(dev);
+
+	if (b->stats_held)
+		virtq_unpop(&dev->queues[QUEUE_STATS]);
+	b->stats_held = false;
+}
+
+static size_t balloon_save(struct virtio_dev *dev, void *dst)
+{
+	memcpy(dst, dev->config, sizeof(struct balloon_config));
+	return sizeof(struct balloon_config);
+}
+
+static int balloon_load(struct virtio_dev *dev, const void *src, size_t len)
+{
+	struct balloon_config s;
+
+	if (src == NULL || len != sizeof(s))
+		return -EINVAL;
+	memcpy(&s, src, sizeof(s));
+	if (le32_get(s.num_pages) > dev->gmem->bytes / BALLOON_PAGE)
+		return -EINVAL;
+	memcpy(dev->config, &s, sizeof(s));
+	virtio_dev_gauge(dev, TARGET_BYTES, le32_get(s.num_pages) * BALLOON_PAGE);
+	virtio_dev_gauge(dev, ACTUAL_BYTES, le32_get(s.actual) * BALLOON_PAGE);
+	return 0;
+}
+
 /* Timers belong to the loop's thread: they run out and find nothing to do. */
 static void balloon_reset(struct virtio_dev *dev)
 {
@@ -417,6 +449,9 @@ const struct virtio_dev_ops virtio_balloon_ops = {
 	.notify = balloon_notify,
 	.write_config = balloon_write_config,
 	.reset = balloon_reset,
+	.pause = balloon_pause,
+	.save = balloon_save,
+	.load = balloon_load,
 	.counter_names = counter_names,
 	.counters_count = COUNTERS,
 	.free = balloon_free,

@@ -249,10 +249,6 @@ MUST_USE int virtio_vsock_new(struct gmem *gmem, uint64_t guest_cid, struct virt
 /* Joins the next guest connection to host port `port` to fd (taken on success, made
  * non-blocking). Loop's thread. Waits across resets. -ENOSPC beyond 64 waiting. */
 MUST_USE int virtio_vsock_listen(struct virtio_dev *dev, uint32_t port, int fd);
-/* For a VM that was restored: the host's ends of its connections are no more. Drops what there is
- * and tells the guest by a transport reset event (section 5.10.6.7), now or as soon as it listens;
- * a guest that knows of no connections ignores it. Listeners stay. Loop's thread. */
-void virtio_vsock_reset_transport(struct virtio_dev *dev);
 /* Connects to a guest port; done(result) comes once, on the loop's thread and never from within
  * this call: 0, -ECONNREFUSED, -ETIMEDOUT (2 s, also when no driver is there), -ECONNRESET
  * (device reset), -ENOMEM. fd is taken in any case when this returns 0. Loop's thread. -ENOSPC

@@ -221,7 +221,8 @@ int virtio_vsock_connect(struct virtio_dev *dev, uint32_t port, int fd, virtio_v
 	return r;
 }
 
-/* ---- Transport reset ------------------------------------------------------------------------ */
+/* ---- After a restore: transport reset (section 5.10.6.7)
+ * ------------------------------------------------------------------------ */
 
 /* Tells the guest, if it is owed and the guest has posted a buffer for it: 0 or negative. */
 static int send_event(struct vsock *v)
@@ -252,21 +253,19 @@ static int send_event(struct vsock *v)
 	return r;
 }
 
-void virtio_vsock_reset_transport(struct virtio_dev *dev)
+/* The guest's connections are no more, here; it is told when the device goes on, since every queue
+ * is then looked at. A guest that knows of no connection ignores it. Listeners stay. */
+static void vsock_restored(struct virtio_dev *dev)
 {
 	struct vsock *v = to_vsock(dev);
-	int r;
 
-	enter(v);
+	settle(v);
 	for (unsigned i = 0; i < VSOCK_CONNS_MAX; i++) {
 		if (v->conns[i].state != VSOCK_FREE)
 			vsock_conn_orphan(&v->conns[i]);
 	}
 	v->stray_count = 0;
-	/* A driver that starts anew knows of no connection. */
-	v->event_owed = v->dev.active;
-	r = send_event(v);
-	leave(v, r < 0 ? r : vsock_rx_pump(v));
+	v->event_owed = true;
 }
 
 /* ---- The device ----------------------------------------------------------------------------- */
@@ -340,6 +339,7 @@ const struct virtio_dev_ops virtio_vsock_ops = {
 	.attach = vsock_attach,
 	.notify = vsock_notify,
 	.reset = vsock_reset,
+	.restored = vsock_restored,
 	.counter_names = counter_names,
 	.counters_count = VSOCK_COUNTERS,
 	.free = vsock_free,

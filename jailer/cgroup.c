@@ -22,7 +22,6 @@
 #include "jailer/cgroup_internal.h"
 #include "jailer/slot.h"
 
-#define LOCK_MS_MAX  1000
 #define SWEEP_MS_MAX 5000
 #define GROUP_PREFIX "slot-"
 #define PROCS_MAX    4096 /* bytes of cgroup.procs that are read at a time */
@@ -101,10 +100,10 @@ static bool is_there(int root, const char *name, int fd)
  * Makes and locks the parent. Another jailer that takes over identities of ours holds the lock
  * for as long as it sweeps (identity.c): a short wait tells that from one that runs.
  */
-static int lock_parent(int root, const char *name, int *ret)
+static int lock_parent(int root, const char *name, unsigned wait_ms, int *ret)
 {
 	static const struct timespec pause = { .tv_nsec = 10000000 };
-	uint64_t deadline = now_ms() + LOCK_MS_MAX;
+	uint64_t deadline = now_ms() + wait_ms;
 
 	for (;;) {
 		CLEANUP(fd_closep) int fd = make_group(root, name, true);
@@ -124,13 +123,14 @@ static int lock_parent(int root, const char *name, int *ret)
 	}
 }
 
-static int open_parents(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT], struct err *err)
+static int open_parents(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT], unsigned wait_ms,
+			struct err *err)
 {
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {
 		int r;
 		if (root[t] < 0 || (h->version == 2 && t != CGROUP_V2))
 			continue;
-		r = lock_parent(root[t], h->parent, &h->dir[t]);
+		r = lock_parent(root[t], h->parent, wait_ms, &h->dir[t]);
 		if (r == -EBUSY)
 			return err_set(err, r, "another jailer is running (cgroup %s)", h->parent);
 		if (r < 0)
@@ -174,7 +174,7 @@ int cgroup_host_open(struct cgroup_host *h, const struct cgroup_config *cfg, str
 		return r;
 	r = pick_version(h, root, err);
 	if (r == 0)
-		r = open_parents(h, root, err);
+		r = open_parents(h, root, cfg->lock_ms, err);
 	if (r == 0)
 		r = h->version == 2 ? cgroup_v2_enable(h->dir[CGROUP_V2], h, err) : 0;
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++) {

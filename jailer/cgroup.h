@@ -56,6 +56,7 @@ struct cgroup_config {
 	const char *parent;
 	unsigned disk_major, disk_minor; /* whole disk of the store; 0, 0 = none (a tmpfs, ...) */
 	struct cgroup_io io;
+	unsigned lock_ms; /* how long to wait for another jailer to give the parent up */
 };
 
 struct cgroup_host {

@@ -52,7 +52,8 @@ int stage_user(struct stage_env *env)
 {
 	if (!env->userns)
 		return 0;
-	if (unshare(CLONE_NEWUSER) < 0)
+	/* The kernel may forget the death signal with a change of credentials. */
+	if (unshare(CLONE_NEWUSER) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return -errno;
 	return ask_for_maps() ? 0 : -EPIPE;
 }
@@ -98,7 +99,8 @@ int stage_ids(struct stage_env *env)
 	if (ru != env->uid || eu != env->uid || su != env->uid || rg != env->uid ||
 	    eg != env->uid || sg != env->uid || getgroups(0, NULL) != 0)
 		return -EPERM;
-	return 0;
+	/* The kernel has forgotten it with the old uid. */
+	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 #ifdef CASEMATE_TEST

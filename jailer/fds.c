@@ -75,6 +75,8 @@ static int apply(const struct stage_env *env, struct table *t)
 		if (dup3(e->from, e->to, e->keep ? 0 : O_CLOEXEC) < 0)
 			return -errno;
 	}
+	for (unsigned i = 0; i < t->count; i++)
+		fd_closep(&t->list[i].from);
 	if (layer_is_off(env, LAYER_FDS))
 		return fds_leak();
 	for (int fd = 0; fd < STAGE_FD_END; fd++) {

@@ -16,6 +16,9 @@
 #include "jailer/slot.h"
 #include "jailer/spawn.h"
 
+/* Another jailer that takes over identities of ours sweeps our group meanwhile (identity.c). */
+#define LOCK_MS_MAX 1000
+
 static int check_label(struct host *h, const struct host_config *cfg, struct err *err)
 {
 	int r;
@@ -93,7 +96,7 @@ static void find_disk(int dir, struct cgroup_config *c)
 static int open_groups(struct host *h, const struct host_config *cfg, unsigned *ret_swept,
 		       struct err *err)
 {
-	struct cgroup_config c = { .parent = cfg->cgroup, .io = cfg->io };
+	struct cgroup_config c = { .parent = cfg->cgroup, .io = cfg->io, .lock_ms = LOCK_MS_MAX };
 	int r;
 
 	find_disk(h->store.dir, &c);

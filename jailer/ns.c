@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@
 /*
  * Should: give the VMM the signals of a fresh process; the jailer blocks those that it reads from
  * a signalfd and ignores SIGPIPE (and what it was started with), and all that would pass through
- * the exec.
+ * the exec. And to end with the jailer, whatever happens from here on.
  */
 int stage_signals(struct stage_env *env)
 {
@@ -31,7 +32,11 @@ int stage_signals(struct stage_env *env)
 			return -errno;
 	}
 	(void)sigemptyset(&none);
-	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ? -errno : 0;
+	/* Already here: stage_locks is the last to ask for it, but not the first that needs it. */
+	return sigprocmask(SIG_SETMASK, &none, NULL) < 0 ||
+			       prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0
+		       ? -errno
+		       : 0;
 }
 
 /*

@@ -15,3 +15,5 @@ endfunction()
 
 jail_test(jail native/jail.c)
 jail_test(jail_pool native/jail_pool.c)
+jail_test(jail_crash native/jail_crash.c)
+jail_test(jail_layers native/jail_layers.c)

@@ -80,6 +80,7 @@ static void say_ids(int argc)
 	if (getresuid(&r, &e, &s) < 0 || getresgid(&rg, &eg, &sg) < 0)
 		exit(99);
 	say("uid", r);
+	say("uid.zero", r == 0);
 	say("ids.same", r == e && r == s && r == rg && r == eg && r == sg);
 	say("groups", getgroups(0, NULL));
 	say("pid", getpid());
@@ -115,6 +116,7 @@ static void say_root(void)
 {
 	say("open.root", result(open("/", O_RDONLY | O_DIRECTORY)));
 	say("open.shadow", result(open("/etc/shadow", O_RDONLY)));
+	say("open.passwd", result(open("/etc/passwd", O_RDONLY)));
 	say("open.dotdot", result(open("../../../../etc/passwd", O_RDONLY)));
 	say("open.proc", result(open("/proc/self/status", O_RDONLY)));
 	say("create", result(open("/x", O_CREAT | O_WRONLY, 0600)));

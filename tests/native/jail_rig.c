@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -110,19 +111,19 @@ static void make_store(struct rig *g)
 void rig_start_jailer(struct rig *g)
 {
 	char socket[96], store[96], vmm[96], pool[12];
-	int ends[2];
+	int log = memfd_create("jailer.log", MFD_CLOEXEC);
 
+	cr_assert_geq(log, 0);
 	(void)snprintf(socket, sizeof(socket), "%s/run/jailer.sock", g->dir);
 	(void)snprintf(store, sizeof(store), "%s/store", g->dir);
 	(void)snprintf(vmm, sizeof(vmm), "%s/probe", g->dir);
 	(void)snprintf(pool, sizeof(pool), "%u", g->pool);
-	cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
 	g->jailer = fork();
 	cr_assert_geq(g->jailer, 0);
 	if (g->jailer == 0) {
 		const char *jailer = g->test_option == NULL ? binary("JAIL_TEST_JAILER", JAILER_BIN)
 							    : JAILER_TEST_BIN;
-		(void)dup2(ends[1], STDERR_FILENO);
+		(void)dup2(log, STDERR_FILENO);
 		if (g->before_exec != NULL)
 			g->before_exec();
 		execl(jailer, jailer, "--socket", socket, "--store", store, "--vmm", vmm,
@@ -130,18 +131,21 @@ void rig_start_jailer(struct rig *g)
 		      "--max", "4", "--pool", pool, g->test_option, g->test_value, (char *)NULL);
 		_exit(127);
 	}
-	close(ends[1]);
 	fd_closep(&g->errors);
-	g->errors = ends[0];
+	g->errors = log;
 }
 
-/* What the jailer has said lately. */
+/* The last that the jailer has said. */
 static const char *rig_log(const struct rig *g)
 {
-	static char text[4096];
-	struct pollfd p = { .fd = g->errors, .events = POLLIN };
-	ssize_t n = poll(&p, 1, 100) == 1 ? read(g->errors, text, sizeof(text) - 1) : 0;
+	static char text[2048];
+	struct stat st = { 0 };
+	off_t at;
+	ssize_t n;
 
+	(void)fstat(g->errors, &st);
+	at = st.st_size > (off_t)sizeof(text) - 1 ? st.st_size - (off_t)sizeof(text) + 1 : 0;
+	n = pread(g->errors, text, sizeof(text) - 1, at);
 	text[n < 0 ? 0 : n] = '\0';
 	return text;
 }
@@ -202,18 +206,24 @@ void rig_kill_jailer(struct rig *g)
 	g->conn = NULL;
 }
 
-void rig_close(struct rig *g)
+void rig_stop_jailer(struct rig *g)
 {
 	int status = 0;
 
 	rpc_conn_free(g->conn);
-	if (g->jailer > 0) {
-		cr_assert_eq(kill(g->jailer, SIGTERM), 0);
-		cr_assert_eq(waitpid(g->jailer, &status, 0), g->jailer);
-		cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "jailer: status %#x",
-			  status);
-		cr_expect_eq(rig_groups(g), -1, "the jailer left its cgroup behind");
-	}
+	g->conn = NULL;
+	if (g->jailer <= 0)
+		return;
+	cr_assert_eq(kill(g->jailer, SIGTERM), 0);
+	cr_assert_eq(waitpid(g->jailer, &status, 0), g->jailer);
+	g->jailer = 0;
+	cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "jailer: status %#x", status);
+	cr_expect_eq(rig_groups(g), -1, "the jailer left its cgroup behind");
+}
+
+void rig_close(struct rig *g)
+{
+	rig_stop_jailer(g);
 	loop_free(g->loop);
 	fd_closep(&g->errors);
 	cr_expect_eq(nftw(g->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
@@ -390,6 +400,16 @@ unsigned rig_ready(struct rig *g)
 	return n;
 }
 
+bool rig_settle(struct rig *g)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (rig_ready(g) == g->pool && rig_groups(g) == (int)g->pool * rig_trees(g))
+			return true;
+		usleep(5000);
+	}
+	return false;
+}
+
 int rig_children(const struct rig *g, pid_t *ret, size_t cap)
 {
 	char path[64], text[1024];
@@ -414,13 +434,15 @@ double rig_time_create(struct rig *g)
 {
 	struct timespec a, b;
 	struct rig_jail j;
+	enum rpc_code code;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &a);
 	rig_create_ok(g, "timed", &j);
 	(void)clock_gettime(CLOCK_MONOTONIC, &b);
 	close(j.control);
 	close(j.log);
-	cr_assert_eq(rig_destroy(g, "timed"), RPC_OK);
+	code = rig_destroy(g, "timed");
+	cr_assert_eq(code, RPC_OK, "%s: %s", rpc_code_name(code), rig_log(g));
 	return (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
 }
 
@@ -450,10 +472,23 @@ bool rig_group_file(const struct rig_jail *j, const char *file, char *ret, size_
 	return q.found;
 }
 
+/* When its parent is dead, init reaps it at some time. */
+static bool is_zombie(pid_t pid)
+{
+	char path[48], text[512];
+	const char *at;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return false;
+	at = strrchr(text, ')');
+	return at != NULL && at[1] == ' ' && at[2] == 'Z';
+}
+
 bool rig_pid_gone(pid_t pid)
 {
 	for (int i = 0; i < 400; i++) {
-		if (kill(pid, 0) < 0 && errno == ESRCH)
+		if ((kill(pid, 0) < 0 && errno == ESRCH) || is_zombie(pid))
 			return true;
 		usleep(5000);
 	}

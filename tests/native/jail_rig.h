@@ -49,6 +49,8 @@ void rig_prepare(struct rig *g);
 void rig_close(struct rig *g);
 void rig_start_jailer(struct rig *g);
 void rig_connect(struct rig *g);
+/* SIGTERM; it must end with status 0 and leave nothing. */
+void rig_stop_jailer(struct rig *g);
 /* kill -9, and its connection is gone. */
 void rig_kill_jailer(struct rig *g);
 
@@ -72,6 +74,8 @@ int rig_groups(const struct rig *g);
 int rig_trees(const struct rig *g);
 /* How many jails lie ready, says the jailer. */
 unsigned rig_ready(struct rig *g);
+/* Until the pool is full and nothing is being cleaned up: false when that takes too long. */
+bool rig_settle(struct rig *g);
 /* The processes that the jailer has made: their number. */
 int rig_children(const struct rig *g, pid_t *ret, size_t cap);
 /* Creates a jail and destroys it: how many ms the first of the two took. */

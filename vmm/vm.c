@@ -24,6 +24,7 @@
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/arch/x86_64/msr.h"
 #include "vmm/arch/x86_64/regs.h"
+#include "vmm/footprint.h"
 #include "vmm/platform.h"
 #include "vmm/seccomp.h"
 #include "vmm/snapshot/vcpu_state.h"
@@ -295,6 +296,8 @@ void vm_start(struct vm *vm)
 	} else {
 		vcpus_run(&vm->world);
 	}
+	/* The guest runs already: it needn't wait for this. */
+	footprint_shrink();
 }
 
 void vm_pause(struct vm *vm)

@@ -379,8 +379,6 @@ int virtio_blk_new(struct gmem *gmem, const struct virtio_blk_spec *cfg, struct 
 	b->file.bytes = bytes;
 	memcpy(b->serial, cfg->serial, strlen(cfg->serial)); /* zeros follow, no terminator */
 	fill_config(b, cfg);
-	for (unsigned i = BLK_REQUESTS_MAX; i-- > 0;)
-		blk_request_free(b, &b->requests[i]);
 	b->lane = (struct blk_lane){ .run = blk_request_run, .reap = on_done, .arg = b };
 	set_limits(b, &cfg->limits);
 	*ret = &b->dev;

@@ -93,7 +93,9 @@ struct blk {
 	uint8_t serial[BLK_SERIAL_BYTES];
 	/* with dev->lock */
 	unsigned generation; /* one more with each reset */
-	struct blk_request *free;
+	struct blk_request
+		*free; /* of the first `used` of requests; the others were never touched */
+	unsigned used;
 	unsigned waiting;	/* bit q: queue q is to be looked at when there is room or time */
 	bool throttled;		/* until the timer */
 	unsigned pooled;	/* requests that the pool has */

@@ -27,6 +27,8 @@ static struct blk_request *request_new(struct blk *b)
 
 	if (rq != NULL)
 		b->free = rq->next;
+	else if (b->used < BLK_REQUESTS_MAX)
+		rq = &b->requests[b->used++];
 	return rq;
 }
 

@@ -105,11 +105,18 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *in, int 
 {
 	const Casemate__Vmm__V1__StartResponse out = CASEMATE__VMM__V1__START_RESPONSE__INIT;
 	struct control *c = arg;
+	struct err err;
+	int r;
 
 	(void)in;
 	(void)fds;
 	advance(c, EVENT_STARTED);
-	vm_start(&c->vm);
+	r = vm_start(&c->vm, &err);
+	if (r < 0) {
+		result_end(&c->result, END_HOST_ERROR, "%s", err.msg);
+		rpc_fail_err(call, &err);
+		return;
+	}
 	rpc_reply(call, &out.base, NULL);
 }
 

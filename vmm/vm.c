@@ -285,19 +285,32 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 		r = retire(VMM_FD_STATE);
 	if (r < 0)
 		return err_sys(err, r, "closing descriptors");
-	return vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);
+	r = vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);
+	if (r == 0 && vm->restored)
+		footprint_shrink();
+	return r;
 }
 
-void vm_start(struct vm *vm)
+/* A restored VM has done its shrinking while it lay ready (vm_build). */
+static int start_restored(struct vm *vm, struct err *err)
 {
-	if (vm->restored) {
-		vm_raise_pending(vm);
-		vm_resume(vm);
-	} else {
-		vcpus_run(&vm->world);
-	}
+	int r = vm_state_set_clock(vm->clock_ns, err);
+
+	if (r < 0)
+		return r;
+	vm_raise_pending(vm);
+	vm_resume(vm);
+	return 0;
+}
+
+int vm_start(struct vm *vm, struct err *err)
+{
+	if (vm->restored)
+		return start_restored(vm, err);
+	vcpus_run(&vm->world);
 	/* The guest runs already: it needn't wait for this. */
 	footprint_shrink();
+	return 0;
 }
 
 void vm_pause(struct vm *vm)

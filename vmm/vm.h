@@ -82,7 +82,8 @@ struct vm {
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
 	uint64_t pauses;
 	uint32_t guest_cid;
-	bool restored;		    /* vm_start resumes */
+	bool restored;		    /* vm_start resumes... */
+	uint64_t clock_ns;	    /* ...at this time of the guest */
 	struct virtio_dev *balloon; /* one of devices, or NULL */
 };
 
@@ -99,8 +100,9 @@ MUST_USE int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *l
 		      struct result *result, struct err *err);
 /* The nth device of a kind, in the order of the configuration; NULL = there is none. */
 struct virtio_dev *vm_device(const struct vm *vm, enum virtio_id id, unsigned n);
-/* Lets it run, from its first instruction or from where the snapshot was taken. */
-void vm_start(struct vm *vm);
+/* Lets it run, from its first instruction or from where the snapshot was taken. 0, or
+ * -errno with err. */
+MUST_USE int vm_start(struct vm *vm, struct err *err);
 /* Stops vCPUs and devices: when vm_pause has returned, no thread touches guest memory until
  * vm_resume. The guest's clocks run on. */
 void vm_pause(struct vm *vm);

@@ -6,6 +6,9 @@
  *     VMM Configure -> Listen(AGENT_PORT) -> Start -> (Wait stays open until the VM ends)
  *     agent Identify, over the connection that the guest makes to AGENT_PORT -> BOOTED
  *
+ * A template's way begins with Restore instead, and needs no Listen: its agent is there. A spare
+ * stops before Start until it is claimed.
+ *
  * A step that fails names the thing and the reason and ends the sandbox. Callbacks of calls that
  * were dropped because the sandbox is stopping find another state than CREATING and do nothing.
  */
@@ -17,6 +20,7 @@
 
 #include "api/daemon/cpu_template.h"
 #include "api/daemon/jailer.h"
+#include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
 #include "base/bug.h"
@@ -40,6 +44,8 @@ static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg);
 static void boot_configure(struct sandbox *s);
 static void boot_listen(struct sandbox *s);
 static void boot_start(struct sandbox *s);
+static void boot_restored(struct sandbox *s);
+static void on_boot_deadline(void *arg);
 
 /* An answer that counts: the sandbox is still being made. */
 static bool booting(const struct sandbox *s)
@@ -114,7 +120,7 @@ static void on_jail_wait(const struct rpc_status *st, const ProtobufCMessage *ou
 
 	(void)fds;
 	s->jail_wait = NULL;
-	if (st->code != RPC_OK || (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING))
+	if (st->code != RPC_OK || !sandbox_lives(s))
 		return;
 	const Casemate__Jailer__V1__WaitResponse *w =
 		(const Casemate__Jailer__V1__WaitResponse *)out;
@@ -184,7 +190,11 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 		sandbox_fail(s, http_status_of(st->code), error_code_of(st->code), "%s", st->msg);
 		return;
 	}
-	adopt_jail(s, (const Casemate__Jailer__V1__CreateResponse *)out, fds);
+	adopt_jail(s,
+		   s->path == SANDBOX_PATH_COLD
+			   ? (const Casemate__Jailer__V1__CreateResponse *)out
+			   : ((const Casemate__Jailer__V1__RestoreResponse *)out)->created,
+		   fds);
 }
 
 /* ---- The VM -------------------------------------------------------------------------------- */
@@ -215,7 +225,7 @@ static void on_vm_ended(const struct rpc_status *st, const ProtobufCMessage *out
 	struct sandbox *s = arg;
 
 	(void)fds;
-	if (st->code != RPC_OK || (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING))
+	if (st->code != RPC_OK || !sandbox_lives(s))
 		return;
 	const Casemate__Vmm__V1__WaitResponse *w = (const Casemate__Vmm__V1__WaitResponse *)out;
 	sandbox_keep_tail(s, w->console_tail.data, w->console_tail.len);
@@ -237,7 +247,7 @@ static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg)
 	(void)reason;
 	rpc_conn_free(c);
 	s->vmm = NULL;
-	if (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING)
+	if (!sandbox_lives(s))
 		return;
 	if (s->end_timer == NULL && loop_timer_add(s->table->cfg.loop, BOOT_END_WAIT_MS,
 						   on_end_unexplained, s, &s->end_timer) < 0)
@@ -245,8 +255,8 @@ static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg)
 }
 
 /* Starts a VMM call of the chain; a failure to start it ends the sandbox. */
-static void vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage *in,
-		     const int *fds, uint64_t timeout_ms, const struct rpc_pending_ops *ops)
+void boot_vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage *in, const int *fds,
+		   uint64_t timeout_ms, const struct rpc_pending_ops *ops)
 {
 	struct rpc_pending *p;
 	int r = -EPIPE;
@@ -282,7 +292,12 @@ static void on_configured(const struct rpc_status *st, const ProtobufCMessage *o
 	if (!vmm_ok(s, VMM_CONFIGURE, st))
 		return;
 	s->time_ns[SANDBOX_T_CONFIGURED] = now_ns();
-	boot_listen(s);
+	if (s->kind == SANDBOX_KIND_SPARE)
+		sandbox_event(s, SANDBOX_EV_READY);
+	else if (s->path == SANDBOX_PATH_RESTORE)
+		boot_restored(s);
+	else
+		boot_listen(s);
 }
 
 static Casemate__Vmm__V1__HugePages huge_pages_of(enum spec_pages pages)
@@ -316,8 +331,11 @@ static void boot_configure(struct sandbox *s)
 	req.id = s->id;
 	req.vcpus = s->spec.vcpus;
 	req.memory_bytes = s->spec.memory_bytes;
-	req.cmdline = cmdline;
-	req.initrd = s->initrd;
+	req.restore = s->path != SANDBOX_PATH_COLD;
+	if (!req.restore) {
+		req.cmdline = cmdline;
+		req.initrd = s->initrd;
+	}
 	req.drives = drives;
 	req.n_drives = s->spec.scratch_bytes > 0 ? 2 : 1;
 	req.guest_cid = BOOT_GUEST_CID;
@@ -333,7 +351,7 @@ static void boot_configure(struct sandbox *s)
 		cpu_template_encode(s->spec.cpu, &cpu);
 		req.cpu = &cpu.msg;
 	}
-	vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, &ops);
+	boot_vmm_call(s, VMM_CONFIGURE, &req.base, NULL, BOOT_CALL_MS, &ops);
 }
 
 static void on_listening(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
@@ -361,7 +379,7 @@ static void boot_listen(struct sandbox *s)
 	s->agent_fd = sv[0];
 	theirs = sv[1];
 	req.port = AGENT_PORT;
-	vmm_call(s, VMM_LISTEN, &req.base, &theirs, BOOT_CALL_MS, &ops);
+	boot_vmm_call(s, VMM_LISTEN, &req.base, &theirs, BOOT_CALL_MS, &ops);
 }
 
 static void on_started(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
@@ -376,8 +394,8 @@ static void on_started(const struct rpc_status *st, const ProtobufCMessage *out,
 	if (!vmm_ok(s, VMM_START, st))
 		return;
 	s->time_ns[SANDBOX_T_STARTED] = now_ns();
-	vmm_call(s, VMM_WAIT, &req.base, NULL, 0, &ops);
-	if (booting(s))
+	boot_vmm_call(s, VMM_WAIT, &req.base, NULL, 0, &ops);
+	if (booting(s) && s->path == SANDBOX_PATH_COLD)
 		boot_identify(s);
 }
 
@@ -386,7 +404,50 @@ static void boot_start(struct sandbox *s)
 	static const struct rpc_pending_ops ops = { .done = on_started };
 	Casemate__Vmm__V1__StartRequest req = CASEMATE__VMM__V1__START_REQUEST__INIT;
 
-	vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, &ops);
+	boot_vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, &ops);
+}
+
+static void on_connected(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			 void *arg)
+{
+	(void)out;
+	(void)fds;
+	(void)vmm_ok(arg, VMM_CONNECT, st); /* Identify is on its way already */
+}
+
+/* From a template: the agent is there and takes connections. Nothing is waited for: what is sent
+ * early lies in the socket until its reader has come. */
+static void boot_restored(struct sandbox *s)
+{
+	static const struct rpc_pending_ops ops = { .done = on_connected };
+	Casemate__Vmm__V1__ConnectRequest req = CASEMATE__VMM__V1__CONNECT_REQUEST__INIT;
+	CLEANUP(fd_closep) int theirs = -1;
+	int sv[2], r;
+
+	boot_start(s);
+	r = fd_socketpair(sv, true);
+	if (r < 0) {
+		sandbox_fail(s, 500, "internal", "socketpair: %s", strerror(-r));
+		return;
+	}
+	s->agent_fd = sv[0];
+	theirs = sv[1];
+	req.port = AGENT_PORT;
+	boot_vmm_call(s, VMM_CONNECT, &req.base, &theirs, BOOT_CALL_MS, &ops);
+	if (booting(s))
+		boot_identify(s);
+}
+
+void boot_claimed(struct sandbox *s)
+{
+	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
+	s->time_ns[SANDBOX_T_JAILED] = s->time_ns[SANDBOX_T_CONFIGURED] =
+		s->time_ns[SANDBOX_T_BEGIN];
+	if (loop_timer_add(s->table->cfg.loop, s->table->cfg.boot_timeout_ms, on_boot_deadline, s,
+			   &s->boot_timer) < 0)
+		sandbox_fail(s, 500, "internal", "out of memory");
+	else
+		boot_restored(s);
 }
 
 /* ---- Begin, and the deadline --------------------------------------------------------------- */
@@ -424,13 +485,17 @@ static void on_boot_deadline(void *arg)
 		too_slow(s);
 		return;
 	}
-	vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, &ops);
+	boot_vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, &ops);
 }
 
 int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 {
 	static const struct rpc_pending_ops ops = { .done = on_created };
 	Casemate__Jailer__V1__CreateRequest req = CASEMATE__JAILER__V1__CREATE_REQUEST__INIT;
+	Casemate__Jailer__V1__RestoreRequest restore = CASEMATE__JAILER__V1__RESTORE_REQUEST__INIT;
+	const int *template = s->table->pool == NULL || s->kind == SANDBOX_KIND_MOULD
+				      ? NULL
+				      : pool_template(s->table->pool, &s->spec);
 	int r = loop_timer_add(s->table->cfg.loop, s->table->cfg.boot_timeout_ms, on_boot_deadline,
 			       s, &s->boot_timer);
 
@@ -445,7 +510,14 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.cpuset_cpus = s->spec.cpuset_cpus;
 	req.cpuset_mems = s->spec.cpuset_mems;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
-	r = rpc_start(jailer, &jailer_methods[JAILER_CREATE], &req.base, NULL, 0, &ops, s,
+	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
+	if (template != NULL) {
+		restore.create = &req;
+		req.kernel = (char *)(uintptr_t) "";
+		s->path = SANDBOX_PATH_RESTORE;
+	}
+	r = rpc_start(jailer, &jailer_methods[template != NULL ? JAILER_RESTORE : JAILER_CREATE],
+		      template != NULL ? &restore.base : &req.base, template, 0, &ops, s,
 		      &s->create_call);
 	if (r == 0)
 		s->jailed = true;

@@ -49,9 +49,10 @@ static void on_identified(const struct rpc_status *st, const ProtobufCMessage *o
 	sandbox_event(s, SANDBOX_EV_BOOTED);
 	if (s->state == SANDBOX_RUNNING)
 		log_info("sandbox.running",
-			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_ms=%" PRIu64, s->id, s->pid,
-			 s->uid,
-			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000000);
+			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_us=%" PRIu64 " path=%s", s->id,
+			 s->pid, s->uid,
+			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000,
+			 sandbox_path_name(s));
 }
 
 static int send_identity(struct sandbox *s)
@@ -90,7 +91,7 @@ void boot_identify(struct sandbox *s)
 	int r = rpc_conn_new(s->table->cfg.loop, fd_steal(&s->agent_fd), &cfg, &s->agent);
 
 	if (r == 0)
-		r = send_identity(s);
+		r = s->kind == SANDBOX_KIND_MOULD ? boot_template_begin(s) : send_identity(s);
 	if (r < 0)
 		sandbox_fail(s, 500, "internal", "agent's connection: %s", strerror(-r));
 }

@@ -142,7 +142,8 @@ static int set_up(struct daemon *d, int listen_fd, struct err *err)
 	sc = (struct sandboxes_config){ .loop = d->loop,
 					.jailer = sv->jailer,
 					.max = d->opt.sandboxes_max,
-					.boot_timeout_ms = d->opt.boot_timeout_ms };
+					.boot_timeout_ms = d->opt.boot_timeout_ms,
+					.pool_depth = (unsigned)d->opt.pool_depth };
 	r = sandboxes_new(&sc, &sv->sandboxes);
 	if (r < 0)
 		return err_sys(err, r, "sandboxes");

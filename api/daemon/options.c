@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
+#include "api/daemon/pool.h"
 #include "base/bug.h"
 #include "base/num.h"
 
@@ -16,6 +17,7 @@ enum option_id {
 	OPT_IMAGE,
 	OPT_MAX,
 	OPT_BOOT,
+	OPT_POOL,
 	OPT_LOG,
 	OPT_HELP,
 	OPT_VERSION
@@ -29,6 +31,7 @@ static const struct option longs[] = {
 	{ "default-image", required_argument, NULL, OPT_IMAGE },
 	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
 	{ "boot-timeout", required_argument, NULL, OPT_BOOT },
+	{ "pool", required_argument, NULL, OPT_POOL },
 	{ "log-level", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -46,6 +49,8 @@ static const char help[] =
 	"  --default-image NAME   image of sandboxes that name none (default \"default\")\n"
 	"  --max-sandboxes N      at most N sandboxes at a time (default 64)\n"
 	"  --boot-timeout TIME    a guest must be up within TIME (default 30s)\n"
+	"  --pool N               keep N ready VMs for each shape of sandbox that is asked for\n"
+	"                         (default 0: every sandbox boots)\n"
 	"  --log-level LEVEL      error, warn, info or debug (default info)\n"
 	"  --help                 show this text\n"
 	"  --version              show the version\n";
@@ -79,6 +84,11 @@ static int take(int id, const char *arg, struct options *o, struct err *err)
 			return 0;
 		return err_set(err, -EINVAL,
 			       "--boot-timeout: \"%.32s\" is not a time of at most 10m", arg);
+	case OPT_POOL:
+		if (parse_u64(arg, 0, POOL_DEPTH_MAX, &o->pool_depth) == 0)
+			return 0;
+		return err_set(err, -EINVAL, "--pool: \"%.32s\" is not from 0 to %u", arg,
+			       POOL_DEPTH_MAX);
 	case OPT_LOG:
 		if (log_level_parse(arg, &o->log_level) == 0)
 			return 0;

@@ -20,6 +20,7 @@ struct options {
 	const char *image;
 	uint64_t sandboxes_max;
 	uint64_t boot_timeout_ms;
+	uint64_t pool_depth;
 	enum log_level log_level;
 };
 

@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #include "api/daemon/jailer.h"
+#include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
 #include "base/bug.h"
@@ -27,17 +28,22 @@
 #define DESTROY_RETRY_MS 1000U
 
 static const char *const state_names[] = {
-	[SANDBOX_CREATING] = "creating", [SANDBOX_RUNNING] = "running",
-	[SANDBOX_STOPPING] = "stopping", [SANDBOX_ENDED] = "ended",
-	[SANDBOX_FAILED] = "failed",
+	[SANDBOX_CREATING] = "creating", [SANDBOX_SPARE] = "spare", [SANDBOX_RUNNING] = "running",
+	[SANDBOX_STOPPING] = "stopping", [SANDBOX_ENDED] = "ended", [SANDBOX_FAILED] = "failed",
 };
 _Static_assert(ARRAY_SIZE(state_names) == SANDBOX_STATE_COUNT, "a name for each state");
 
 #define NEXT(s) ((s) + 1) /* so that 0, what a table leaves out, means "can't happen" */
 static const uint8_t transitions[SANDBOX_STATE_COUNT][SANDBOX_EVENT_COUNT] = {
 	[SANDBOX_CREATING] = {
+		[SANDBOX_EV_READY] = NEXT(SANDBOX_SPARE),
 		[SANDBOX_EV_BOOTED] = NEXT(SANDBOX_RUNNING),
 		[SANDBOX_EV_FAULT] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
+	},
+	[SANDBOX_SPARE] = {
+		[SANDBOX_EV_CLAIM] = NEXT(SANDBOX_CREATING),
 		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
 		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
 	},
@@ -102,11 +108,15 @@ static void close_vm(struct sandbox *s)
 	rpc_conn_free(s->vmm);
 	s->vmm = NULL;
 	vmlog_close(s->log);
+	loop_timer_del(s->rest_timer);
+	s->rest_timer = NULL;
 }
 
 void sandbox_free(struct sandbox *s)
 {
 	close_vm(s);
+	fd_closep(&s->template_fds[0]);
+	fd_closep(&s->template_fds[1]);
 	loop_timer_del(s->boot_timer);
 	loop_timer_del(s->life_timer);
 	loop_timer_del(s->retry_timer);
@@ -143,6 +153,13 @@ static void enter_running(struct sandbox *s)
 	if (s->spec.timeout_ms > 0 && loop_timer_add(s->table->cfg.loop, s->spec.timeout_ms,
 						     on_life_over, s, &s->life_timer) < 0)
 		sandbox_stop(s, "no-memory"); /* never without the limit that was asked for */
+}
+
+/* Restored, and nobody waits for it: so there is no deadline either. */
+static void enter_spare(struct sandbox *s)
+{
+	loop_timer_del(s->boot_timer);
+	s->boot_timer = NULL;
 }
 
 static void on_retry(void *arg)
@@ -182,8 +199,13 @@ static void enter_ended(struct sandbox *s)
 		rpc_cancel(s->jail_wait);
 	loop_timer_del(s->retry_timer);
 	s->retry_timer = NULL;
-	s->table->live--;
+	if (s->kind == SANDBOX_KIND_TENANT)
+		s->table->live--;
+	else
+		s->table->others--;
 	s->table->records++;
+	if (s->kind == SANDBOX_KIND_MOULD && strcmp(s->reason, "template") != 0)
+		pool_cast(s->table->pool, &s->spec, NULL);
 	s->lease = NULL;
 	spec_done(&s->spec);
 	log_info("sandbox.end", "id=%s state=%s reason=%s detail=\"%s\"", s->id,
@@ -214,11 +236,17 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 		notify(s);
 		sandboxes_after_end(s->table, s);
 		return;
-	case SANDBOX_CREATING:
+	case SANDBOX_CREATING: /* claimed */
+		break;
+	case SANDBOX_SPARE:
+		enter_spare(s);
+		break;
 	case SANDBOX_STATE_COUNT:
 		BUG("no way into this state");
 	}
 	notify(s);
+	if (s->table->pool != NULL)
+		pool_poke(s->table->pool);
 }
 
 static void keep_reason(struct sandbox *s, const char *reason, const char *detail)
@@ -231,7 +259,7 @@ static void keep_reason(struct sandbox *s, const char *reason, const char *detai
 
 void sandbox_stop(struct sandbox *s, const char *reason)
 {
-	if (s->state != SANDBOX_CREATING && s->state != SANDBOX_RUNNING)
+	if (!sandbox_lives(s))
 		return;
 	keep_reason(s, reason, "");
 	sandbox_event(s, SANDBOX_EV_STOP);
@@ -312,11 +340,11 @@ void sandbox_destroy_jail(struct sandbox *s)
 
 /* ---- Making one ---------------------------------------------------------------------------- */
 
-static int may_create(const struct sandboxes *t, struct err *err)
+static int may_create(const struct sandboxes *t, enum sandbox_kind kind, struct err *err)
 {
 	if (t->stopping)
 		return err_set(err, -ESHUTDOWN, "daemon: is shutting down");
-	if (t->live >= t->cfg.max)
+	if (kind == SANDBOX_KIND_TENANT && t->live >= t->cfg.max)
 		return err_set(err, -EBUSY, "sandboxes: %zu of %zu in use; end one first", t->live,
 			       t->cfg.max);
 	if (jailer_conn(t->cfg.jailer) == NULL)
@@ -324,10 +352,25 @@ static int may_create(const struct sandboxes *t, struct err *err)
 	return 0;
 }
 
-int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret, struct err *err)
+/* The spare becomes the tenant's. */
+static void claim(struct sandbox *s, struct spec *spec)
+{
+	s->spec = *spec;
+	*spec = (struct spec){ 0 };
+	s->kind = SANDBOX_KIND_TENANT;
+	s->path = SANDBOX_PATH_POOL;
+	s->table->others--;
+	s->table->live++;
+	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+	sandbox_event(s, SANDBOX_EV_CLAIM);
+	boot_claimed(s);
+}
+
+int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
+			struct sandbox **ret, struct err *err)
 {
 	struct sandbox *s;
-	int r = may_create(t, err);
+	int r = may_create(t, kind, err);
 
 	s = r < 0 ? NULL : calloc(1, sizeof(*s));
 	if (s == NULL) {
@@ -335,7 +378,8 @@ int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
 		return r < 0 ? r : err_set(err, -ENOMEM, "out of memory");
 	}
 	s->table = t;
-	s->agent_fd = -1;
+	s->kind = kind;
+	s->agent_fd = s->template_fds[0] = s->template_fds[1] = -1;
 	s->spec = *spec;
 	*spec = (struct spec){ 0 };
 	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
@@ -346,8 +390,26 @@ int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
 		sandbox_free(s);
 		return err_sys(err, r, "jailer: Create");
 	}
-	t->live++;
+	if (kind == SANDBOX_KIND_TENANT)
+		t->live++;
+	else
+		t->others++;
 	*ret = s;
+	return 0;
+}
+
+int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret, struct err *err)
+{
+	struct sandbox *spare = NULL;
+
+	if (t->pool != NULL) {
+		pool_want(t->pool, spec);
+		spare = pool_spare(t->pool, spec);
+	}
+	if (spare == NULL || may_create(t, SANDBOX_KIND_TENANT, err) < 0)
+		return sandbox_create_kind(t, spec, SANDBOX_KIND_TENANT, ret, err);
+	claim(spare, spec);
+	*ret = spare;
 	return 0;
 }
 

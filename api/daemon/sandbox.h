@@ -28,6 +28,7 @@
 
 enum sandbox_state {
 	SANDBOX_CREATING, /* not yet to be used */
+	SANDBOX_SPARE,	  /* a VM of the pool, ready to run */
 	SANDBOX_RUNNING,  /* the agent has answered */
 	SANDBOX_STOPPING, /* the jail is being destroyed */
 	SANDBOX_ENDED,	  /* nothing is left of it but the record */
@@ -36,6 +37,8 @@ enum sandbox_state {
 };
 
 enum sandbox_event {
+	SANDBOX_EV_READY,  /* restored: it could run, and is to wait */
+	SANDBOX_EV_CLAIM,  /* somebody wants it */
 	SANDBOX_EV_BOOTED, /* the agent identified itself */
 	SANDBOX_EV_FAULT,  /* a step of making it failed */
 	SANDBOX_EV_STOP,   /* somebody wants it gone */
@@ -62,6 +65,7 @@ struct sandboxes_config {
 	struct jailer *jailer;
 	size_t max;		  /* sandboxes at a time */
 	uint64_t boot_timeout_ms; /* from Create to Identify */
+	unsigned pool_depth;	  /* spares for each shape; 0 = no pool (pool.h) */
 };
 
 MUST_USE int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret);
@@ -69,6 +73,8 @@ MUST_USE int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes 
 void sandboxes_free(struct sandboxes *t);
 struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id);
 size_t sandboxes_live(const struct sandboxes *t);
+/* The pool's shapes (pool_json). New reference, NULL = no memory. */
+json_t *sandboxes_pool_json(const struct sandboxes *t);
 /* Refuses new ones, stops every sandbox, and calls fn once when none is left. */
 void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg);
 /* The connection that leased sandboxes is gone: stops them. */

@@ -7,19 +7,33 @@
 
 #include "api/daemon/sandbox.h"
 #include "api/daemon/vmlog.h"
+#include "api/proto/contract.h"
 #include "api/rpc/rpc.h"
 
 #define SANDBOX_DESTROY_MS 30000U /* for one Destroy */
 
+struct pool;
+
 struct sandboxes {
 	struct sandboxes_config cfg;
+	struct pool *pool;     /* NULL: none */
 	struct sandbox *first; /* newest first */
-	size_t live;	       /* not ended or failed */
+	size_t live;	       /* tenants' that have not ended or failed */
+	size_t others;	       /* the pool's own */
 	size_t records;	       /* ended or failed */
 	bool stopping;
 	void (*stopped)(void *arg);
 	void *stopped_arg;
 };
+
+enum sandbox_kind {
+	SANDBOX_KIND_TENANT,
+	SANDBOX_KIND_SPARE, /* a tenant's, when it is claimed */
+	SANDBOX_KIND_MOULD, /* boots to become a template */
+};
+
+/* How it came to run. */
+enum sandbox_path { SANDBOX_PATH_COLD, SANDBOX_PATH_RESTORE, SANDBOX_PATH_POOL };
 
 enum sandbox_time {
 	SANDBOX_T_BEGIN,
@@ -35,6 +49,8 @@ struct sandbox {
 	struct sandboxes *table;
 	char id[SANDBOX_ID_LEN + 1];
 	enum sandbox_state state;
+	enum sandbox_kind kind;
+	enum sandbox_path path;
 	struct spec spec;
 	const void *lease;
 	struct sandbox_watch *watches;
@@ -42,7 +58,9 @@ struct sandbox {
 	struct loop_timer *life_timer;
 	struct loop_timer *retry_timer; /* the next try of Destroy */
 	bool expect_end;
-	struct loop_timer *end_timer; /* VMM gone: how long to wait for the jailer's reason */
+	struct loop_timer *rest_timer; /* boot_template.c */
+	int template_fds[2];	       /* the same; -1 = none */
+	struct loop_timer *end_timer;  /* VMM gone: how long to wait for the jailer's reason */
 
 	/* The jail. jailed: one may exist; only Destroy or the jailer's List clears it. */
 	bool jailed;
@@ -76,24 +94,45 @@ struct sandbox {
 	size_t tail_len;
 };
 
+/* Has it a VM, or will it have one? */
+static inline bool sandbox_lives(const struct sandbox *s)
+{
+	return s->state == SANDBOX_CREATING || s->state == SANDBOX_SPARE ||
+	       s->state == SANDBOX_RUNNING;
+}
 static inline bool sandbox_has_ended(const struct sandbox *s)
 {
 	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
 }
 
+/* sandbox_view.c: cold, restore, pool */
+const char *sandbox_path_name(const struct sandbox *s);
+
 /* sandbox_table.c */
 void sandboxes_link(struct sandboxes *t, struct sandbox *s);
 void sandboxes_unlink(struct sandboxes *t, struct sandbox *s);
-/* s has become a record: older ones may go, and a stop of all may be complete. */
-void sandboxes_after_end(struct sandboxes *t, const struct sandbox *s);
+/* s has become a record: older ones may go, and a stop of all may be complete. The pool's own leave
+ * no record: s is gone. */
+void sandboxes_after_end(struct sandboxes *t, struct sandbox *s);
 
 /* Out of the table, with all that it holds. */
 void sandbox_free(struct sandbox *s);
 /* The jailer says so. */
 void sandbox_jail_gone(struct sandbox *s);
 
+/* sandbox_create for the pool too. */
+MUST_USE int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
+				 struct sandbox **ret, struct err *err);
+
 /* Starts the chain of boot.c. 0, or -errno and no callback will come. */
 MUST_USE int boot_begin(struct sandbox *s, struct rpc_conn *jailer);
+/* A spare was claimed: lets it run. */
+void boot_claimed(struct sandbox *s);
+/* A call to the VMM; one that can't be made ends the sandbox. */
+void boot_vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage *in, const int *fds,
+		   uint64_t timeout_ms, const struct rpc_pending_ops *ops);
+/* A mould's agent is connected: the rest of its way (boot_template.c). 0 or -errno. */
+MUST_USE int boot_template_begin(struct sandbox *s);
 /* The VM runs: identifies it over s->agent_fd (boot_agent.c). */
 void boot_identify(struct sandbox *s);
 /* Asks the jailer to tell when the VMM has ended. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/daemon/jailer.h"
+#include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
 #include "base/bug.h"
@@ -28,6 +29,10 @@ int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
 	if (t == NULL)
 		return -ENOMEM;
 	t->cfg = *cfg;
+	if (cfg->pool_depth > 0 && pool_new(t, cfg->pool_depth, &t->pool) < 0) {
+		free(t);
+		return -ENOMEM;
+	}
 	jailer_watch(cfg->jailer, on_jailer_up, t);
 	*ret = t;
 	return 0;
@@ -41,6 +46,7 @@ void sandboxes_free(struct sandboxes *t)
 		t->first->state = SANDBOX_STOPPING; /* callbacks of dropped calls do nothing then */
 		sandbox_free(t->first);
 	}
+	pool_free(t->pool);
 	free(t);
 }
 
@@ -62,12 +68,20 @@ void sandboxes_unlink(struct sandboxes *t, struct sandbox *s)
 		s->next->prev = s->prev;
 }
 
-struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
+static struct sandbox *find(const struct sandboxes *t, const char *id)
 {
 	for (struct sandbox *s = t->first; s != NULL; s = s->next)
 		if (strcmp(s->id, id) == 0)
 			return s;
 	return NULL;
+}
+
+struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
+{
+	struct sandbox *s = find(t, id);
+
+	/* The pool's own are nobody's business. */
+	return s != NULL && s->kind == SANDBOX_KIND_TENANT ? s : NULL;
 }
 
 size_t sandboxes_live(const struct sandboxes *t)
@@ -79,7 +93,7 @@ static void check_all_stopped(struct sandboxes *t)
 {
 	void (*fn)(void *) = t->stopped;
 
-	if (fn == NULL || t->live > 0)
+	if (fn == NULL || t->live > 0 || t->others > 0)
 		return;
 	t->stopped = NULL;
 	fn(t->stopped_arg);
@@ -147,9 +161,14 @@ void sandbox_forget(struct sandbox *s)
 	sandbox_free(s);
 }
 
-void sandboxes_after_end(struct sandboxes *t, const struct sandbox *s)
+void sandboxes_after_end(struct sandboxes *t, struct sandbox *s)
 {
-	trim_records(t, s);
+	if (s->kind != SANDBOX_KIND_TENANT)
+		sandbox_forget(s);
+	else
+		trim_records(t, s);
+	if (t->pool != NULL)
+		pool_poke(t->pool);
 	check_all_stopped(t);
 }
 
@@ -190,6 +209,7 @@ static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool liste
 {
 	switch (s->state) {
 	case SANDBOX_CREATING:
+	case SANDBOX_SPARE:
 	case SANDBOX_RUNNING:
 		if (!listed)
 			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
@@ -214,7 +234,7 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
 			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct sandbox *s = sandboxes_find(t, jails[i]->id);
+		const struct sandbox *s = find(t, jails[i]->id);
 		if (s == NULL || sandbox_has_ended(s))
 			destroy_orphan(jailer, jails[i]->id);
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "base/bug.h"
 #include "base/log.h"
@@ -16,6 +17,15 @@ void sandbox_set_lease(struct sandbox *s, const void *lease)
 const char *sandbox_id(const struct sandbox *s)
 {
 	return s->id;
+}
+
+const char *sandbox_path_name(const struct sandbox *s)
+{
+	static const char *const names[] = { [SANDBOX_PATH_COLD] = "cold",
+					     [SANDBOX_PATH_RESTORE] = "restore",
+					     [SANDBOX_PATH_POOL] = "pool" };
+
+	return names[s->path];
 }
 
 enum sandbox_state sandbox_state(const struct sandbox *s)
@@ -67,13 +77,14 @@ static json_t *timings_json(const struct sandbox *s)
 /* All texts in it are ASCII by now: checked by spec.c, or escaped when they came in. */
 json_t *sandbox_json(const struct sandbox *s)
 {
-	json_t *o = json_pack(
-		"{s:s, s:s, s:i, s:I, s:s, s:s, s:I, s:I, s:b, s:I, s:o}", "id", s->id, "state",
-		sandbox_state_name(s->state), "vcpus", (int)s->spec.vcpus, "memory_bytes",
-		(json_int_t)s->spec.memory_bytes, "kernel", s->spec.kernel, "image", s->spec.image,
-		"scratch_bytes", (json_int_t)s->spec.scratch_bytes, "timeout_ms",
-		(json_int_t)s->spec.timeout_ms, "lease", s->spec.lease, "created_unix_ms",
-		(json_int_t)s->created_unix_ms, "timings", timings_json(s));
+	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:I, s:I, s:b, s:I, s:o}", "id",
+			      s->id, "state", sandbox_state_name(s->state), "path",
+			      sandbox_path_name(s), "vcpus", (int)s->spec.vcpus, "memory_bytes",
+			      (json_int_t)s->spec.memory_bytes, "kernel", s->spec.kernel, "image",
+			      s->spec.image, "scratch_bytes", (json_int_t)s->spec.scratch_bytes,
+			      "timeout_ms", (json_int_t)s->spec.timeout_ms, "lease", s->spec.lease,
+			      "created_unix_ms", (json_int_t)s->created_unix_ms, "timings",
+			      timings_json(s));
 	json_t *jail = json_pack("{s:i, s:I, s:s, s:s}", "pid", (int)s->pid, "uid",
 				 (json_int_t)s->uid, "cgroup", s->cgroup, "label", s->label);
 	json_t *guest = json_pack("{s:s, s:s}", "kernel_release", s->kernel_release,
@@ -108,7 +119,7 @@ json_t *sandboxes_json(const struct sandboxes *t, bool all)
 	if (list == NULL)
 		return NULL;
 	for (const struct sandbox *s = t->first; s != NULL; s = s->next) {
-		if ((s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED) && !all)
+		if (s->kind != SANDBOX_KIND_TENANT || (sandbox_has_ended(s) && !all))
 			continue;
 		if (json_array_append_new(list, sandbox_json(s)) < 0) {
 			json_decref(list);
@@ -116,4 +127,9 @@ json_t *sandboxes_json(const struct sandboxes *t, bool all)
 		}
 	}
 	return list;
+}
+
+json_t *sandboxes_pool_json(const struct sandboxes *t)
+{
+	return t->pool != NULL ? pool_json(t->pool) : json_array();
 }

@@ -87,11 +87,12 @@ static json_t *no_jailer_json(const char *why)
 static void answer(struct status *st, json_t *jailer)
 {
 	const struct service *sv = st->sv;
-	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "version", CASEMATE_VERSION,
+	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "version", CASEMATE_VERSION,
 			      "uptime_ms", (json_int_t)(now_ms() - sv->started_ms), "sandboxes",
 			      (json_int_t)sandboxes_live(sv->sandboxes), "sandboxes_max",
 			      (json_int_t)sv->sandboxes_max, "memory_max_bytes",
-			      (json_int_t)sv->limits.memory_max, "jailer", jailer);
+			      (json_int_t)sv->limits.memory_max, "pool",
+			      sandboxes_pool_json(sv->sandboxes), "jailer", jailer);
 
 	if (o != NULL && st->checks)
 		(void)json_object_set_new(o, "checks", checks_json());

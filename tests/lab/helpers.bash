@@ -49,9 +49,9 @@ jail_of() { casemate ps --json | jq -r --arg id "$1" --arg f "$2" '.sandboxes[] 
 # status_of FILE FIELD: a line of a /proc/PID/status.
 status_of() { awk -v f="$2:" '$1 == f { print $2 }' "$1"; }
 
-# The daemons again, after a test has ended one. Without bats' own descriptors, or bats would wait for them.
+# start_daemon [OPTION...]: the daemons again, after a test has ended one. Without bats' own descriptors, or bats would wait for them.
 start_daemon() {
-	/usr/libexec/casemate/casemated --user casemate </dev/null >>/var/log/casemate/casemated.log 2>&1 3>&- 4>&- &
+	/usr/libexec/casemate/casemated --user casemate "$@" </dev/null >>/var/log/casemate/casemated.log 2>&1 3>&- 4>&- &
 	until_true 10 casemate ps
 }
 start_jailer() {

@@ -14,6 +14,18 @@ Test(sandbox, life)
 	cr_assert_eq(sandbox_next(SANDBOX_STOPPING, SANDBOX_EV_GONE), SANDBOX_ENDED);
 }
 
+Test(sandbox, life_of_a_spare)
+{
+	cr_assert_eq(sandbox_next(SANDBOX_CREATING, SANDBOX_EV_READY), SANDBOX_SPARE);
+	cr_assert_eq(sandbox_next(SANDBOX_SPARE, SANDBOX_EV_CLAIM), SANDBOX_CREATING);
+	cr_assert_eq(sandbox_next(SANDBOX_SPARE, SANDBOX_EV_EXIT), SANDBOX_STOPPING);
+	cr_assert_eq(sandbox_next(SANDBOX_SPARE, SANDBOX_EV_STOP), SANDBOX_STOPPING);
+	/* Nobody gets one without a claim, and what a tenant had never comes back. */
+	cr_assert_eq(sandbox_next(SANDBOX_SPARE, SANDBOX_EV_BOOTED), -EINVAL);
+	for (int ev = 0; ev < SANDBOX_EVENT_COUNT; ev++)
+		cr_assert_neq(sandbox_next(SANDBOX_RUNNING, (enum sandbox_event)ev), SANDBOX_SPARE);
+}
+
 Test(sandbox, failure_while_creating)
 {
 	cr_assert_eq(sandbox_next(SANDBOX_CREATING, SANDBOX_EV_FAULT), SANDBOX_STOPPING);

@@ -210,14 +210,19 @@ const struct snap_reader *vm_state_reader(const struct vm_state *s)
 	return &s->reader;
 }
 
-static int load_clock(const struct snap_reader *r, struct err *err)
+static int load_clock(const struct snap_reader *r, uint64_t *ret_ns, struct err *err)
 {
-	struct kvm_clock_data saved, clock = { 0 };
+	struct kvm_clock_data saved;
 	int rc = snap_take(r, SNAP_CLOCK, 0, &saved, sizeof(saved), err);
 
-	if (rc < 0)
-		return rc;
-	clock.clock = saved.clock; /* no flags: the guest's time goes on where it stopped */
+	*ret_ns = rc == 0 ? saved.clock : 0;
+	return rc;
+}
+
+int vm_state_set_clock(uint64_t clock_ns, struct err *err)
+{
+	struct kvm_clock_data clock = { .clock = clock_ns };
+
 	if (ioctl(VMM_FD_VM, KVM_SET_CLOCK, &clock) < 0)
 		return err_sys(err, -errno, "KVM_SET_CLOCK");
 	return 0;
@@ -248,7 +253,7 @@ static int load_device(const struct snap_reader *r, struct virtio_dev *dev, unsi
 int vm_state_load(const struct vm_state *s, struct vm *vm, struct err *err)
 {
 	uint8_t ioapic[IOAPIC_STATE_BYTES];
-	int r = load_clock(&s->reader, err);
+	int r = load_clock(&s->reader, &vm->clock_ns, err);
 
 	if (r == 0)
 		r = snap_take(&s->reader, SNAP_IOAPIC, 0, ioapic, sizeof(ioapic), err);

@@ -25,7 +25,11 @@ MUST_USE int vm_state_open(int fd, const struct vm_config *cfg, struct vm_state 
 void vm_state_close(struct vm_state *s);
 const struct snap_reader *vm_state_reader(const struct vm_state *s);
 
-/* The clock, the IOAPIC and the devices; the vCPUs have their state already. */
+/* The IOAPIC and the devices; the vCPUs have their state already. vm->clock_ns is the guest's time.
+ */
 MUST_USE int vm_state_load(const struct vm_state *s, struct vm *vm, struct err *err);
+
+/* The guest's clock goes on from clock_ns: right before it runs, however long it lay ready. */
+MUST_USE int vm_state_set_clock(uint64_t clock_ns, struct err *err);
 
 #endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/daemon/pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "api/daemon/sandbox_internal.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+
+#define TICK_MS	       2U /* after a change, so that a claim is served before the filling */
+#define RETRY_MS       10000U
+#define SPARES_MAKING  2U /* at a time */
+#define POOL_SEALS     (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define MEMORY_RESERVE (UINT64_C(256) << 20) /* of the host's, not to be used for spares */
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+struct shape {
+	struct spec spec; /* only what makes a shape; owns nothing */
+	int fds[2];	  /* the template: state, memory; -1 = none */
+	bool casting;
+	uint64_t not_before_ns; /* after a failure */
+	uint64_t wanted_ns;
+};
+
+struct pool {
+	struct sandboxes *table;
+	unsigned depth;
+	struct shape shapes[POOL_SHAPES_MAX];
+	unsigned count;
+	struct loop_timer *tick;
+};
+
+int pool_new(struct sandboxes *t, unsigned depth, struct pool **ret)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return -ENOMEM;
+	p->table = t;
+	p->depth = depth;
+	*ret = p;
+	return 0;
+}
+
+static void drop_template(struct shape *s)
+{
+	fd_closep(&s->fds[0]);
+	fd_closep(&s->fds[1]);
+}
+
+void pool_free(struct pool *p)
+{
+	if (p == NULL)
+		return;
+	loop_timer_del(p->tick);
+	for (unsigned i = 0; i < p->count; i++)
+		drop_template(&p->shapes[i]);
+	free(p);
+}
+
+static bool can_be_pooled(const struct spec *s)
+{
+	return s->scratch_bytes == 0 && s->cpu == NULL;
+}
+
+static bool same_shape(const struct spec *a, const struct spec *b)
+{
+	return a->vcpus == b->vcpus && a->memory_bytes == b->memory_bytes &&
+	       strcmp(a->kernel, b->kernel) == 0 && strcmp(a->image, b->image) == 0 &&
+	       can_be_pooled(a) && can_be_pooled(b);
+}
+
+static struct shape *find(struct pool *p, const struct spec *spec)
+{
+	for (unsigned i = 0; i < p->count; i++)
+		if (same_shape(&p->shapes[i].spec, spec))
+			return &p->shapes[i];
+	return NULL;
+}
+
+/* How many sandboxes of this kind and shape there are in this state. */
+static unsigned count(const struct pool *p, const struct spec *spec, enum sandbox_kind kind,
+		      enum sandbox_state state)
+{
+	unsigned n = 0;
+
+	for (const struct sandbox *s = p->table->first; s != NULL; s = s->next)
+		n += s->kind == kind && s->state == state &&
+		     (spec == NULL || same_shape(&s->spec, spec));
+	return n;
+}
+
+/* ---- Making ------------------------------------------------------------------------------ */
+
+/* A shape's spec as one of its own: nothing in it is owned. */
+static struct spec shape_of(const struct spec *spec)
+{
+	struct spec s = { .vcpus = spec->vcpus, .memory_bytes = spec->memory_bytes };
+
+	memcpy(s.kernel, spec->kernel, sizeof(s.kernel));
+	memcpy(s.image, spec->image, sizeof(s.image));
+	return s;
+}
+
+static bool make(struct pool *p, struct shape *sh, enum sandbox_kind kind)
+{
+	struct spec spec = shape_of(&sh->spec);
+	struct sandbox *s;
+	struct err err;
+
+	if (sandbox_create_kind(p->table, &spec, kind, &s, &err) == 0)
+		return true;
+	log_warn("pool.fill", "error=\"%s\"", err.msg);
+	sh->not_before_ns = now_ns() + RETRY_MS * UINT64_C(1000000);
+	return false;
+}
+
+static bool host_has_room(void)
+{
+	long pages = sysconf(_SC_AVPHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+	return pages > 0 && bytes > 0 && (uint64_t)pages * (uint64_t)bytes > MEMORY_RESERVE;
+}
+
+/* One thing at a time; true when there may be more. */
+static bool fill(struct pool *p, struct shape *sh)
+{
+	unsigned making = count(p, NULL, SANDBOX_KIND_SPARE, SANDBOX_CREATING);
+	unsigned have = count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_SPARE) +
+			count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_CREATING);
+
+	if (now_ns() < sh->not_before_ns || !host_has_room())
+		return false;
+	if (sh->fds[0] < 0) {
+		if (!sh->casting && count(p, NULL, SANDBOX_KIND_MOULD, SANDBOX_CREATING) == 0)
+			sh->casting = make(p, sh, SANDBOX_KIND_MOULD);
+		return false;
+	}
+	return have < p->depth && making < SPARES_MAKING && make(p, sh, SANDBOX_KIND_SPARE);
+}
+
+static void on_tick(void *arg)
+{
+	struct pool *p = arg;
+
+	p->tick = NULL;
+	if (p->table->stopping)
+		return;
+	/* Tenants first: when they have what they want, their change of state comes back here. */
+	if (count(p, NULL, SANDBOX_KIND_TENANT, SANDBOX_CREATING) > 0)
+		return;
+	for (unsigned i = 0; i < p->count; i++)
+		while (fill(p, &p->shapes[i]))
+			;
+}
+
+static void poke_in(struct pool *p, uint64_t ms)
+{
+	if (p->tick == NULL && loop_timer_add(p->table->cfg.loop, ms, on_tick, p, &p->tick) < 0)
+		log_warn("pool.fill", "error=\"no memory for a timer\"");
+}
+
+void pool_poke(struct pool *p)
+{
+	poke_in(p, TICK_MS);
+}
+
+/* ---- Templates --------------------------------------------------------------------------- */
+
+int pool_files(const struct spec *spec, int ret_fds[2])
+{
+	static const char *const names[2] = { "casemate-state", "casemate-memory" };
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+
+	for (unsigned i = 0; i < 2; i++) {
+		ret_fds[i] = memfd_create(names[i], flags | MFD_NOEXEC_SEAL);
+		if (ret_fds[i] < 0 && errno == EINVAL) /* Linux before 6.3 */
+			ret_fds[i] = memfd_create(names[i], flags);
+		if (ret_fds[i] < 0 ||
+		    (i == 1 && ftruncate(ret_fds[1], (off_t)spec->memory_bytes) < 0)) {
+			int r = -errno;
+			fd_closep(&ret_fds[0]);
+			if (i == 1)
+				fd_closep(&ret_fds[1]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void pool_cast(struct pool *p, const struct spec *spec, int *fds)
+{
+	struct shape *sh = find(p, spec);
+
+	if (sh != NULL)
+		sh->casting = false;
+	if (sh == NULL || fds == NULL || fcntl(fds[0], F_ADD_SEALS, POOL_SEALS) < 0 ||
+	    fcntl(fds[1], F_ADD_SEALS, POOL_SEALS) < 0) {
+		if (fds != NULL) {
+			fd_closep(&fds[0]);
+			fd_closep(&fds[1]);
+		}
+		if (sh != NULL) {
+			sh->not_before_ns = now_ns() + RETRY_MS * UINT64_C(1000000);
+			log_warn("pool.template", "image=%s: none could be made", spec->image);
+			poke_in(p, RETRY_MS + 1);
+		}
+		return;
+	}
+	drop_template(sh);
+	sh->fds[0] = fd_steal(&fds[0]);
+	sh->fds[1] = fd_steal(&fds[1]);
+	log_info("pool.template", "kernel=%s image=%s vcpus=%u memory=%llu", spec->kernel,
+		 spec->image, spec->vcpus, (unsigned long long)spec->memory_bytes);
+	pool_poke(p);
+}
+
+/* The shape that was wanted longest ago, with its spares, makes room. */
+static struct shape *evict(struct pool *p)
+{
+	struct shape *oldest = &p->shapes[0];
+
+	for (unsigned i = 1; i < p->count; i++)
+		if (p->shapes[i].wanted_ns < oldest->wanted_ns)
+			oldest = &p->shapes[i];
+	if (oldest->casting)
+		return NULL;
+	for (struct sandbox *s = p->table->first, *next; s != NULL; s = next) {
+		next = s->next;
+		if (s->kind == SANDBOX_KIND_SPARE && same_shape(&s->spec, &oldest->spec))
+			sandbox_stop(s, "evicted");
+	}
+	drop_template(oldest);
+	return oldest;
+}
+
+void pool_want(struct pool *p, const struct spec *spec)
+{
+	struct shape *sh = find(p, spec);
+
+	if (!can_be_pooled(spec))
+		return;
+	if (sh == NULL) {
+		sh = p->count < POOL_SHAPES_MAX ? &p->shapes[p->count] : evict(p);
+		if (sh == NULL)
+			return;
+		p->count += p->count < POOL_SHAPES_MAX;
+		*sh = (struct shape){ .spec = shape_of(spec), .fds = { -1, -1 } };
+	}
+	sh->wanted_ns = now_ns();
+	pool_poke(p);
+}
+
+struct sandbox *pool_spare(const struct pool *p, const struct spec *spec)
+{
+	for (struct sandbox *s = p->table->first; s != NULL; s = s->next)
+		if (s->state == SANDBOX_SPARE && same_shape(&s->spec, spec))
+			return s;
+	return NULL;
+}
+
+const int *pool_template(struct pool *p, const struct spec *spec)
+{
+	const struct shape *sh = find(p, spec);
+
+	return sh != NULL && sh->fds[0] >= 0 ? sh->fds : NULL;
+}
+
+json_t *pool_json(const struct pool *p)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < p->count && list != NULL; i++) {
+		const struct shape *sh = &p->shapes[i];
+		json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:b, s:i}", "kernel", sh->spec.kernel,
+				      "image", sh->spec.image, "vcpus", (int)sh->spec.vcpus,
+				      "memory_bytes", (json_int_t)sh->spec.memory_bytes, "template",
+				      sh->fds[0] >= 0, "spares",
+				      (int)count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_SPARE));
+		if (json_array_append_new(list, o) < 0) {
+			json_decref(list);
+			list = NULL;
+		}
+	}
+	return list;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pool.h - ready VMs for the shapes of sandboxes that are asked for.
+ *
+ * Theory of operation. A shape is what a VM is made of (kernel, image, vCPUs, memory). The first
+ * sandbox of a shape boots cold; the pool learns the shape from it, and when the host is not busy
+ * making sandboxes it casts a template: a VM of its own is booted until its agent answers, nothing
+ * of a tenant ever having run in it, paused, and written to two memfds, which are then sealed. From
+ * them spares are restored, each in a jail of its own, and wait at their first instruction. A
+ * claim takes one; it starts, and is identified, before its tenant gets it. A sandbox for which no
+ * spare is left is restored while its client waits; one without a template boots cold.
+ *
+ * A spare is used once. Nothing that ran a tenant's code comes back.
+ *
+ * Threads: the loop's.
+ */
+#ifndef API_DAEMON_POOL_H
+#define API_DAEMON_POOL_H
+
+#include <jansson.h>
+
+#include "api/daemon/sandbox.h"
+#include "api/daemon/spec.h"
+#include "base/compiler.h"
+
+#define POOL_DEPTH_MAX	1024U
+#define POOL_SHAPES_MAX 4U
+
+struct pool;
+
+/* depth: spares of each shape. */
+MUST_USE int pool_new(struct sandboxes *t, unsigned depth, struct pool **ret);
+/* NULL is fine. Spares are the table's and stay. */
+void pool_free(struct pool *p);
+
+/* Somebody wants a sandbox like this. A shape that is new takes the place of the one that was
+ * wanted longest ago, when there are POOL_SHAPES_MAX. No effect for what can't be pooled: a scratch
+ * drive, a CPU template. */
+void pool_want(struct pool *p, const struct spec *spec);
+/* A spare of this shape, in state SANDBOX_SPARE, or NULL. It stays the pool's until it is claimed
+ * (sandbox_event). */
+struct sandbox *pool_spare(const struct pool *p, const struct spec *spec);
+/* The template's state and memory files, which are the pool's, or NULL. */
+const int *pool_template(struct pool *p, const struct spec *spec);
+
+/* For boot_template.c: the files of a new template, both empty: 0 or -errno... */
+MUST_USE int pool_files(const struct spec *spec, int ret_fds[2]);
+/* ...and what became of it: taken over (sealed), or NULL when it failed. */
+void pool_cast(struct pool *p, const struct spec *spec, int *fds);
+
+/* Something changed: look, soon, whether there is something to do. */
+void pool_poke(struct pool *p);
+
+/* Shapes, templates and spares. New reference, NULL = no memory. */
+json_t *pool_json(const struct pool *p);
+
+#endif

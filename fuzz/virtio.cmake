@@ -2,7 +2,10 @@
 if(CASEMATE_FUZZ)
   casemate_fuzz(virtq SOURCES virtq.c LINKS virtio)
   casemate_watch_gmem(fuzz_virtq)
-  foreach(name virtio_mmio vsock net)
+  casemate_fuzz(virtio_mmio SOURCES virtio_mmio.c ${fuzz_driver} ${fuzz_mutate}
+      ${CMAKE_SOURCE_DIR}/tests/unit/any_device.c LINKS virtio)
+  casemate_watch_gmem(fuzz_virtio_mmio)
+  foreach(name vsock net)
     casemate_fuzz(${name} SOURCES ${name}.c ${fuzz_driver} ${fuzz_mutate} LINKS virtio)
     casemate_watch_gmem(fuzz_${name})
   endforeach()

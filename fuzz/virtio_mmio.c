@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any sequence of register accesses on any device, with guest memory that the input writes in
- * between (and between fetches: mutate.h), so that devices are also brought up properly and then
- * shaken.
+ * Any sequence of register accesses on a device of any type, with guest memory that the input
+ * writes in between (and between fetches: mutate.h), so that devices are also brought up properly
+ * and then shaken.
  */
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/bug.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "fuzz/mutate.h"
+#include "tests/unit/any_device.h"
 #include "tests/unit/fake_driver.h"
 
 struct input {
@@ -28,36 +28,6 @@ static uint64_t take(struct input *in, unsigned bytes)
 		in->len--;
 	}
 	return v;
-}
-
-static struct virtio_dev *make(unsigned kind, struct gmem *m)
-{
-	struct virtio_dev *dev;
-	int r, fd;
-
-	switch (kind % 4) {
-	case 0:
-		fd = memfd_create("disk", MFD_CLOEXEC);
-		BUG_ON(fd < 0 || ftruncate(fd, 65536) < 0);
-		r = virtio_blk_new(m,
-				   &(struct virtio_blk_spec){ .fd = fd,
-							      .discard = (kind & 4) != 0,
-							      .queues = 2,
-							      .serial = "fuzz" },
-				   &dev);
-		break;
-	case 1:
-		r = virtio_rng_new(m, &dev);
-		break;
-	case 2:
-		r = virtio_console_new(m, &dev);
-		break;
-	default:
-		r = virtio_vsock_new(m, 42, &dev);
-		break;
-	}
-	BUG_ON(r < 0);
-	return dev;
 }
 
 /* The registers that do something, and anything else. */
@@ -88,6 +58,20 @@ static void check(struct virtio_dev *dev)
 	BUG_ON(dev->active && (dev->driver_features & ~dev->features) != 0);
 	BUG_ON(dev->active && (dev->status & 0x44) != 0x4);
 	pthread_mutex_unlock(&dev->lock);
+}
+
+/* A chain of up to three segments. */
+static void post(struct drv *d, struct input *in, unsigned n)
+{
+	const unsigned q = (unsigned)take(in, 1) % d->dev->queues_count;
+	struct drv_seg s[3];
+
+	if (d->q[q].size == 0)
+		return;
+	for (unsigned i = 0; i < n; i++)
+		s[i] = (struct drv_seg){ 0x1000 + take(in, 2), (uint32_t)take(in, 2),
+					 (take(in, 1) & 1) != 0 };
+	(void)drv_post(d, q, s, n, (take(in, 1) & 1) != 0 && d->brk < 0x800000);
 }
 
 static void step(struct drv *d, struct input *in)
@@ -125,15 +109,8 @@ static void step(struct drv *d, struct input *in)
 			drv_queue_setup(d, q, d->dev->ops->queue_size_max);
 		drv_driver_ok(d);
 		break;
-	default: /* a chain of up to three segments */
-		if (d->q[op / 8 % 3].size == 0)
-			break;
-		struct drv_seg s[3];
-		unsigned n = 1 + op / 32 % 3;
-		for (unsigned i = 0; i < n; i++)
-			s[i] = (struct drv_seg){ 0x1000 + take(in, 2), (uint32_t)take(in, 2),
-						 take(in, 1) & 1 };
-		(void)drv_post(d, op / 8 % 3, s, n, (take(in, 1) & 1) != 0 && d->brk < 0x800000);
+	default:
+		post(d, in, 1 + op / 32 % 3U);
 		break;
 	}
 }
@@ -143,12 +120,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct input in;
 	struct drv d;
+	int host;
 
 	mutate_split(&data, &len);
 	in = (struct input){ data, len };
 	log_setup("fuzz", LOG_LEVEL_ERROR);
 	drv_init(&d);
-	drv_attach(&d, make((unsigned)take(&in, 1), &d.mem));
+	drv_attach(&d, any_device_new(take(&in, 1) % virtio_dev_types_count, &d.mem, &host));
 	d.lenient = true;
 	mutate_on();
 	for (unsigned i = 0; in.len > 0 && i < 500; i++) {
@@ -158,5 +136,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	drv_run(&d);
 	mutate_off();
 	drv_done(&d);
+	fd_closep(&host);
 	return 0;
 }

@@ -79,6 +79,7 @@ MUST_USE int gmem_save(const struct gmem *m, int fd);
 
 /* 0, or -EFAULT when [a, a+len) is not wholly inside one region. */
 MUST_USE int gmem_check(const struct gmem *m, gpa_t a, uint64_t len);
+/* Loads each byte of the guest's once. */
 MUST_USE int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len);
 MUST_USE int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t len);
 MUST_USE int gmem_zero(struct gmem *m, gpa_t a, size_t len);

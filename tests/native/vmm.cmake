@@ -14,8 +14,6 @@ function(vmm_native_test name)
     CASEMATE_VMM="$<TARGET_FILE:${native_vmm}>" GUEST_ELF="$<TARGET_FILE:guest.elf>")
   if(CASEMATE_SANITIZE)
     target_compile_definitions(${name} PRIVATE CASEMATE_SANITIZED)
-    # ./dev test asan runs these too.
-    set_tests_properties(${name} PROPERTIES LABELS "native;sanitized")
   endif()
   add_dependencies(${name} ${native_vmm} guest.elf)
 endfunction()
@@ -29,6 +27,10 @@ vmm_native_test(vmm_pause native/vmm_pause.c)
 vmm_native_test(vmm_cpu native/vmm_cpu.c)
 vmm_native_test(vmm_snapshot native/vmm_snapshot.c)
 vmm_native_test(vmm_hostile native/vmm_hostile.c native/usage.c native/tap.c)
+if(CASEMATE_SANITIZE)
+  # ./dev test asan runs these too: all devices, good and hostile.
+  set_tests_properties(vmm_hostile vmm_devices vmm_net PROPERTIES LABELS "native;sanitized")
+endif()
 
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.
 casemate_executable(vmm-run STATIC SOURCES native/vmm_run.c native/spawn.c native/tap.c LINKS rpc)

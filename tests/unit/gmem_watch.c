@@ -9,15 +9,17 @@ static _Thread_local bool inside;
 
 void gmem_watch(gmem_watch_fn *fn, void *arg)
 {
-	watcher = fn;
 	watcher_arg = arg;
+	__atomic_store_n(&watcher, fn, __ATOMIC_RELEASE);
 }
 
 static int fetched(int r, const struct gmem *m, gpa_t a, size_t len, enum gmem_fetch kind)
 {
-	if (r == 0 && watcher != NULL && !inside) {
+	gmem_watch_fn *fn = __atomic_load_n(&watcher, __ATOMIC_ACQUIRE);
+
+	if (r == 0 && fn != NULL && !inside) {
 		inside = true;
-		watcher(m, a, len, kind, watcher_arg);
+		fn(m, a, len, kind, watcher_arg);
 		inside = false;
 	}
 	return r;

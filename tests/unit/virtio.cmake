@@ -19,3 +19,9 @@ casemate_test(virtio_net unit
   SOURCES unit/virtio_net.c unit/virtio_net_hdr.c unit/virtio_net_ctl.c unit/net_rig.c
     unit/fake_driver.c
   LINKS virtio)
+casemate_test(virtio_fetch unit
+  SOURCES unit/virtio_fetch.c unit/any_device.c unit/fake_driver.c ${fuzz_mutate}
+  LINKS virtio)
+casemate_watch_gmem(virtio_fetch)
+target_link_options(virtio_fetch PRIVATE -Wl,--wrap=virtq_unpop)
+casemate_test(gmem_loads unit SOURCES unit/gmem_loads.c LINKS virtio)

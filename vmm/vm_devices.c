@@ -136,6 +136,12 @@ static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *
 			.limits = d->limits,
 		};
 		r = virtio_blk_new(&vm->gmem, &blk, &vm->devices[vm->devices_count]);
+		if (r == -EBADF)
+			return err_set(
+				err, r,
+				"drive %u: descriptor %d is not a file or block device that is "
+				"open for %s",
+				i, blk.fd, d->read_only ? "reading only" : "reading and writing");
 		if (r < 0)
 			return err_sys(err, r, "drive %u", i);
 		vm->devices_count++;

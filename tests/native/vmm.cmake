@@ -20,6 +20,7 @@ endfunction()
 
 vmm_native_test(vmm_ends native/vmm_ends.c)
 vmm_native_test(vmm_devices native/vmm_devices.c)
+vmm_native_test(vmm_drives native/vmm_drives.c)
 vmm_native_test(vmm_refusals native/vmm_refusals.c)
 vmm_native_test(vmm_bench native/vmm_bench.c)
 vmm_native_test(vmm_net native/vmm_net.c native/tap.c)

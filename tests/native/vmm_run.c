@@ -3,11 +3,12 @@
  * vmm_run.c - vmm-run: boots a kernel in a casemate-vmm without a jail, shows its console and exits
  * with the VMM's status. A developer's tool, for looking at guests and for comparing kernels.
  *
- *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro]]... [--cpus N]
+ *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide]]... [--cpus N]
  *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
  *           [--timeout SECONDS] [--pause SECONDS] [--metrics]
  *           [--huge-pages none|transparent|hugetlb] [CMDLINE]
  *
+ * --drive: wide is with as many queues as there can be, and with discard.
  * --pause: whenever the guest has written a line that ends in "pause", it is paused for so long.
  * --metrics: what the VMM has counted is shown at each pause.
  */
@@ -70,17 +71,21 @@ static int open_or_die(const char *path, int flags)
 static void add_drive(struct options *o, char *arg)
 {
 	unsigned n = o->files.drives_count;
-	char *ro = strstr(arg, ":ro");
+	char *ro = strstr(arg, ":ro"), *wide = strstr(arg, ":wide");
 	static char empty[] = "";
 
 	if (n >= VMM_DRIVES_MAX)
 		die(arg, "too many drives");
 	if (ro != NULL)
 		*ro = '\0';
+	if (wide != NULL)
+		*wide = '\0';
 	o->files.drives[n].fd = open_or_die(arg, ro != NULL ? O_RDONLY : O_RDWR);
 	casemate__vmm__v1__drive__init(&o->drives[n]);
 	o->drives[n].id = empty;
 	o->drives[n].read_only = ro != NULL;
+	o->drives[n].queues = wide != NULL ? 4 : 1;
+	o->drives[n].discard = wide != NULL;
 	o->drive_list[n] = &o->drives[n];
 	o->files.drives_count++;
 }

@@ -80,7 +80,7 @@ guest() {
 guest: neighbour kept
 guest: alive
 guest: done" ]
-	[[ "$output" == *"discard=1073741824 zeroes=67108864 cache=write back physical=4096 ro=1"* ]]
+	[[ "$output" == *"queues=2 discard=1073741824 zeroes=67108864 cache=write back physical=4096 ro=1"* ]]
 }
 
 @test "blk: our kernel, four queues" {

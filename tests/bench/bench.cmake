@@ -8,7 +8,7 @@ casemate_executable(bench_cold_start
 # Starts QEMU and casemate-vmm side by side; the guest is tests/guest.
 casemate_executable(bench_vmm
   SOURCES ${bench_dir}/vmm.c ${bench_dir}/vmm_rows.c ${bench_dir}/vmm_process.c ${bench_dir}/vmm_casemate.c
-    ${bench_dir}/vmm_qemu.c ${bench_dir}/vmm_firecracker.c ${bench_dir}/stat.c ${bench_dir}/pss.c
-    ${CMAKE_SOURCE_DIR}/tests/native/spawn.c
+    ${bench_dir}/vmm_qemu.c ${bench_dir}/vmm_firecracker.c ${bench_dir}/vmm_host_stream.c ${bench_dir}/vmm_host_net.c ${bench_dir}/stat.c
+    ${bench_dir}/pss.c ${CMAKE_SOURCE_DIR}/tests/native/spawn.c ${CMAKE_SOURCE_DIR}/tests/native/tap.c
   LINKS rpc m)
 add_dependencies(bench_vmm casemate-vmm guest.elf)

@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "tests/bench/pss.h"
+#include "tests/bench/vmm_host.h"
 #include "tests/bench/vmm_machine.h"
 #include "tests/bench/vmm_rows.h"
 
@@ -48,6 +49,7 @@ static const struct vmm_type *types[ROW_VMMS_MAX];
 static const char *names[ROW_VMMS_MAX];
 static unsigned types_count;
 static unsigned failures;
+static const uint8_t guest_mac[6] = { 0x02, 0xca, 0x5e, 0, 0, 1 };
 
 static void add_type(const struct vmm_type *t)
 {
@@ -118,17 +120,27 @@ static void take(unsigned vmm, enum row_group g, struct instance *in)
 }
 
 /* One boot of one VMM. */
-static void run(unsigned vmm, enum row_group g)
+static void run(unsigned vmm, enum row_group g, const struct tap *tap)
 {
 	char cmdline[CMDLINE_BYTES];
-	const struct machine m = {
-		.kernel = opt.guest, .cmdline = cmdline, .drive = disk, .memory_mib = MEMORY_MIB
-	};
+	const struct machine m = { .kernel = opt.guest,
+				   .cmdline = cmdline,
+				   .drive = disk,
+				   .memory_mib = MEMORY_MIB,
+				   .tap = tap != NULL ? tap->queues[0] : -1,
+				   .mac = guest_mac,
+				   .stream = g == GROUP_VSOCK };
 	static struct instance in;
+	uint64_t host_mac = 0;
 
-	(void)snprintf(cmdline, sizeof(cmdline), "test=bench group=%s n=%llu", row_group_name(g),
-		       (unsigned long long)opt.samples);
+	if (tap != NULL)
+		memcpy(&host_mac, tap->host_mac, sizeof(tap->host_mac));
+	(void)snprintf(cmdline, sizeof(cmdline), "test=bench group=%s n=%llu host_mac=%llu",
+		       row_group_name(g), (unsigned long long)opt.samples,
+		       (unsigned long long)host_mac);
 	in.type = types[vmm];
+	in.host = 0;
+	in.pass_fd = -1;
 	in.text_len = 0;
 	in.text[0] = '\0';
 	in.type->start(&in, &m);
@@ -140,25 +152,68 @@ static void run(unsigned vmm, enum row_group g)
 		failures++;
 	}
 	in.type->stop(&in);
+	host_end(in.host);
 }
 
-static void run_group(enum row_group g)
+static void run_rounds(enum row_group g, const struct tap *tap)
 {
 	uint64_t rounds = g == GROUP_START ? opt.starts : opt.rounds;
 
 	for (uint64_t i = 0; i < rounds; i++) {
 		for (unsigned v = 0; v < types_count; v++) {
-			/* The second QEMU differs in its disk only. */
-			if (types[v] == &vmm_qemu_direct && g != GROUP_BLK)
+			if ((types[v]->groups & IN_GROUP(g)) == 0)
 				continue;
 			if (opt.verbose)
 				(void)fprintf(stderr, "bench vmm: %s: %s, round %llu\n",
 					      row_group_name(g), types[v]->name,
 					      (unsigned long long)i + 1);
-			run(v, g);
+			run(v, g, tap);
 		}
 	}
 	rows_print(g, names, types_count, opt.where);
+}
+
+/* With a tap in a network namespace of its own, which this process then stays in. */
+static void run_net(void)
+{
+	struct tap tap;
+	pid_t host;
+	int r = tap_enter_netns();
+
+	if (r == 0)
+		r = tap_open(&tap, 1, guest_mac, 0);
+	if (r < 0) {
+		(void)fprintf(stderr, "bench vmm: no tap here, so no network rows: %s\n",
+			      strerror(-r));
+		return;
+	}
+	host = host_net(&tap, guest_mac);
+	run_rounds(GROUP_NET, &tap);
+	host_end(host);
+	tap_close(&tap);
+}
+
+/* O_DIRECT is not everywhere (tmpfs has it since Linux 6.6). */
+static bool can_direct(void)
+{
+	CLEANUP(fd_closep) int fd = open(disk, O_RDWR | O_DIRECT | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
+static void add_types(void)
+{
+	int vsock = host_vsock_listen();
+
+	add_type(&vmm_casemate);
+	add_type(&vmm_qemu);
+	if (can_direct())
+		add_type(&vmm_qemu_direct);
+	if (vsock >= 0 && access("/dev/vhost-net", R_OK | W_OK) == 0)
+		add_type(&vmm_qemu_vhost);
+	if (firecracker_program != NULL)
+		add_type(&vmm_firecracker);
+	fd_closep(&vsock);
 }
 
 static void set_option(int c, const char *arg)
@@ -228,27 +283,19 @@ static void parse_options(int argc, char **argv)
 		set_option('?', NULL);
 }
 
-/* O_DIRECT is not everywhere (tmpfs has it since Linux 6.6). */
-static bool can_direct(void)
-{
-	CLEANUP(fd_closep) int fd = open(disk, O_RDWR | O_DIRECT | O_CLOEXEC);
-
-	return fd >= 0;
-}
-
 int main(int argc, char **argv)
 {
 	parse_options(argc, argv);
 	(void)signal(SIGPIPE, SIG_IGN);
 	make_disk();
-	add_type(&vmm_casemate);
-	add_type(&vmm_qemu);
-	if (can_direct())
-		add_type(&vmm_qemu_direct);
-	if (firecracker_program != NULL)
-		add_type(&vmm_firecracker);
-	for (enum row_group g = 0; g < GROUP_COUNT; g++)
-		if (opt.only == NULL || strcmp(opt.only, row_group_name(g)) == 0)
-			run_group(g);
+	add_types();
+	for (enum row_group g = 0; g < GROUP_COUNT; g++) {
+		if (opt.only != NULL && strcmp(opt.only, row_group_name(g)) != 0)
+			continue;
+		if (g == GROUP_NET)
+			run_net();
+		else
+			run_rounds(g, NULL);
+	}
 	return failures > 0 ? 1 : 0;
 }

@@ -15,11 +15,15 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "tests/bench/vmm_host.h"
 #include "tests/bench/vmm_machine.h"
+#include "tests/bench/vmm_rows.h"
 #include "tests/native/spawn.h"
 
-#define CALL_MS 30000U
-#define POLL_US 10000U
+#define CALL_MS	    30000U
+#define POLL_US	    10000U
+#define GUEST_CID   5U
+#define STREAM_PORT 1024U
 
 const char *vmm_program;
 
@@ -39,14 +43,15 @@ static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 }
 
 /* NULL: the VMM is gone, or said no (which ends the benchmark when `must`). */
-static ProtobufCMessage *call(struct casemate *c, unsigned method, const void *in, bool must)
+static ProtobufCMessage *call(struct casemate *c, unsigned method, const void *in, const int *fd,
+			      bool must)
 {
 	struct rpc_status st = { 0 };
 	ProtobufCMessage *out = NULL;
 	int r = -EPIPE;
 
 	if (c->conn != NULL)
-		r = rpc_call_wait(c->loop, c->conn, &vmm_methods[method], in, NULL, CALL_MS, &st,
+		r = rpc_call_wait(c->loop, c->conn, &vmm_methods[method], in, fd, CALL_MS, &st,
 				  &out, NULL);
 	if (r == 0 && st.code == RPC_OK)
 		return out;
@@ -60,6 +65,7 @@ static void configure(struct casemate *c, const struct machine *m)
 {
 	Casemate__Vmm__V1__ConfigureRequest q = CASEMATE__VMM__V1__CONFIGURE_REQUEST__INIT;
 	Casemate__Vmm__V1__Drive drive = CASEMATE__VMM__V1__DRIVE__INIT, *drives[] = { &drive };
+	Casemate__Vmm__V1__Nic nic = CASEMATE__VMM__V1__NIC__INIT, *nics[] = { &nic };
 
 	q.id = (char *)(uintptr_t) "bench";
 	q.vcpus = 1;
@@ -69,7 +75,27 @@ static void configure(struct casemate *c, const struct machine *m)
 	q.rng = true;
 	q.drives = drives;
 	q.n_drives = m->drive != NULL ? 1 : 0;
-	protobuf_c_message_free_unpacked(call(c, VMM_CONFIGURE, &q, true), NULL);
+	q.guest_cid = m->stream ? GUEST_CID : 0;
+	if (m->tap >= 0) {
+		nic.mac = (ProtobufCBinaryData){ .data = (uint8_t *)(uintptr_t)m->mac, .len = 6 };
+		q.nics = nics;
+		q.n_nics = 1;
+	}
+	protobuf_c_message_free_unpacked(call(c, VMM_CONFIGURE, &q, NULL, true), NULL);
+}
+
+/* Lends the guest our end of a stream. */
+static void lend_stream(struct instance *in)
+{
+	Casemate__Vmm__V1__ListenRequest q = CASEMATE__VMM__V1__LISTEN_REQUEST__INIT;
+	int sv[2];
+
+	if (fd_socketpair(sv, false) < 0)
+		bench_die("socketpair");
+	q.port = STREAM_PORT;
+	in->host = host_stream(sv[0], false);
+	protobuf_c_message_free_unpacked(call(in->own, VMM_LISTEN, &q, &sv[1], true), NULL);
+	fd_closep(&sv[1]);
 }
 
 static void casemate_start(struct instance *in, const struct machine *m)
@@ -89,6 +115,10 @@ static void casemate_start(struct instance *in, const struct machine *m)
 			bench_die("%s: %s", m->drive, strerror(errno));
 		files.drives_count = 1;
 	}
+	if (m->tap >= 0) {
+		files.taps[0] = m->tap;
+		files.taps_count = 1;
+	}
 	in->own = c;
 	in->begun_ns = clock_ns(CLOCK_REALTIME);
 	in->pid = vmm_fork(vmm_program, &files, &control);
@@ -96,7 +126,9 @@ static void casemate_start(struct instance *in, const struct machine *m)
 	    rpc_conn_new(c->loop, control, &cfg, &c->conn) < 0)
 		bench_die("%s: can't be started", vmm_program);
 	configure(c, m);
-	protobuf_c_message_free_unpacked(call(c, VMM_START, &start, true), NULL);
+	if (m->stream)
+		lend_stream(in);
+	protobuf_c_message_free_unpacked(call(c, VMM_START, &start, NULL, true), NULL);
 	fd_closep(&files.kernel);
 	fd_closep(&files.log);
 	if (m->drive != NULL)
@@ -111,7 +143,7 @@ static bool casemate_read(struct instance *in)
 
 	(void)usleep(POLL_US);
 	q.from = c->console_at;
-	out = (Casemate__Vmm__V1__ReadConsoleResponse *)call(c, VMM_READ_CONSOLE, &q, false);
+	out = (Casemate__Vmm__V1__ReadConsoleResponse *)call(c, VMM_READ_CONSOLE, &q, NULL, false);
 	if (out == NULL)
 		return false;
 	if (out->from != c->console_at)
@@ -132,4 +164,5 @@ static void casemate_stop(struct instance *in)
 	free(c);
 }
 
-const struct vmm_type vmm_casemate = { "casemate", casemate_start, casemate_read, casemate_stop };
+const struct vmm_type vmm_casemate = { "casemate", ~0U, casemate_start, casemate_read,
+				       casemate_stop };

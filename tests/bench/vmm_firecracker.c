@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "tests/bench/vmm_machine.h"
+#include "tests/bench/vmm_rows.h"
 
 const char *firecracker_program;
 
@@ -82,5 +83,7 @@ static void firecracker_stop(struct instance *in)
 	free(f);
 }
 
-const struct vmm_type vmm_firecracker = { "firecracker", firecracker_start, firecracker_read,
-					  firecracker_stop };
+const struct vmm_type vmm_firecracker = { "firecracker",
+					  IN_GROUP(GROUP_START) | IN_GROUP(GROUP_EXITS) |
+						  IN_GROUP(GROUP_BLK),
+					  firecracker_start, firecracker_read, firecracker_stop };

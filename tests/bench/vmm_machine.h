@@ -20,6 +20,9 @@ struct machine {
 	const char *kernel, *cmdline;
 	const char *drive; /* a raw file; NULL = none */
 	unsigned memory_mib;
+	int tap; /* -1 = no network card */
+	const uint8_t *mac;
+	bool stream; /* to a host_stream() */
 };
 
 struct vmm_type;
@@ -27,13 +30,16 @@ struct instance {
 	const struct vmm_type *type;
 	void *own; /* the type's */
 	pid_t pid;
-	uint64_t begun_ns;     /* CLOCK_REALTIME before the process was forked */
+	pid_t host;	   /* of the stream, 0 = none */
+	int pass_fd;	   /* what the VMM inherits beside the standard descriptors, -1 = nothing */
+	uint64_t begun_ns; /* CLOCK_REALTIME before the process was forked */
 	char text[OUTPUT_MAX]; /* what the guest has written to its console */
 	size_t text_len;
 };
 
 struct vmm_type {
 	const char *name; /* in the table */
+	unsigned groups;  /* a bit for each enum row_group that it takes part in */
 	/* Forks and executes the VMM and lets the guest run; sets pid and begun_ns. */
 	void (*start)(struct instance *in, const struct machine *m);
 	/* Appends new console output to text; waits for it at most some 10 ms. False: the VMM has
@@ -49,6 +55,7 @@ extern const char *vmm_program, *qemu_program, *qemu_machine, *qemu_firmware, *f
 extern const struct vmm_type vmm_casemate;
 extern const struct vmm_type vmm_qemu;	      /* aio=io_uring, or threads where there is none */
 extern const struct vmm_type vmm_qemu_direct; /* the same with O_DIRECT and aio=native */
+extern const struct vmm_type vmm_qemu_vhost;  /* network card and vsock by the kernel */
 extern const struct vmm_type vmm_firecracker;
 
 /* ---- vmm_process.c, for the types ---- */

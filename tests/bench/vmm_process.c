@@ -31,12 +31,13 @@ void bench_die(const char *fmt, ...)
 	exit(1);
 }
 
-static void run_child(const char *const argv[], int out, bool errors)
+static void run_child(const char *const argv[], int out, bool errors, int pass_fd)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || null < 0 || dup2(null, 0) < 0 ||
-	    dup2(out, 1) < 0 || dup2(errors ? out : null, 2) < 0)
+	    dup2(out, 1) < 0 || dup2(errors ? out : null, 2) < 0 ||
+	    (pass_fd >= 0 && fcntl(pass_fd, F_SETFD, 0) < 0))
 		_exit(126);
 	/* execvp takes char *const[] for history's sake and writes to none of it. */
 	(void)execvp(argv[0], (char *const *)(uintptr_t)argv);
@@ -54,7 +55,7 @@ void process_start(struct instance *in, const char *const argv[], bool errors, i
 	if (in->pid < 0)
 		bench_die("fork: %s", strerror(errno));
 	if (in->pid == 0)
-		run_child(argv, p[1], errors);
+		run_child(argv, p[1], errors, in->pass_fd);
 	fd_closep(&p[1]);
 	if (fd_set_nonblock(p[0], true) < 0)
 		bench_die("fcntl");

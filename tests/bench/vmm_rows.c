@@ -33,6 +33,12 @@ static const struct row {
 	{ GROUP_BLK, "blk_read_1m_d32", "MiB/s", 64 },
 	{ GROUP_BLK, "blk_write_1m_d32", "MiB/s", 64 },
 	{ GROUP_BLK, "memory_after_blk", "KiB", 0 },
+	{ GROUP_NET, "net_rr", "us", 0 },
+	{ GROUP_NET, "net_tx", "MiB/s", 64 * 60000 / 1048576.0 },
+	{ GROUP_NET, "net_rx", "MiB/s", 32 * 60000 / 1048576.0 },
+	{ GROUP_VSOCK, "vsock_ping", "us", 0 },
+	{ GROUP_VSOCK, "vsock_tx", "MiB/s", 1 },
+	{ GROUP_VSOCK, "vsock_rx", "MiB/s", 1 },
 };
 
 static struct samples samples[ARRAY_SIZE(rows)][ROW_VMMS_MAX];
@@ -40,9 +46,8 @@ static struct samples samples[ARRAY_SIZE(rows)][ROW_VMMS_MAX];
 const char *row_group_name(enum row_group g)
 {
 	static const char *const names[] = {
-		[GROUP_START] = "start",
-		[GROUP_EXITS] = "exits",
-		[GROUP_BLK] = "blk",
+		[GROUP_START] = "start", [GROUP_EXITS] = "exits", [GROUP_BLK] = "blk",
+		[GROUP_NET] = "net",	 [GROUP_VSOCK] = "vsock",
 	};
 	_Static_assert(ARRAY_SIZE(names) == GROUP_COUNT, "one name a group");
 

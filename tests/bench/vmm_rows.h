@@ -8,10 +8,11 @@
 
 #include "base/compiler.h"
 
-#define ROW_VMMS_MAX 4U /* ours and three peers */
+#define ROW_VMMS_MAX 6U /* ours and its peers */
 
 /* A group of rows is measured in one run of a VM. */
-enum row_group { GROUP_START, GROUP_EXITS, GROUP_BLK, GROUP_COUNT };
+enum row_group { GROUP_START, GROUP_EXITS, GROUP_BLK, GROUP_NET, GROUP_VSOCK, GROUP_COUNT };
+#define IN_GROUP(g) (1U << (g))
 const char *row_group_name(enum row_group g);
 
 /* One sample of the harness's own, in the row's unit; name must be a row's. */

@@ -14,14 +14,8 @@
 #define SLOT_BYTES  (1UL << 20)
 #define SMALL_BYTES 4096U
 
-#define F_FLUSH	    (1ULL << 9)
-#define F_INDIRECT  (1ULL << 28)
-#define F_EVENT_IDX (1ULL << 29)
-
-#define DESC_NEXT     1U
-#define DESC_WRITE    2U
-#define DESC_INDIRECT 4U
-
+#define F_FLUSH	   (1ULL << 9)
+#define F_INDIRECT (1ULL << 28)
 _Static_assert(DEPTH_MAX *SLOT_BYTES <= BENCH_MEM_BYTES, "a buffer a slot");
 
 static struct vdev blk;
@@ -54,16 +48,6 @@ static uint64_t random64(void)
 	random_state ^= random_state >> 7;
 	random_state ^= random_state << 17;
 	return random_state;
-}
-
-static volatile uint16_t *used_event(struct vq *q)
-{
-	return q->avail + 2 + VQ_SIZE;
-}
-
-static uint16_t avail_event(struct vq *q)
-{
-	return q->used[2 + VQ_SIZE * 4];
 }
 
 static uint64_t pick_sector(struct job *j)
@@ -104,33 +88,12 @@ static void submit(struct job *j, uint16_t i)
 	q->avail[1] = (uint16_t)(idx + 1);
 }
 
-/* Tells the device, if it asked to be told between old and now (virtio 1.2, 2.7.10). */
-static void kick_since(uint16_t old)
-{
-	struct vq *q = &blk.q[0];
-	uint16_t now = q->avail[1];
-
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	if ((uint16_t)(now - avail_event(q) - 1) < (uint16_t)(now - old))
-		vq_kick(&blk, q);
-}
-
 /* A completed slot; asleep until there is one. */
 static uint16_t reap(void)
 {
-	struct vq *q = &blk.q[0];
-	uint16_t head;
 	uint32_t len;
+	uint16_t head = bench_wait(&blk, &blk.q[0], &len);
 
-	for (;;) {
-		uint32_t seen = irq_count[blk.irq];
-		if (vq_used(q, &head, &len))
-			break;
-		*used_event(q) = q->last_used;
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (q->used[1] == q->last_used)
-			cpu_wait_irq(blk.irq, seen);
-	}
 	if (slots[head].status != 0)
 		test_fail("block status", slots[head].status);
 	return head;
@@ -144,7 +107,7 @@ static unsigned run(struct job *j)
 
 	for (; sent < j->depth && sent < j->count; sent++)
 		submit(j, (uint16_t)sent);
-	kick_since(old);
+	bench_kick_since(&blk, &blk.q[0], old);
 	while (done < j->count) {
 		uint64_t now;
 		uint16_t i = reap();
@@ -173,14 +136,14 @@ static unsigned run(struct job *j)
 			submit(j, i);
 			sent++;
 		}
-		kick_since(old);
+		bench_kick_since(&blk, &blk.q[0], old);
 	}
 	return samples;
 }
 
 bool bench_blk_open(void)
 {
-	if (!vdev_open(&blk, VIRTIO_BLK, 0, F_FLUSH | F_INDIRECT | F_EVENT_IDX, 1))
+	if (!vdev_open(&blk, VIRTIO_BLK, 0, F_FLUSH | F_INDIRECT | BENCH_F_EVENT_IDX, 1))
 		return false;
 	sectors = mmio_read32(blk.base + 0x100) | (uint64_t)mmio_read32(blk.base + 0x104) << 32;
 	return sectors >= SLOT_BYTES / SECTOR;
@@ -207,11 +170,10 @@ void bench_blk(void)
 		{ "blk_read_1m_d32", { T_IN, SLOT_BYTES, false, 32, n, 64, 0 } },
 		{ "blk_write_1m_d32", { T_OUT, SLOT_BYTES, false, 32, n, 64, 0 } },
 	};
-	struct job warm = { T_IN, SLOT_BYTES, false, DEPTH_MAX, 2 * DEPTH_MAX, DEPTH_MAX, 0 };
 
 	if (!bench_blk_open())
 		test_fail("no drive of at least 1 MiB", 0);
-	(void)run(&warm); /* the host backs the buffers */
+	bench_touch();
 	for (unsigned i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
 		struct job j = jobs[i].job;
 		bench_emit(jobs[i].name, run(&j));

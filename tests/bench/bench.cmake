@@ -12,3 +12,10 @@ casemate_executable(bench_vmm
     ${bench_dir}/pss.c ${CMAKE_SOURCE_DIR}/tests/native/spawn.c ${CMAKE_SOURCE_DIR}/tests/native/tap.c
   LINKS rpc m)
 add_dependencies(bench_vmm casemate-vmm guest.elf)
+
+# A vsock stream to a Linux guest (in the lab: vsock.lab), whose /init is the second program.
+casemate_executable(bench_vsock
+  SOURCES ${bench_dir}/vsock.c ${bench_dir}/vmm_process.c ${bench_dir}/stat.c ${CMAKE_SOURCE_DIR}/tests/native/spawn.c
+  LINKS rpc m)
+casemate_executable(bench_vsock_guest STATIC SOURCES ${bench_dir}/vsock_guest.c LINKS base)
+add_dependencies(bench_vsock casemate-vmm)

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /* What we hold of a connection at most, and what we tell the guest: buf_alloc. */
-#define VSOCK_BUF_BYTES 131072U
+#define VSOCK_BUF_BYTES 262144U
 
 struct vsock_credit {
 	/* guest to host */

@@ -19,3 +19,9 @@ casemate_executable(bench_vsock
   LINKS rpc m)
 casemate_executable(bench_vsock_guest STATIC SOURCES ${bench_dir}/vsock_guest.c LINKS base)
 add_dependencies(bench_vsock casemate-vmm)
+
+# The whole stack on this machine; the guest is tests/guest as an agent.
+casemate_executable(bench_start
+  SOURCES ${bench_dir}/start.c ${bench_dir}/stat.c
+  LINKS cli_core m)
+add_dependencies(bench_start casemated casemate-jailer casemate-vmm guest.elf)

@@ -4,7 +4,7 @@ set(guest_dir ${CMAKE_SOURCE_DIR}/tests/guest)
 enable_language(ASM)
 add_executable(guest.elf ${guest_dir}/entry.S ${guest_dir}/main.c ${guest_dir}/cpu.c
   ${guest_dir}/acpi.c ${guest_dir}/chips.c ${guest_dir}/virtio.c ${guest_dir}/console.c ${guest_dir}/blk.c
-  ${guest_dir}/balloon.c ${guest_dir}/net.c ${guest_dir}/rng.c ${guest_dir}/vsock.c ${guest_dir}/clock.c ${guest_dir}/bench.c
+  ${guest_dir}/balloon.c ${guest_dir}/net.c ${guest_dir}/rng.c ${guest_dir}/vsock.c ${guest_dir}/agent.c ${guest_dir}/clock.c ${guest_dir}/bench.c
   ${guest_dir}/bench_queue.c ${guest_dir}/bench_blk.c ${guest_dir}/bench_net.c ${guest_dir}/bench_vsock.c
   ${guest_dir}/hostile.c ${guest_dir}/hostile_dev.c ${guest_dir}/hostile_regs.c ${guest_dir}/hostile_queue.c
   ${guest_dir}/hostile_devices.c ${guest_dir}/hostile_vsock.c ${guest_dir}/hostile_cpu.c

@@ -45,6 +45,7 @@ void test_blk_reads(void);
 void test_rng(void);
 void test_flood(void);
 void test_vsock(void);
+void test_agent(void);
 void test_balloon(void);
 void test_balloon_bad(void);
 void test_net_echo(void);

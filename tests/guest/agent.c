@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * agent.c - the least that casemated takes for an agent: ttrpc on vsock, where every call succeeds
+ * and has an empty answer. It connects to host port 1024 once and takes connections to port 1024
+ * for ever, so that starting a sandbox can be measured without a Linux in it. `dirty=MIB` makes it
+ * write that much memory first.
+ *
+ * ttrpc's frame: length and stream (32 bits each, big endian), type (1 request, 2 response), flags.
+ * Calls come in one packet each: the host writes them in one piece.
+ */
+#include "guest.h"
+
+#define PORT	    1024U
+#define HOST_CID    2U
+#define RX_BUFS	    16U
+#define RX_BYTES    4096U
+#define BUF_ALLOC   65536U
+#define FRAME_BYTES 10U
+
+enum {
+	OP_REQUEST = 1,
+	OP_RESPONSE,
+	OP_RST,
+	OP_SHUTDOWN,
+	OP_RW,
+	OP_CREDIT_UPDATE,
+	OP_CREDIT_REQUEST
+};
+#define SHUTDOWN_BOTH 3U
+
+struct __attribute__((packed)) header {
+	uint64_t src_cid, dst_cid;
+	uint32_t src_port, dst_port, len;
+	uint16_t type, op;
+	uint32_t flags, buf_alloc, fwd_cnt;
+};
+
+static struct vdev vs;
+static uint8_t rx[RX_BUFS][sizeof(struct header) + RX_BYTES];
+static struct header tx_header;
+static uint8_t answer[FRAME_BYTES];
+
+/* What was taken from each connection, by the host's port; the host has 64 of them at a time. */
+#define CONNS 256U
+static uint32_t taken[CONNS];
+
+static uint64_t guest_cid(void)
+{
+	return mmio_read32(vs.base + 0x100) | (uint64_t)mmio_read32(vs.base + 0x104) << 32;
+}
+
+static void post(uint16_t i)
+{
+	struct vq_buf b = { rx[i], sizeof(rx[i]), true };
+
+	vq_add(&vs.q[0], i, &b, 1);
+}
+
+/* To the peer of the packet `to`. */
+static void send(const struct header *to, uint16_t op, uint32_t flags, const void *data,
+		 uint32_t len)
+{
+	struct vq_buf b[2] = { { &tx_header, sizeof(tx_header), false }, { data, len, false } };
+	uint16_t head;
+	uint32_t used;
+
+	tx_header = (struct header){ .src_cid = guest_cid(),
+				     .dst_cid = HOST_CID,
+				     .src_port = to->dst_port,
+				     .dst_port = to->src_port,
+				     .len = len,
+				     .type = 1,
+				     .op = op,
+				     .flags = flags,
+				     .buf_alloc = BUF_ALLOC,
+				     .fwd_cnt = taken[to->src_port % CONNS] };
+	vq_add(&vs.q[1], 0, b, len > 0 ? 2 : 1);
+	vq_kick(&vs, &vs.q[1]);
+	while (!vq_used(&vs.q[1], &head, &used))
+		__asm__ volatile("pause");
+}
+
+/* Every request in the packet is answered: stream as asked, type 2, no bytes. */
+static void serve(const struct header *h, const uint8_t *data)
+{
+	for (uint32_t off = 0; off + FRAME_BYTES <= h->len;) {
+		uint32_t len = (uint32_t)data[off] << 24 | (uint32_t)data[off + 1] << 16 |
+			       (uint32_t)data[off + 2] << 8 | data[off + 3];
+		memset(answer, 0, sizeof(answer));
+		memcpy(answer + 4, data + off + 4, 4);
+		answer[8] = 2;
+		if (data[off + 8] == 1)
+			send(h, OP_RW, 0, answer, sizeof(answer));
+		off += FRAME_BYTES + len;
+	}
+}
+
+static void on_packet(uint16_t i)
+{
+	const struct header *h = (const struct header *)rx[i];
+
+	switch (h->op) {
+	case OP_REQUEST:
+		taken[h->src_port % CONNS] = 0;
+		send(h, OP_RESPONSE, 0, NULL, 0);
+		break;
+	case OP_RW:
+		taken[h->src_port % CONNS] += h->len;
+		serve(h, rx[i] + sizeof(*h));
+		break;
+	case OP_SHUTDOWN:
+		send(h, OP_RST, 0, NULL, 0);
+		break;
+	case OP_CREDIT_REQUEST:
+		send(h, OP_CREDIT_UPDATE, 0, NULL, 0);
+		break;
+	default:
+		break;
+	}
+	post(i);
+}
+
+static void dirty_memory(void)
+{
+	uint64_t mib = arg_u64("dirty", 0), at = UINT64_C(16) << 20;
+
+	for (uint64_t end = at + (mib << 20); at < end; at += 4096)
+		*(volatile uint64_t *)at = at;
+}
+
+void test_agent(void)
+{
+	const struct header host = { .src_port = PORT, .dst_port = 2000 };
+	uint16_t head;
+	uint32_t len;
+
+	dirty_memory();
+	if (!vdev_open(&vs, VIRTIO_VSOCK, 0, 0, 3))
+		test_fail("no vsock device", 0);
+	for (uint16_t i = 0; i < RX_BUFS; i++)
+		post(i);
+	vq_kick(&vs, &vs.q[0]);
+	send(&host, OP_REQUEST, 0, NULL, 0);
+	for (;;) {
+		vq_wait(&vs, &vs.q[0], &head, &len);
+		do
+			on_packet(head);
+		while (vq_used(&vs.q[0], &head, &len));
+		vq_kick(&vs, &vs.q[0]);
+	}
+}

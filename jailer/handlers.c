@@ -20,7 +20,7 @@ struct pending {
 };
 
 /* What we say of a jail. The strings are the jail's own; protobuf-c only reads them. */
-static void describe(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
+void describe_jail(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
 {
 	casemate__jailer__v1__jail_info__init(ret);
 	ret->id = (char *)(size_t)j->req.id;
@@ -52,7 +52,7 @@ static void reply_created(struct rpc_call *call, const struct jail *j, struct ja
 		refuse(call, err);
 		return;
 	}
-	describe(j, &info);
+	describe_jail(j, &info);
 	out.jail = &info;
 	out.initrd = ends->initrd;
 	around.created = &out;
@@ -213,7 +213,7 @@ static void handle_list(struct rpc_call *call, const ProtobufCMessage *in, int *
 	} else {
 		for (const struct jail *j = jails_first(s->jails); j != NULL; j = j->next, i++) {
 			BUG_ON(i >= n || infos == NULL || list == NULL);
-			describe(j, &infos[i]);
+			describe_jail(j, &infos[i]);
 			list[i] = &infos[i];
 		}
 		out.jails = list;
@@ -267,6 +267,7 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },
+	{ .method = &jailer_methods[JAILER_INSPECT], .fn = handle_inspect },
 	{ .method = &jailer_methods[JAILER_STATUS], .fn = handle_status },
 };
 const size_t session_handlers_count = ARRAY_SIZE(session_handlers);

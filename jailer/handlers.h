@@ -3,6 +3,8 @@
 #ifndef JAILER_HANDLERS_H
 #define JAILER_HANDLERS_H
 
+#include <jailer.pb-c.h>
+
 #include "api/rpc/rpc.h"
 #include "jailer/host.h"
 #include "jailer/jail.h"
@@ -15,5 +17,10 @@ struct session {
 
 extern const struct rpc_handler session_handlers[];
 extern const size_t session_handlers_count;
+
+/* Between the files of the handlers: what we say of a jail. The strings are the jail's own. */
+void describe_jail(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret);
+/* handle_inspect.c */
+rpc_handler_fn handle_inspect;
 
 #endif

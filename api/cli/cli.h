@@ -42,6 +42,7 @@ typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 cli_verb_fn verb_create;
 cli_verb_fn verb_doctor;
 cli_verb_fn verb_exec;
+cli_verb_fn verb_inspect;
 cli_verb_fn verb_logs;
 cli_verb_fn verb_metrics;
 cli_verb_fn verb_ps;

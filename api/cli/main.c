@@ -24,6 +24,7 @@ static const struct {
 	{ "exec", verb_exec, "run a command in a sandbox" },
 	{ "ps", verb_ps, "list sandboxes" },
 	{ "rm", verb_rm, "end sandboxes" },
+	{ "inspect", verb_inspect, "show a sandbox's jail as the kernel sees it" },
 	{ "logs", verb_logs, "show a guest's console" },
 	{ "metrics", verb_metrics, "show what a sandbox's VMM has counted" },
 	{ "doctor", verb_doctor, "check whether the host is fit for untrusted code" },

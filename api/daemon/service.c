@@ -279,6 +279,7 @@ const struct http_route service_routes[] = {
 	{ "DELETE", "/v1/sandboxes/{}", destroy },
 	{ "GET", "/v1/sandboxes/{}/logs", service_logs },
 	{ "GET", "/v1/sandboxes/{}/metrics", service_metrics },
+	{ "GET", "/v1/sandboxes/{}/jail", service_jail },
 	{ "GET", "/v1/sandboxes/{}/agent", service_agent },
 	{ "POST", "/v1/sandboxes/{}/agent", service_agent },
 };

@@ -31,6 +31,7 @@ struct sandbox *service_find(struct http_req *req, const struct service *sv);
 /* Routes with a file of their own. */
 void service_status(struct http_req *req, void *arg);  /* service_status.c */
 void service_agent(struct http_req *req, void *arg);   /* service_agent.c */
+void service_jail(struct http_req *req, void *arg);    /* service_jail.c */
 void service_logs(struct http_req *req, void *arg);    /* service_logs.c */
 void service_metrics(struct http_req *req, void *arg); /* service_metrics.c */
 

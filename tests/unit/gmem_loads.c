@@ -177,7 +177,7 @@ Test(gmem_loads, a_queue_looks_nowhere_twice, .init = setup)
 /* What a double fetch looks like here. */
 Test(gmem_loads, a_second_look_is_seen, .init = setup)
 {
-	volatile uint16_t *p = (volatile uint16_t *)(page + 64);
+	volatile uint16_t *p = (volatile void *)(page + 64);
 	unsigned sum;
 
 	watch();

@@ -2,15 +2,19 @@
 /* hostile_devices.c - block, entropy, console: requests that no good driver makes. */
 #include "hostile.h"
 
-#define BLK_IN	  0U
-#define BLK_OUT	  1U
-#define BLK_FLUSH 4U
-#define BLK_ID	  8U
-#define S_OK	  0U
-#define S_IOERR	  1U
-#define S_UNSUPP  2U
-#define UNWRITTEN 0xee
-#define SECTOR	  512U
+#define BLK_IN	    0U
+#define BLK_OUT	    1U
+#define BLK_FLUSH   4U
+#define BLK_DISCARD 11U
+#define BLK_ZEROES  13U
+#define BLK_ERASE   14U
+#define F_DISCARD   (1ULL << 13)
+#define F_ZEROES    (1ULL << 14)
+#define S_OK	    0U
+#define S_IOERR	    1U
+#define S_UNSUPP    2U
+#define UNWRITTEN   0xee
+#define SECTOR	    512U
 
 struct blk_header {
 	uint32_t type, reserved;
@@ -33,7 +37,8 @@ static uint8_t blk_request(struct hx *h, uint32_t type, uint64_t sector, uint64_
 	*(volatile struct blk_header *)m = (struct blk_header){ .type = type, .sector = sector };
 	*(volatile uint8_t *)(m + 64) = UNWRITTEN;
 	hx_desc(q, 0, m, sizeof(struct blk_header), DESC_NEXT, 1);
-	hx_desc(q, 1, data, len, DESC_NEXT | (type == BLK_OUT ? 0 : DESC_WRITE), 2);
+	hx_desc(q, 1, data, len,
+		DESC_NEXT | (type == BLK_OUT || type >= BLK_DISCARD ? 0 : DESC_WRITE), 2);
 	hx_desc(q, 2, m + 64, 1, DESC_WRITE, 0);
 	hx_avail(q, 0);
 	hx_kick(h, 0);
@@ -59,6 +64,31 @@ void g21_blk_range(struct hx *h)
 		if (status == S_OK)
 			hx_fail(h, "a request beyond the disk succeeded at", sector);
 		if (status == S_IOERR)
+			hx_hit(h);
+	}
+}
+
+void g22_blk_ranges(struct hx *h)
+{
+	uint64_t capacity = blk_capacity(h), m = hx_mem(h, 4096), sector;
+	uint64_t offered = hx_offered(h) & (F_DISCARD | F_ZEROES);
+	uint32_t sectors, flags;
+	uint8_t status;
+
+	hx_up(h, hx_below(h, 8) == 0 ? 0 : offered);
+	for (unsigned i = 0; i < 8; i++) {
+		sector = HX_PICK(h, capacity, capacity - 1, 1ULL << 55, ~0ULL, ~0ULL - 1,
+				 1ULL << 63);
+		sectors = (uint32_t)HX_PICK(h, 2, 0xffffffff, 0x80000000, 0x7fffffff);
+		flags = (uint32_t)HX_PICK(h, 0, 0, 1, 2, 0xfffffffe);
+		*(volatile uint64_t *)m = sector;
+		*(volatile uint32_t *)(m + 8) = sectors;
+		*(volatile uint32_t *)(m + 12) = flags;
+		status = blk_request(h, (uint32_t)HX_PICK(h, BLK_DISCARD, BLK_ZEROES, BLK_ERASE), 0,
+				     m, (uint32_t)HX_PICK(h, 16, 16, 16, 15, 17, 32, 4096));
+		if (status == S_OK)
+			hx_fail(h, "a range beyond the disk succeeded at", sector);
+		if (status == S_IOERR || status == S_UNSUPP)
 			hx_hit(h);
 	}
 }

@@ -296,56 +296,71 @@ void g13_kick_storm(struct hx *h)
 	hx_hit(h);
 }
 
-#define PATTERN 0xa5a5a5a5a5a5a5a5ULL
+#define PATTERN	     0xa5a5a5a5a5a5a5a5ULL
+#define FLIGHT_BYTES 4096U
 
-/* Writes a pattern where the device's requests would land, here and there, and looks whether it
- * stays. */
-static void expect_silence(struct hx *h, uint64_t data, uint64_t bytes)
+/* Fills every queue on which this device takes work; how many requests that is. */
+static unsigned launch(struct hx *h, uint64_t *data)
 {
-	uint16_t used = hx_used_idx(work(h));
-	const uint64_t step = 4096;
+	bool blk = h->dev->id == VIRTIO_BLK;
+	uint64_t head = hx_mem(h, 4096);
+	unsigned queues = blk ? h->dev->queues : 1, per = 0;
 
-	for (uint64_t at = data; at < data + bytes; at += step)
-		*(volatile uint64_t *)at = PATTERN;
-	cpu_delay(20000000);
-	for (uint64_t at = data; at < data + bytes; at += step)
-		if (*(volatile uint64_t *)at != PATTERN)
-			hx_fail(h, "the device wrote after its reset at", at);
-	if (hx_used_idx(work(h)) != used)
-		hx_fail(h, "the device used a buffer after its reset", used);
+	*(volatile uint64_t *)head = *(volatile uint64_t *)(head + 8) = 0; /* read from the start */
+	*data = head + 4096;
+	for (unsigned k = 0; k < queues; k++) {
+		struct hx_queue *q = &h->dev->q[blk ? k : hx_work_queue(h)];
+		per = blk ? q->size / 3 : q->size;
+		for (unsigned i = 0; i < per; i++) {
+			uint64_t at = hx_mem(h, FLIGHT_BYTES);
+			if (blk) {
+				hx_desc(q, i * 3, head, 16, DESC_NEXT, i * 3 + 1);
+				hx_desc(q, i * 3 + 1, at, FLIGHT_BYTES - 512,
+					DESC_NEXT | DESC_WRITE, i * 3 + 2);
+				hx_desc(q, i * 3 + 2, at + FLIGHT_BYTES - 1, 1, DESC_WRITE, 0);
+			} else {
+				hx_desc(q, i, at, FLIGHT_BYTES,
+					hx_device_writes(h) ? DESC_WRITE : 0, 0);
+			}
+			hx_avail(q, (uint16_t)(blk ? i * 3 : i));
+		}
+	}
+	for (unsigned k = 0; k < queues; k++)
+		hx_kick(h, blk ? k : hx_work_queue(h));
+	return queues * per;
+}
+
+/* Used elements of all queues together. */
+static unsigned used_of_all(struct hx *h)
+{
+	unsigned n = 0;
+
+	for (unsigned k = 0; k < h->dev->queues; k++)
+		n += hx_used_idx(&h->dev->q[k]);
+	return n;
 }
 
 void g15_reset_in_flight(struct hx *h)
 {
-	struct hx_queue *q = work(h);
-	uint64_t head = hx_mem(h, 4096), data;
-	unsigned posted, bytes;
-	bool blk = h->dev->id == VIRTIO_BLK;
+	uint64_t data;
+	unsigned posted, used;
 
 	hx_up_any(h);
-	posted = blk ? q->size / 3 : q->size;
-	bytes = blk ? 65536 : 4096;
-	data = hx_mem(h, (uint64_t)posted * bytes);
-	*(volatile uint64_t *)head = *(volatile uint64_t *)(head + 8) = 0;
-	for (unsigned i = 0; i < posted; i++) {
-		if (blk) { /* reads of the first sectors */
-			hx_desc(q, i * 3, head, 16, DESC_NEXT, i * 3 + 1);
-			hx_desc(q, i * 3 + 1, data + (uint64_t)i * bytes, bytes - 512,
-				DESC_NEXT | DESC_WRITE, i * 3 + 2);
-			hx_desc(q, i * 3 + 2, data + (uint64_t)(i + 1) * bytes - 8, 1, DESC_WRITE,
-				0);
-		} else {
-			hx_desc(q, i, data + (uint64_t)i * bytes, bytes,
-				hx_device_writes(h) ? DESC_WRITE : 0, 0);
-		}
-		hx_avail(q, (uint16_t)(blk ? i * 3 : i));
-	}
-	hx_kick(h, q->index);
+	posted = launch(h, &data);
 	cpu_delay(hx_below(h, 300000));
 	hx_reset(h);
-	if (hx_used_idx(q) < posted)
+	used = used_of_all(h);
+	if (used < posted)
 		hx_hit(h);
-	expect_silence(h, data, (uint64_t)posted * bytes);
+	/* From here on the memory is somebody else's. */
+	for (unsigned i = 0; i < posted; i++)
+		*(volatile uint64_t *)(data + i * (uint64_t)FLIGHT_BYTES) = PATTERN;
+	cpu_delay(20000000);
+	for (unsigned i = 0; i < posted; i++)
+		if (*(volatile uint64_t *)(data + i * (uint64_t)FLIGHT_BYTES) != PATTERN)
+			hx_fail(h, "the device wrote after its reset, request", i);
+	if (used_of_all(h) != used)
+		hx_fail(h, "the device used a buffer after its reset; before it", used);
 }
 
 static void reset_now_and_then(struct hx *racer)

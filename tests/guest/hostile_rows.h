@@ -55,6 +55,8 @@ HX_ROW(G21a, g21_blk_range, HX_BLK, HX_SURVIVES | HX_HIT, 16,
        "sectors and lengths beyond the disk, wrapping")
 HX_ROW(G21b, g21_blk_shape, HX_BLK, HX_HIT, 16,
        "requests without a status, a header, in odd pieces; unknown types")
+HX_ROW(G22, g22_blk_ranges, HX_BLK, HX_SURVIVES | HX_HIT, 8,
+       "discard and write-zeroes beyond the disk, wrapping, unknown")
 HX_ROW(G23, g23_blk_format, HX_BLK, HX_SURVIVES | HX_HIT, 2,
        "an image format's header in the first sector")
 HX_ROW(G24, g24_blk_tiny, HX_BLK, HX_SURVIVES | HX_HIT, 2, "very many small requests")
@@ -62,8 +64,20 @@ HX_ROW(G36, g36_rng_4g, HX_RNG, HX_SURVIVES | HX_HIT, 2, "4 GiB of entropy at on
 HX_ROW(G37, g37_console_flood, HX_CONSOLE, HX_SURVIVES | HX_HIT, 2,
        "a flood of output, and gigabytes in one request")
 
+/* ---- hostile_balloon.c ---- */
+HX_ROW(G35a, g35_balloon_outside, HX_BALLOON, HX_HIT, 8, "pages outside RAM")
+HX_ROW(G35b, g35_balloon_rings, HX_BALLOON, HX_HIT, 8, "the pages of the rings themselves")
+HX_ROW(G35c, g35_balloon_lengths, HX_BALLOON, HX_HIT, 8, "lists cut short, or far too long")
+
+/* ---- hostile_net.c ---- */
+HX_ROW(G25a, g25_net_headers, HX_NET, HX_SURVIVES | HX_HIT, 8, "offload requests that fit no frame")
+HX_ROW(G25b, g25_net_shapes, HX_NET, HX_HIT, 12, "frames without a header, without a frame")
+HX_ROW(G25c, g25_net_commands, HX_NET, HX_SURVIVES | HX_HIT, 2, "commands that are none")
+HX_ROW(G29b, g29_net_no_buffers, HX_NET, HX_SURVIVES | HX_HIT, 2, "frames that find no buffer")
+HX_ROW(G29c, g29_net_bad_buffers, HX_NET, HX_HIT, 6, "receive buffers that can not hold a frame")
+
 /* ---- hostile_vsock.c ---- */
-HX_ROW(G29, g29_vsock_no_buffers, HX_VSOCK, HX_SURVIVES | HX_HIT, 3, "answers that find no buffer")
+HX_ROW(G29a, g29_vsock_no_buffers, HX_VSOCK, HX_SURVIVES | HX_HIT, 3, "answers that find no buffer")
 HX_ROW(G30a, g30_vsock_length, HX_VSOCK, HX_BREAKS, 12,
        "packets longer than their buffer, headers cut short")
 HX_ROW(G30b, g30_vsock_unknown, HX_VSOCK, HX_SURVIVES | HX_HIT, 8, "unknown operations and types")

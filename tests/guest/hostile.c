@@ -42,7 +42,7 @@ __attribute__((noreturn)) void hx_fail(struct hx *h, const char *why, uint64_t v
 {
 	hx_race_end(h);
 	(void)console_init();
-	print("at ");
+	print("\nat ");
 	print(current->id);
 	print_number(" seed ", arg_u64("seed", 1));
 	if (h->dev != NULL) {
@@ -124,7 +124,8 @@ static void run_row(const struct row *r)
 		hx_check_good(&h);
 	}
 	(void)console_init();
-	check_proof(r, &t);
+	if (rounds >= r->rounds) /* with fewer, chance may have missed */
+		check_proof(r, &t);
 	print("\nrow ");
 	print(r->id);
 	print_number(" rounds ", t.rounds);

@@ -21,7 +21,7 @@ void g38_ioapic(struct hx *h)
 {
 	const uint64_t io = acpi.ioapic;
 
-	for (unsigned i = 0; i < 2000; i++) {
+	for (unsigned i = 0; i < 800; i++) {
 		uint32_t v = (uint32_t)hx_edge(h), entry = (uint32_t)hx_below(h, 24);
 		switch (hx_below(h, 4)) {
 		case 0: /* anything but unmasking */

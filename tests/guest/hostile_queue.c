@@ -114,7 +114,7 @@ void g06_racing_rings(struct hx *h)
 	if (chain_length == 0)
 		hx_fail(h, "of this device no good request is known", h->dev->id);
 	hx_race(h, flip);
-	while (!hx_broken(h) && rdtsc() - start < 500000000) {
+	while (!hx_broken(h) && rdtsc() - start < 300000000) {
 		for (unsigned i = 0; i < 8 && (uint16_t)(q->idx - q->seen) < q->size; i++)
 			hx_avail(q, 0);
 		hx_kick(h, q->index);
@@ -374,7 +374,7 @@ static void reset_now_and_then(struct hx *racer)
 void g15_reset_race(struct hx *h)
 {
 	hx_race(h, reset_now_and_then);
-	for (unsigned i = 0; i < 60; i++) {
+	for (unsigned i = 0; i < 20; i++) {
 		hx_mem_again(h);
 		(void)hx_negotiate(h, 1ULL << F_VERSION_1);
 		for (unsigned q = 0; q < h->dev->queues; q++) {

@@ -31,14 +31,14 @@ void g01_status_order(struct hx *h)
 
 void g01_status_storm(struct hx *h)
 {
-	for (unsigned i = 0; i < 300; i++) {
+	for (unsigned i = 0; i < 120; i++) {
 		uint64_t reg = hx_below(h, REG_CONFIG / 4) * 4;
 		if (hx_below(h, 3) == 0)
 			hx_set(h, REG_STATUS, (uint32_t)HX_PICK(h, 0, 1, 3, 11, 15, 0x80, 0xff));
 		else
 			hx_set(h, reg, (uint32_t)hx_edge(h));
 		(void)hx_get(h, reg);
-		if (hx_broken(h) && hx_below(h, 4) == 0 && i < 250)
+		if (hx_broken(h) && hx_below(h, 4) == 0 && i < 100)
 			hx_reset(h);
 	}
 	/* However it stands: broken at the end. */

@@ -234,6 +234,17 @@ static void check_end(struct rig *r, const struct row *row)
 	(void)vmm_reap(&r->vmm);
 }
 
+/* The guest's last words, without what the rows wrote before. */
+static const char *last_line(const char *text)
+{
+	const char *at = NULL;
+
+	for (const char *next = strstr(text, "\nat "); next != NULL;
+	     next = strstr(next + 1, "\nat "))
+		at = next;
+	return at != NULL ? at : text;
+}
+
 /* A frame to everybody, behind its virtio_net_hdr. */
 static void send_frame(struct rig *r)
 {
@@ -260,7 +271,7 @@ static bool wait_held(struct rig *r, const char *id)
 		cr_assert(r->vmm.conn != NULL, "%s: the VMM has died: %s", id, log);
 		send_frame(r);
 		text = console(r);
-		cr_assert(strstr(text, "fail hostile:") == NULL, "%s: %s", id, text);
+		cr_assert(strstr(text, "fail hostile:") == NULL, "%s: %s", id, last_line(text));
 		if (strstr(text, "held\n") != NULL)
 			return true;
 		if (strstr(log, " to=ended") != NULL)

@@ -53,9 +53,9 @@ setup_file() {
 boot() {
 	expected=$1 kernel=$2 initrd=$3 cmdline=$4
 	shift 4
-	run "$RUN" --vmm "$VMM" --kernel "$kernel" --initrd "$WORK/$initrd" --timeout 60 "$@" \
+	run "$RUN" --vmm "$VMM" --kernel "$kernel" --initrd "$WORK/$initrd" --timeout 150 "$@" \
 		"console=hvc0 panic=-1 quiet $cmdline"
-	[ "$status" -eq "$expected" ]
+	[ "$status" -eq "$expected" ] || { echo "status $status: $output"; return 1; }
 }
 
 small() {

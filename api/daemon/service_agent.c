@@ -9,11 +9,11 @@
 #include <sys/socket.h>
 #include <vmm.pb-c.h>
 
-#include "api/daemon/relay.h"
 #include "api/daemon/service.h"
 #include "api/proto/contract.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/relay.h"
 
 #define AGENT_CONNECT_MS 5000U
 

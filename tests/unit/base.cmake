@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name num buf fd loop log err)
+foreach(name num buf fd loop log err relay)
   casemate_test(base_${name} unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/base_${name}.c LINKS base)
 endforeach()

@@ -8,8 +8,8 @@
  *
  * Threads: the loop's.
  */
-#ifndef API_DAEMON_RELAY_H
-#define API_DAEMON_RELAY_H
+#ifndef BASE_RELAY_H
+#define BASE_RELAY_H
 
 #include <stdbool.h>
 #include <stddef.h>

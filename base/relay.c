@@ -6,7 +6,7 @@
  * up is taken out of the loop at once, or it would be reported for ever while its last bytes
  * wait for the other side.
  */
-#include "api/daemon/relay.h"
+#include "base/relay.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -7,9 +7,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/daemon/relay.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/relay.h"
 
 #define BULK (10U * 1024U * 1024U)
 

@@ -15,6 +15,7 @@
 #include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <net/if.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -127,6 +128,13 @@ static const struct named table[] = {
 	N(TUNGETIFF),
 	N(TUNGETVNETHDRSZ),
 	N(TUNSETIFF),
+	N(TUNSETOWNER),
+	N(TUNSETGROUP),
+	N(TUNSETPERSIST),
+	N(SIOCSIFHWADDR),
+	N(SIOCGIFFLAGS),
+	N(SIOCSIFFLAGS),
+	N(BLKGETSIZE64),
 	N(TUNSETOFFLOAD),
 	N(TUNSETVNETHDRSZ),
 	N(TUN_F_CSUM),
@@ -207,6 +215,7 @@ static const struct named table[] = {
 
 	/* sockets */
 	N(AF_UNIX),
+	N(AF_INET),
 	N(SOCK_STREAM),
 	N(SOCK_SEQPACKET),
 	N(SOCK_DGRAM),
@@ -257,6 +266,10 @@ static const struct named table[] = {
 	N(SIGUSR2),
 	N(WNOHANG),
 	N(P_PIDFD),
+	{ "ARCH_SET_FS", 0x1002 },
+	{ "ARCH_CET_STATUS", 0x3001 },
+	{ "CLONE_NEWCGROUP", 0x02000000 },
+	{ "CLONE_NEWUSER", 0x10000000 },
 	N(WEXITED),
 	N(PRIO_PROCESS),
 	N(PR_SET_NAME),

@@ -153,18 +153,6 @@ static bool lint_rule(const struct policy *p, const struct rule *r)
 	return true;
 }
 
-static bool same_conds(const struct rule *a, const struct rule *b)
-{
-	if (a->conds_count != b->conds_count)
-		return false;
-	for (size_t i = 0; i < a->conds_count; i++) {
-		const struct cond *x = &a->conds[i], *y = cond_on(b, x->arg);
-		if (y == NULL || x->mask != y->mask || x->cmp != y->cmp || x->value != y->value)
-			return false;
-	}
-	return true;
-}
-
 /* A rule that another one makes pointless hides what the policy says. */
 static bool lint_pair(const struct policy *p, const struct rule *old, const struct rule *r)
 {
@@ -173,7 +161,7 @@ static bool lint_pair(const struct policy *p, const struct rule *old, const stru
 	if (old->err != r->err)
 		return policy_complain(p, r->line, "the call has another answer in line %u",
 				       old->line);
-	if (old->conds_count == 0 || r->conds_count == 0 || same_conds(old, r))
+	if (old->conds_count == 0 || r->conds_count == 0 || rule_same_conds(old, r))
 		return policy_complain(p, r->line, "one of this and line %u is redundant",
 				       old->line);
 	return true;

@@ -2,6 +2,7 @@
 /*
  * policy.c - from text to rules.
  *
+ *     line  := rule | "include" FILE "#" reason
  *     rule  := syscall [cond {"&&" cond}] ["->" ERRNO] "#" reason
  *     cond  := "argN" [":32"] ["&" value] op value          op: == != < <= > >=
  *     value := term {("|" | "+") term}
@@ -223,10 +224,76 @@ static bool parse_rule(struct cursor *c, struct rule *r)
 	return parse_reason(c);
 }
 
+/* Does a rule of this policy itself take an included one's place? */
+static bool replaces(const struct rule *own, const struct rule *other)
+{
+	return own->nr == other->nr &&
+	       (own->err != other->err || own->conds_count == 0 || rule_same_conds(own, other));
+}
+
+static bool merge(struct policy *p, const struct policy *other, unsigned line)
+{
+	for (size_t i = 0; i < other->count; i++) {
+		bool replaced = false;
+		for (size_t k = 0; k < p->own && !replaced; k++)
+			replaced = replaces(&p->rules[k], &other->rules[i]);
+		if (replaced)
+			continue;
+		if (p->count == POLICY_RULES_MAX)
+			return policy_complain(p, line, "more than %d rules", POLICY_RULES_MAX);
+		p->rules[p->count] = other->rules[i];
+		p->rules[p->count++].line = line;
+	}
+	return true;
+}
+
+/* `name` lies beside the policy. */
+static bool parse_included(struct policy *p, const char *name, unsigned line)
+{
+	static struct policy other; /* large, and one at a time: an included one includes none */
+	const char *slash = strrchr(p->file, '/');
+	size_t dir = slash == NULL ? 0 : (size_t)(slash - p->file + 1);
+	char path[512];
+	FILE *in;
+	bool ok;
+
+	if (dir + strlen(name) >= sizeof(path))
+		return policy_complain(p, line, "the path of %s is too long", name);
+	memcpy(path, p->file, dir);
+	memcpy(path + dir, name, strlen(name) + 1);
+	in = fopen(path, "re");
+	if (in == NULL)
+		return policy_complain(p, line, "%s: %s", path, strerror(errno));
+	other = (struct policy){ .file = path, .included = true };
+	ok = policy_parse(&other, in);
+	(void)fclose(in);
+	return ok && merge(p, &other, line);
+}
+
+/* "include NAME # reason"; the name is kept: own rules, anywhere in the file, come first. */
+static bool parse_include(struct cursor *c, char *name, size_t cap)
+{
+	size_t n;
+
+	skip_space(c);
+	n = strcspn(c->at, " \t#");
+	if (c->policy->included)
+		return policy_complain(c->policy, c->line, "an included policy includes none");
+	if (n == 0 || n >= cap || memchr(c->at, '/', n) != NULL)
+		return policy_complain(c->policy, c->line, "expected the name of a policy");
+	if (name[0] != '\0')
+		return policy_complain(c->policy, c->line, "one policy is included at most");
+	memcpy(name, c->at, n);
+	name[n] = '\0';
+	c->at += n;
+	return parse_reason(c);
+}
+
 bool policy_parse(struct policy *p, FILE *in)
 {
-	char text[LINE_MAX_BYTES];
+	char text[LINE_MAX_BYTES], included[64] = "";
 	struct cursor c = { .policy = p };
+	unsigned included_line = 0;
 	bool ok = true;
 
 	while (fgets(text, sizeof(text), in) != NULL) {
@@ -241,6 +308,12 @@ bool policy_parse(struct policy *p, FILE *in)
 		skip_space(&c);
 		if (*c.at == '\0' || *c.at == '#')
 			continue;
+		if (take(&c, "include ")) {
+			included_line = c.line;
+			if (!parse_include(&c, included, sizeof(included)))
+				ok = false;
+			continue;
+		}
 		if (p->count == POLICY_RULES_MAX)
 			return policy_complain(p, c.line, "more than %d rules", POLICY_RULES_MAX);
 		p->rules[p->count] = (struct rule){ .line = c.line };
@@ -249,9 +322,33 @@ bool policy_parse(struct policy *p, FILE *in)
 		else
 			ok = false;
 	}
+	p->own = p->count;
+	if (ok && included[0] != '\0')
+		ok = parse_included(p, included, included_line);
 	if (ok && p->count == 0)
 		return policy_complain(p, c.line, "the policy has no rule");
 	return ok;
+}
+
+static const struct cond *cond_on(const struct rule *r, unsigned arg)
+{
+	for (size_t i = 0; i < r->conds_count; i++) {
+		if (r->conds[i].arg == arg)
+			return &r->conds[i];
+	}
+	return NULL;
+}
+
+bool rule_same_conds(const struct rule *a, const struct rule *b)
+{
+	if (a->conds_count != b->conds_count)
+		return false;
+	for (size_t i = 0; i < a->conds_count; i++) {
+		const struct cond *x = &a->conds[i], *y = cond_on(b, x->arg);
+		if (y == NULL || x->mask != y->mask || x->cmp != y->cmp || x->value != y->value)
+			return false;
+	}
+	return true;
 }
 
 bool cond_holds(const struct cond *c, uint64_t arg)

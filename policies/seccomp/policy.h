@@ -38,6 +38,8 @@ struct rule {
 
 struct policy {
 	const char *file; /* for messages */
+	bool included;	  /* by another one */
+	size_t own;	  /* of these, the first so many are not from an included policy */
 	size_t count;
 	struct rule rules[POLICY_RULES_MAX];
 };
@@ -50,6 +52,9 @@ MUST_USE bool policy_lint(const struct policy *p);
 
 /* What the text says about a call: 0 = allowed, errno > 0, or -1 = killed. */
 int policy_eval(const struct policy *p, int nr, const uint64_t args[POLICY_ARGS]);
+
+/* The same conditions, in whatever order? */
+bool rule_same_conds(const struct rule *a, const struct rule *b);
 
 /* Does the condition hold for this argument value? */
 bool cond_holds(const struct cond *c, uint64_t arg);

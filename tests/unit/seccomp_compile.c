@@ -5,8 +5,10 @@
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "policies/seccomp/check.h"
 #include "policies/seccomp/policy.h"
@@ -80,6 +82,10 @@ Test(seccomp_compile, wrong_text_is_refused, .init = cr_redirect_stderr)
 		"read # all of it\nread arg0 == 1 # redundant\n",
 		"read arg0 == 1 # once\nread arg0 == 1 # redundant\n",
 		"read arg0 == ((((((((((((1)))))))))))) # too deep\n",
+		"include none.policy # no such file\n",
+		"include none.policy\n",
+		"include ../none.policy # of another folder\n",
+		"include # no name\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
@@ -112,6 +118,67 @@ Test(seccomp_compile, broad_rules_are_refused, .init = cr_redirect_stderr)
 
 	for (size_t i = 0; i < ARRAY_SIZE(broad); i++)
 		cr_expect_not(parse(broad[i]), "accepted: %s", broad[i]);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	char path[96];
+	FILE *out;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	out = fopen(path, "we");
+	cr_assert_not_null(out);
+	cr_assert_geq(fputs(text, out), 0);
+	cr_assert_eq(fclose(out), 0);
+}
+
+static bool parse_file(const char *dir, const char *name)
+{
+	static char path[96];
+	FILE *in;
+	bool ok;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	in = fopen(path, "re");
+	cr_assert_not_null(in);
+	p = (struct policy){ .file = path };
+	ok = policy_parse(&p, in);
+	(void)fclose(in);
+	return ok && policy_lint(&p);
+}
+
+/* Own rules first, wherever they stand; what they don't replace is added. */
+Test(seccomp_compile, another_policy_is_included, .init = cr_redirect_stderr)
+{
+	static const char *const files[] = { "base", "top", "chain", "twice" };
+	char dir[] = "/tmp/seccomp-compile.XXXXXX";
+
+	cr_assert_not_null(mkdtemp(dir));
+	put(dir, "base",
+	    "getpid # harmless\n"
+	    "write arg0 == 2 # the log\n"
+	    "fsync -> ENOSYS # not here\n");
+	put(dir, "top",
+	    "include base # what it needs as well\n"
+	    "write arg0 == 1 # more of it\n"
+	    "fsync arg0 == 9 # here it is\n");
+	put(dir, "chain", "include top # includes another\n");
+	put(dir, "twice", "include base # once\ninclude base # and again\n");
+	cr_assert(parse_file(dir, "top"));
+	cr_expect_eq(eval("getpid", 0, 0, 0), 0);
+	cr_expect_eq(eval("write", 1, 0, 0), 0);
+	cr_expect_eq(eval("write", 2, 0, 0), 0);
+	cr_expect_eq(eval("write", 3, 0, 0), -1);
+	cr_expect_eq(eval("fsync", 9, 0, 0), 0);
+	cr_expect_eq(eval("fsync", 8, 0, 0), -1);
+	cr_expect_not(parse_file(dir, "chain"));
+	cr_expect_not(parse_file(dir, "twice"));
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		char path[96];
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+		cr_expect_eq(unlink(path), 0);
+	}
+	cr_expect_eq(rmdir(dir), 0);
 }
 
 /* The interpreter must notice a filter that is wider or narrower than the text. */

@@ -500,20 +500,6 @@ static unsigned long long status_field(pid_t pid, const char *name)
 	return strtoull(at + strlen(name), NULL, 16);
 }
 
-Test(jail, the_jailer_keeps_what_it_needs)
-{
-	const unsigned long long want =
-		1ULL << CAP_SYS_ADMIN | 1ULL << CAP_SYS_CHROOT | 1ULL << CAP_SETPCAP |
-		1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_KILL | 1ULL << CAP_CHOWN |
-		1ULL << CAP_NET_ADMIN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH;
-
-	cr_expect_eq(status_field(g.jailer, "CapEff:"), want);
-	cr_expect_eq(status_field(g.jailer, "CapPrm:"), want);
-	cr_expect_eq(status_field(g.jailer, "CapBnd:"), want);
-	cr_expect_eq(status_field(g.jailer, "CapInh:"), 0);
-	cr_expect_eq(status_field(g.jailer, "NoNewPrivs:"), 1);
-}
-
 /* The defaults that a careless parent can spoil. */
 static void inherit_a_mess(void)
 {

@@ -74,7 +74,8 @@ static const char *binary(const char *variable, const char *built)
 static void put_probe(const struct rig *g)
 {
 	static char data[8U << 20];
-	int fd = open(binary("JAIL_TEST_PROBE", PROBE_BIN), O_RDONLY | O_CLOEXEC);
+	const char *path = g->vmm == NULL ? binary("JAIL_TEST_PROBE", PROBE_BIN) : g->vmm;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = read(fd, data, sizeof(data));
 
 	cr_assert(n > 0 && n < (ssize_t)sizeof(data));
@@ -121,8 +122,9 @@ void rig_start_jailer(struct rig *g)
 	g->jailer = fork();
 	cr_assert_geq(g->jailer, 0);
 	if (g->jailer == 0) {
-		const char *jailer = g->test_option == NULL ? binary("JAIL_TEST_JAILER", JAILER_BIN)
-							    : JAILER_TEST_BIN;
+		/* The product's own filter would end a probe that tries everything. */
+		const char *jailer =
+			g->vmm == NULL ? JAILER_TEST_BIN : binary("JAIL_TEST_JAILER", JAILER_BIN);
 		(void)dup2(log, STDERR_FILENO);
 		if (g->before_exec != NULL)
 			g->before_exec();

@@ -22,9 +22,10 @@ struct rig {
 	pid_t jailer;
 	struct loop *loop;
 	struct rpc_conn *conn;
-	int errors;		 /* the jailer's stderr */
-	unsigned pool;		 /* --pool */
-	unsigned nic_queues;	 /* of what rig_create makes */
+	int errors;	     /* the jailer's stderr */
+	const char *vmm;     /* the real one, in the product; NULL = the probe, in the test build */
+	unsigned pool;	     /* --pool */
+	unsigned nic_queues; /* of what rig_create makes */
 	const char *test_option; /* of casemate-jailer-test, with its value; NULL = the product */
 	const char *test_value;
 	void (*before_exec)(void); /* what the jailer inherits; NULL = nothing special */

@@ -8,7 +8,8 @@ if(NOT CASEMATE_SANITIZE)
   casemate_executable(attack_probe STATIC SOURCES attacks/probe.c ${attacks_rows} LINKS vmm_core)
   casemate_executable(attacks
     SOURCES attacks/main.c attacks/world.c attacks/victim.c attacks/stand.c attacks/harness.c attacks/matrix.c
-      attacks/report.c attacks/wire.c attacks/off.c ${attacks_rows}
+      attacks/report.c attacks/wire.c attacks/off.c
+      attacks/siege.c attacks/siege_race.c attacks/siege_file.c attacks/siege_peer.c ${attacks_rows}
     LINKS rpc proto base)
   target_compile_definitions(attacks PRIVATE
     JAILER_BIN="$<TARGET_FILE:casemate-jailer-test>" PROBE_BIN="$<TARGET_FILE:attack_probe>")

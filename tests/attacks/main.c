@@ -15,10 +15,13 @@
 #include "base/fd.h"
 #include "tests/attacks/harness.h"
 #include "tests/attacks/matrix.h"
+#include "tests/attacks/siege.h"
 #include "tests/attacks/stand.h"
 #include "tests/attacks/victim.h"
 #include "tests/attacks/world.h"
 #include "vmm/seccomp.h"
+
+#define SLOW_MS 2000 /* a row that takes longer is told: the tier must stay short */
 
 struct options {
 	const char *jailer, *probe, *where, *only;
@@ -85,8 +88,12 @@ static void run_column(size_t col, const struct scene *scene)
 	for (size_t i = 0; i < count; i++)
 		stand_check(&s, roles[i], scene);
 	for (size_t row = 0; row < m.rows; row++) {
+		uint64_t t0 = now_ms();
 		for (size_t i = 0; i < count; i++)
 			attack_as(&s, row, col, roles[i], scene);
+		if (now_ms() - t0 > SLOW_MS)
+			(void)fprintf(stderr, "attacks: %s took %llu ms\n", m.attacks[row]->id,
+				      (unsigned long long)(now_ms() - t0));
 	}
 	stand_close(&s);
 }
@@ -97,12 +104,13 @@ static int run_battery(void *arg)
 	struct scene scene = { 0 };
 	struct victims v;
 	struct verdict verdict;
+	struct siege_verdict siege = { .good = true };
 	char name[48];
 
 	world_furnish(o->jailer, o->probe);
 	world_make_cgroup(scene.cgroup_procs, sizeof(scene.cgroup_procs));
 	victims_start(&v, &scene);
-	for (size_t col = 0; col < m.columns; col++) {
+	for (size_t col = 0; col < m.columns && m.rows > 0; col++) {
 		uint64_t t0 = now_ms();
 		bool x_off = (m.column[col].off & OFF_BIT(OFF_X)) != 0;
 		if (x_off)
@@ -114,6 +122,8 @@ static int run_battery(void *arg)
 		(void)fprintf(stderr, "attacks: %s: %llu ms\n", name,
 			      (unsigned long long)(now_ms() - t0));
 	}
+	if (o->only == NULL || m.rows == 0)
+		siege_run(&scene, o->only, &siege);
 	victims_stop(&v);
 	world_remove_cgroup();
 	if (o->json != NULL)
@@ -122,6 +132,8 @@ static int run_battery(void *arg)
 		matrix_write_markdown(&m, o->markdown);
 	matrix_write_markdown(&m, stdout);
 	matrix_judge(&m, &verdict);
+	if (!siege.good)
+		return 1;
 	return verdict.good || (o->only != NULL && verdict.full == 0) ? 0 : 1;
 }
 
@@ -183,7 +195,7 @@ int main(int argc, char **argv)
 		fputs("attacks: needs root (for namespaces of its own)\n", stderr);
 		return 2;
 	}
-	if (o.only != NULL && attack_find(o.only) == NULL) {
+	if (o.only != NULL && attack_find(o.only) == NULL && !siege_exists(o.only)) {
 		fprintf(stderr, "attacks: there is no row %s\n", o.only);
 		return 2;
 	}

@@ -7,6 +7,9 @@
 
 #define CONTROLS_PERCENT 90
 
+/* What the VMM puts on itself: a binary that only attacks would do without. */
+#define BY_ITSELF (OFF_BIT(OFF_SEC) | OFF_BIT(OFF_LLK))
+
 static void add_column(struct matrix *m, enum column_kind kind, unsigned off)
 {
 	BUG_ON(m->columns == MATRIX_COLUMNS_MAX);
@@ -81,6 +84,7 @@ static void judge_row(const struct matrix *m, size_t row, struct verdict *v)
 		if (!wire_succeeded(a))
 			continue;
 		v->full += m->column[c].kind == COLUMN_FULL;
+		v->attacker += m->column[c].off == BY_ITSELF && !needs_selinux(m, row, c);
 		v->controls += m->column[c].kind == COLUMN_CONTROL;
 		if (m->column[c].kind != COLUMN_ONE)
 			continue;
@@ -102,8 +106,8 @@ void matrix_judge(const struct matrix *m, struct verdict *ret)
 
 	for (size_t r = 0; r < m->rows; r++)
 		judge_row(m, r, &v);
-	v.good = v.full == 0 && v.one_off == v.known && v.unfinished == 0 && m->rows > 0 &&
-		 v.controls * 100 >= m->rows * CONTROLS_PERCENT;
+	v.good = v.full == 0 && v.attacker == 0 && v.one_off == v.known && v.unfinished == 0 &&
+		 m->rows > 0 && v.controls * 100 >= m->rows * CONTROLS_PERCENT;
 	*ret = v;
 }
 
@@ -124,6 +128,10 @@ void matrix_print_verdict(const struct matrix *m, FILE *f)
 			      "attacks: %u rest on one layer, the resource limits, and are not "
 			      "counted\n",
 			      v.single);
+	if (m->rows == 0)
+		return;
+	(void)fprintf(f, "attacks: a VMM that puts no filter and no Landlock on itself %u/%zu\n",
+		      v.attacker, m->rows);
 	(void)fprintf(f, "attacks: full %u/%zu, one layer off %u/%zu, controls %u/%zu\n", v.full,
 		      m->rows, v.one_off, m->rows, v.controls, m->rows);
 }

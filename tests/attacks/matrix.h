@@ -45,6 +45,7 @@ struct verdict {
 	unsigned one_off;    /* with some layer off */
 	unsigned known;	     /* of these: those that only SELinux would stop, where there is none */
 	unsigned single;     /* rest on the layer that is off, and are known to */
+	unsigned attacker;   /* without seccomp and Landlock, which the VMM puts on itself */
 	unsigned controls;   /* outside the jail */
 	unsigned unfinished; /* cells where the harness failed */
 	bool good;

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -36,7 +37,8 @@
 #define PR_MDWE_REFUSE_EXEC_GAIN 1
 #endif
 
-#define ATTACK_MS 8000
+#define ATTACK_MS     8000
+#define FDS_LOOKED_AT 256
 
 /* As casemate-vmm's main does. */
 static int put_on_locks(unsigned off)
@@ -102,12 +104,39 @@ static int say_hello(const struct scene *s)
 	return 0;
 }
 
-static const struct attack hello = { WIRE_HELLO, "nothing", say_hello, 0 };
+/* Whatever number it has: as a file that can be read, or by a directory that leads to it. */
+static int look_around(const struct scene *s)
+{
+	char text[sizeof(CANARY)] = "", path[SCENE_TEXT + 32];
+
+	(void)snprintf(path, sizeof(path), "../../../../../..%s", s->secret);
+	for (int fd = 0; fd < FDS_LOOKED_AT; fd++) {
+		if ((pread(fd, text, sizeof(text) - 1, 0) > 0 && strcmp(text, CANARY) == 0) ||
+		    attack_opens_canary(fd, path) == 0)
+			return 0;
+	}
+	return attack_opens_canary(AT_FDCWD, s->secret);
+}
+
+/* Orders that are no rows of the battery. */
+static const struct attack orders[] = {
+	{ WIRE_HELLO, "nothing", say_hello, 0 },
+	{ WIRE_LOOK, "look for the secret", look_around, 0 },
+};
+
+static const struct attack *find_order(const char *id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+		if (strcmp(id, orders[i].id) == 0)
+			return &orders[i];
+	}
+	return attack_find(id);
+}
 
 /* The child. Ends by the one system call that every filter allows. */
 static NORETURN void attack(const struct wire_order *o, volatile struct wire_answer *shared)
 {
-	const struct attack *a = strcmp(o->id, hello.id) == 0 ? &hello : attack_find(o->id);
+	const struct attack *a = find_order(o->id);
 	int r;
 
 	shared->kind = WIRE_HARNESS;

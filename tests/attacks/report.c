@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "tests/attacks/matrix.h"
+#include "tests/attacks/siege.h"
 
 #define NAME_TEXT 48
 #define HOW_MAX	  48
@@ -69,7 +70,7 @@ static void write_table(const struct matrix *m, FILE *f)
 	(void)fputs("\n", f);
 }
 
-void matrix_write_markdown(const struct matrix *m, FILE *f)
+static void write_matrix(const struct matrix *m, FILE *f)
 {
 	(void)fprintf(
 		f,
@@ -87,6 +88,13 @@ void matrix_write_markdown(const struct matrix *m, FILE *f)
 	list_successes(m, COLUMN_SEC_AND_ONE, f);
 	(void)fputs("\n## Fails outside the jail too (no positive control here)\n\n", f);
 	list_uncontrolled(m, f);
+}
+
+void matrix_write_markdown(const struct matrix *m, FILE *f)
+{
+	if (m->rows > 0)
+		write_matrix(m, f);
+	siege_write_markdown(f);
 	(void)fputs("\n", f);
 	matrix_print_verdict(m, f);
 }
@@ -111,10 +119,11 @@ void matrix_write_json(const struct matrix *m, FILE *f)
 	(void)fprintf(
 		f,
 		"{\"where\":\"%s\",\"selinux\":%s,\"rows\":%zu,\"full\":%u,\"one_off\":%u,"
-		"\"known_without_selinux\":%u,\"rest_on_rlim\":%u,\"controls\":%u,\"unfinished\":%u,\"good\":%s,"
-		"\"attacks\":[\n",
+		"\"known_without_selinux\":%u,\"rest_on_rlim\":%u,\"controls\":%u,\"unfinished\":%u,\"good\":%s,",
 		m->where, m->selinux ? "true" : "false", m->rows, v.full, v.one_off, v.known,
 		v.single, v.controls, v.unfinished, v.good ? "true" : "false");
+	siege_write_json(f);
+	(void)fputs(",\"attacks\":[\n", f);
 	for (size_t r = 0; r < m->rows; r++) {
 		(void)fprintf(f, "{\"id\":\"%s\",\"what\":\"%s\",\"cells\":{", m->attacks[r]->id,
 			      m->attacks[r]->what);

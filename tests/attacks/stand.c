@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 #include "tests/attacks/harness.h"
 #include "tests/attacks/off.h"
 #include "tests/attacks/world.h"
+#include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
 
 #define CALL_MS	 20000
@@ -52,7 +54,7 @@ static void exec_jailer(const struct stand *s)
 				 "--max",
 				 "4",
 				 "--log-level",
-				 "warn",
+				 "error",
 				 "--allow-no-selinux" };
 	size_t n = 16;
 
@@ -85,41 +87,59 @@ static void connect_jailer(struct stand *s)
 		harness_die("the jailer does not answer");
 }
 
-static void create_jail(struct stand *s)
+void stand_request(struct stand *s, Casemate__Jailer__V1__CreateRequest *ret)
 {
-	static char id[16], kernel[] = "k", image[] = "i";
-	Casemate__Jailer__V1__CreateRequest q = CASEMATE__JAILER__V1__CREATE_REQUEST__INIT;
+	static char kernel[] = "k", image[] = "i";
+
+	casemate__jailer__v1__create_request__init(ret);
+	(void)snprintf(s->id, sizeof(s->id), "jail%u", s->jails++);
+	ret->id = s->id;
+	ret->kernel = kernel;
+	ret->image = image;
+	ret->vcpus = 1;
+	ret->memory_bytes = MEMORY;
+	ret->scratch_bytes = SCRATCH;
+}
+
+static enum rpc_code call_create(struct stand *s, const Casemate__Jailer__V1__CreateRequest *q,
+				 struct rpc_status *st)
+{
+	const Casemate__Jailer__V1__CreateResponse *a;
 	ProtobufCMessage *out = NULL;
-	struct rpc_status st;
 	int fds[2];
 
-	(void)snprintf(id, sizeof(id), "jail%u", s->jails++);
-	q.id = id;
-	q.kernel = kernel;
-	q.image = image;
-	q.vcpus = 1;
-	q.memory_bytes = MEMORY;
-	q.scratch_bytes = SCRATCH;
-	if (rpc_call_wait(s->loop, s->conn, &jailer_methods[JAILER_CREATE], &q.base, NULL, CALL_MS,
-			  &st, &out, fds) < 0)
+	if (rpc_call_wait(s->loop, s->conn, &jailer_methods[JAILER_CREATE], &q->base, NULL, CALL_MS,
+			  st, &out, fds) < 0)
 		harness_die("Create");
-	errno = 0;
-	if (st.code != RPC_OK)
-		harness_die("Create: %s", st.msg);
+	if (st->code != RPC_OK)
+		return st->code;
+	a = (const Casemate__Jailer__V1__CreateResponse *)(const void *)out;
+	s->probe = a->jail->pid;
+	s->process = (int)syscall(SYS_pidfd_open, s->probe, 0);
 	protobuf_c_message_free_unpacked(out, NULL);
 	s->control = fds[0];
 	s->log = fds[1];
+	return RPC_OK;
+}
+
+static void create_jail(struct stand *s)
+{
+	Casemate__Jailer__V1__CreateRequest q;
+	struct rpc_status st;
+
+	stand_request(s, &q);
+	errno = 0;
+	if (call_create(s, &q, &st) != RPC_OK)
+		harness_die("Create: %s", st.msg);
 }
 
 static void destroy_jail(struct stand *s)
 {
-	static char id[16];
 	Casemate__Jailer__V1__DestroyRequest q = CASEMATE__JAILER__V1__DESTROY_REQUEST__INIT;
 	ProtobufCMessage *out = NULL;
 	struct rpc_status st;
 
-	(void)snprintf(id, sizeof(id), "jail%u", s->jails - 1);
-	q.id = id;
+	q.id = s->id;
 	errno = 0;
 	if (rpc_call_wait(s->loop, s->conn, &jailer_methods[JAILER_DESTROY], &q.base, NULL, CALL_MS,
 			  &st, &out, NULL) < 0 ||
@@ -172,6 +192,7 @@ static void start_outside(struct stand *s)
 		exec_outside(sv[1], log[1]);
 	fd_closep(&sv[1]);
 	fd_closep(&log[1]);
+	s->process = (int)syscall(SYS_pidfd_open, s->probe, 0);
 	s->control = sv[0];
 	s->log = log[0];
 }
@@ -191,6 +212,7 @@ static void give_template(const struct stand *s)
 	if (!s->outside && fcntl(memfd, F_ADD_SEALS, seals) < 0)
 		harness_die("template's seals");
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
+	harness_label(path, "system_u:object_r:casemate_template_t:s0");
 	fd = open(path, (s->outside ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 	if (fd < 0 || fd_send(s->control, "t", 1, &fd, 1) < 0)
 		harness_die("template");
@@ -214,10 +236,11 @@ static void end(struct stand *s)
 	else
 		destroy_jail(s);
 	s->probe = 0;
+	fd_closep(&s->process);
 	fd_closep(&s->log);
 }
 
-static void stop(struct stand *s)
+void stand_stop(struct stand *s)
 {
 	end(s);
 	fd_closep(&s->control);
@@ -227,7 +250,7 @@ void stand_open(struct stand *s, unsigned off)
 {
 	static unsigned count;
 
-	*s = (struct stand){ .off = off, .control = -1, .log = -1 };
+	*s = (struct stand){ .off = off, .control = -1, .log = -1, .process = -1 };
 	(void)snprintf(s->cgroup, sizeof(s->cgroup), "casemate-attacks-%llx-%u",
 		       (unsigned long long)now_ns(), count++);
 	s->jailer = fork();
@@ -240,12 +263,12 @@ void stand_open(struct stand *s, unsigned off)
 
 void stand_open_outside(struct stand *s)
 {
-	*s = (struct stand){ .outside = true, .control = -1, .log = -1 };
+	*s = (struct stand){ .outside = true, .control = -1, .log = -1, .process = -1 };
 }
 
 void stand_close(struct stand *s)
 {
-	stop(s);
+	stand_stop(s);
 	rpc_conn_free(s->conn);
 	loop_free(s->loop);
 	harness_end(s->jailer, SIGTERM);
@@ -255,13 +278,18 @@ void stand_close(struct stand *s)
 		;
 }
 
-/* Whoever holds the other end of the control socket is alive. */
-static bool something_lives(int control)
+/*
+ * Does anybody answer after the jail's end? That the socket is still open would say less: with
+ * descriptors leaking (-fds) a jail that lies ready holds it too.
+ */
+static bool something_lives(const struct stand *s)
 {
-	struct pollfd p = { .fd = control, .events = POLLIN };
+	const struct wire_order o = { .id = WIRE_HELLO };
+	struct pollfd p = { .fd = s->control, .events = POLLIN };
 	char byte;
 
-	return poll(&p, 1, ALIVE_MS) == 0 || read(control, &byte, 1) > 0;
+	return fd_write_full(s->control, &o, sizeof(o)) == 0 && poll(&p, 1, ALIVE_MS) == 1 &&
+	       read(s->control, &byte, 1) == 1;
 }
 
 void stand_attack(struct stand *s, const struct attack *a, uint32_t role, const struct scene *scene,
@@ -275,18 +303,44 @@ void stand_attack(struct stand *s, const struct attack *a, uint32_t role, const 
 	o.scene.outside = s->outside;
 	o.scene.memory_bytes = MEMORY + 64 * MIB;
 	o.scene.scratch_bytes = SCRATCH;
-	wire_run(s->control, &o, ret);
+	wire_run(s->control, s->process, &o, ret);
 	if ((a->flags & ATTACK_OUTLIVES) != 0 && wire_succeeded(ret)) {
 		end(s);
-		if (!something_lives(s->control))
+		if (!something_lives(s))
 			*ret = (struct wire_answer){ .kind = WIRE_GONE };
 		fd_closep(&s->control);
 	} else if ((a->flags & ATTACK_ENDS_JAIL) != 0) {
-		stop(s);
+		stand_stop(s);
 	} else if (ret->kind == WIRE_GONE) {
 		*ret = (struct wire_answer){ .kind = WIRE_HARNESS, .value = -EPIPE };
-		stop(s);
+		stand_stop(s);
 	}
+}
+
+enum rpc_code stand_ask(struct stand *s, const Casemate__Jailer__V1__CreateRequest *q)
+{
+	struct rpc_status st;
+
+	if (call_create(s, q, &st) == RPC_OK)
+		give_template(s);
+	return st.code;
+}
+
+int stand_look(struct stand *s, const struct scene *scene)
+{
+	struct wire_order o = { .id = WIRE_LOOK,
+				.role = SECCOMP_START,
+				.off = OFF_BIT(OFF_SEC) | OFF_BIT(OFF_LLK),
+				.scene = *scene };
+	struct wire_answer a;
+
+	if (s->control < 0)
+		start(s);
+	o.scene.outside = s->outside;
+	wire_run(s->control, s->process, &o, &a);
+	if (wire_succeeded(&a))
+		return 0;
+	return a.kind == WIRE_RETURN ? a.value : -ECHILD;
 }
 
 void stand_check(struct stand *s, uint32_t role, const struct scene *scene)

@@ -38,11 +38,19 @@ void wire_describe(const struct wire_answer *a, char *ret, size_t cap)
 		(void)snprintf(ret, cap, "harness: %s", strerrorname_np(-a->value));
 }
 
-void wire_run(int fd, const struct wire_order *o, struct wire_answer *ret)
+/* An answer that was written before the end still counts. */
+static bool answer_waits(int fd, int pidfd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p[2] = { { .fd = fd, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
 
-	if (fd_write_full(fd, o, sizeof(*o)) < 0 || poll(&p, 1, ANSWER_MS) != 1 ||
+	if (poll(p, 2, ANSWER_MS) <= 0)
+		return false;
+	return (p[0].revents & POLLIN) != 0 || poll(p, 1, 0) == 1;
+}
+
+void wire_run(int fd, int pidfd, const struct wire_order *o, struct wire_answer *ret)
+{
+	if (fd_write_full(fd, o, sizeof(*o)) < 0 || !answer_waits(fd, pidfd) ||
 	    fd_read_full(fd, ret, sizeof(*ret)) < 0)
 		*ret = (struct wire_answer){ .kind = WIRE_GONE };
 }

@@ -15,6 +15,8 @@
 
 /* An order that always succeeds, with any filters. */
 #define WIRE_HELLO "hello"
+/* An order to look for the secret in whatever the jail was given: succeeds when it is there. */
+#define WIRE_LOOK "look"
 
 struct wire_order {
 	char id[8];
@@ -44,7 +46,10 @@ bool wire_succeeded(const struct wire_answer *a);
 /* "EPERM", "seccomp", "signal 9"... */
 void wire_describe(const struct wire_answer *a, char *ret, size_t cap);
 
-/* Sends the order and waits for the answer; WIRE_GONE when nobody answers any more. */
-void wire_run(int fd, const struct wire_order *o, struct wire_answer *ret);
+/*
+ * Sends the order and waits for the answer; WIRE_GONE when nobody answers any more. pidfd: of the
+ * probe, whose end is noticed even if others hold its end of the socket; -1 = not known.
+ */
+void wire_run(int fd, int pidfd, const struct wire_order *o, struct wire_answer *ret);
 
 #endif

@@ -25,3 +25,10 @@ casemate_executable(bench_start
   SOURCES ${bench_dir}/start.c ${bench_dir}/stat.c
   LINKS cli_core m)
 add_dependencies(bench_start casemated casemate-jailer casemate-vmm guest.elf)
+
+# Jails alone, beside bubblewrap's; the program in them says that it runs and no more.
+casemate_executable(bench_jail_hello STATIC SOURCES ${bench_dir}/jail_hello.c)
+casemate_executable(bench_jail
+  SOURCES ${bench_dir}/jail.c ${bench_dir}/jail_casemate.c ${bench_dir}/jail_peer.c ${bench_dir}/stat.c
+  LINKS rpc proto m)
+add_dependencies(bench_jail casemate-jailer bench_jail_hello)

@@ -231,15 +231,14 @@ static int remote_error(const struct http_head *h, const struct buf *body, json_
 {
 	json_t *o = json_loadb((const char *)buf_head(body), buf_len(body), JSON_REJECT_DUPLICATES,
 			       NULL);
-	json_t *e = json_object_get(o, "error");
-	const char *msg = json_string_value(json_object_get(e, "message"));
+	const char *msg = json_string_value(json_object_get(o, "message"));
 
 	if (msg != NULL)
 		(void)err_set(err, -EREMOTEIO, "%s", msg);
 	else
 		(void)err_set(err, -EREMOTEIO, "daemon: answered with status %u", h->status);
 	if (ret_error != NULL)
-		*ret_error = json_incref(e);
+		*ret_error = json_incref(o);
 	json_decref(o);
 	return -EREMOTEIO;
 }

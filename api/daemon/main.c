@@ -12,12 +12,12 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
-#include "api/daemon/http.h"
 #include "api/daemon/jailer.h"
 #include "api/daemon/listen.h"
 #include "api/daemon/options.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/service.h"
+#include "api/http/http.h"
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -124,9 +124,10 @@ static uint64_t host_memory(void)
 	return total > HOST_RESERVE + SPEC_MEMORY_MIN ? total - HOST_RESERVE : SPEC_MEMORY_MIN;
 }
 
-static int set_up(struct daemon *d, int listen_fd, struct err *err)
+static int set_up(struct daemon *d, int *listen_fd, struct err *err)
 {
 	struct service *sv = &d->service;
+	static const struct http_route *const tables[] = { service_routes };
 	struct sandboxes_config sc;
 	struct http_config hc;
 	int r = loop_new(&d->loop);
@@ -155,12 +156,13 @@ static int set_up(struct daemon *d, int listen_fd, struct err *err)
 					   .kernel = d->opt.kernel,
 					   .image = d->opt.image };
 	hc = (struct http_config){ .loop = d->loop,
-				   .listen_fd = listen_fd,
-				   .routes = service_routes,
-				   .routes_count = service_routes_count,
+				   .tables = tables,
+				   .tables_count = ARRAY_SIZE(tables),
 				   .arg = sv,
 				   .conn_closed = on_conn_closed };
 	r = http_new(&hc, &d->http);
+	if (r == 0)
+		r = http_listen(d->http, fd_steal(listen_fd), HTTP_DOOR_LOCAL);
 	return r < 0 ? err_sys(err, r, "HTTP server") : 0;
 }
 
@@ -177,9 +179,10 @@ static int serve(struct daemon *d, struct err *err)
 {
 	int fd = -1;
 	int r = open_door(&d->opt, &fd, err);
+	const bool opened = fd >= 0;
 
 	if (r == 0)
-		r = set_up(d, fd, err);
+		r = set_up(d, &fd, err);
 	if (r == 0) {
 		log_info("daemon.start", "version=%s socket=%s uid=%u", CASEMATE_VERSION,
 			 d->opt.socket, geteuid());
@@ -189,7 +192,7 @@ static int serve(struct daemon *d, struct err *err)
 			r = err_sys(err, r, "event loop");
 	}
 	tear_down(d);
-	if (fd >= 0)
+	if (opened)
 		(void)unlink(d->opt.socket); /* in a directory of root's it stays, and is stale */
 	return r;
 }

@@ -282,5 +282,5 @@ const struct http_route service_routes[] = {
 	{ "GET", "/v1/sandboxes/{}/jail", service_jail },
 	{ "GET", "/v1/sandboxes/{}/agent", service_agent },
 	{ "POST", "/v1/sandboxes/{}/agent", service_agent },
+	{ NULL, NULL, NULL },
 };
-const size_t service_routes_count = ARRAY_SIZE(service_routes);

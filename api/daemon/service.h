@@ -6,9 +6,9 @@
 #ifndef API_DAEMON_SERVICE_H
 #define API_DAEMON_SERVICE_H
 
-#include "api/daemon/http.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/spec.h"
+#include "api/http/http.h"
 #include "base/loop.h"
 
 struct jailer;
@@ -23,7 +23,6 @@ struct service {
 };
 
 extern const struct http_route service_routes[];
-extern const size_t service_routes_count;
 
 /* The sandbox that the request's path names, or NULL when the request has been answered 404. */
 struct sandbox *service_find(struct http_req *req, const struct service *sv);

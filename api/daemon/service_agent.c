@@ -51,7 +51,7 @@ static void on_relay_ended(struct relay *r, void *arg)
 	http_upgrade_close(l->req);
 }
 
-static void on_up(struct http_req *req, int fd, const char *extra, size_t len, void *state)
+static void on_up(struct http_req *req, int fd, const void *extra, size_t len, void *state)
 {
 	struct agent_link *l = state;
 	int r = relay_new(l->loop, fd, l->fd, extra, len, on_relay_ended, l, &l->relay);
@@ -74,7 +74,7 @@ static void on_connected(const struct rpc_status *st, const ProtobufCMessage *ou
 	if (st->code == RPC_CANCELLED && l->fd < 0)
 		return; /* the client has gone */
 	if (st->code == RPC_OK)
-		http_upgrade(l->req, "ttrpc", on_up);
+		http_upgrade(l->req, "ttrpc", NULL, 0, on_up);
 	else
 		http_error(l->req, 502, "agent_unreachable", "agent: %s", st->msg);
 }
@@ -114,7 +114,7 @@ void service_agent(struct http_req *req, void *arg)
 
 	if (s == NULL)
 		return;
-	if (upgrade == NULL || strcasecmp(upgrade, "ttrpc") != 0) {
+	if (!http_request_head(req)->upgrade || strcasecmp(upgrade, "ttrpc") != 0) {
 		http_error(req, 426, "upgrade_required", "agent: needs \"Upgrade: ttrpc\"");
 		return;
 	}

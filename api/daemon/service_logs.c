@@ -79,7 +79,7 @@ static void wake(struct logs *l)
 		return;
 	}
 	l->streaming = true;
-	http_stream(l->req, on_more);
+	http_stream(l->req, NULL, on_more);
 }
 
 static void on_tick(void *arg)
@@ -150,7 +150,7 @@ static void answer_tail(struct http_req *req, const struct sandbox *s)
 	size_t len;
 	const char *raw = sandbox_console_tail(s, &len);
 
-	http_text(req, text, service_clean_text(text, sizeof(text), raw, len));
+	http_text(req, NULL, text, service_clean_text(text, sizeof(text), raw, len));
 }
 
 void service_logs(struct http_req *req, void *arg)
@@ -166,7 +166,7 @@ void service_logs(struct http_req *req, void *arg)
 		return;
 	if (source != NULL && strcmp(source, "vmm") == 0) {
 		raw = sandbox_vmm_log(s, &len);
-		http_text(req, raw, len);
+		http_text(req, NULL, raw, len);
 		return;
 	}
 	if (sandbox_vmm(s) == NULL) {

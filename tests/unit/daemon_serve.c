@@ -145,7 +145,7 @@ Test(serve, resources, .init = set_up, .fini = tear_down, .timeout = 60)
 	expect(GET("/v1/sandboxes"), "200", "{\"sandboxes\":[]}");
 	expect(GET("/v1/status"), "200", "\"reachable\":false");
 	expect(GET("/v1/status?checks=true"), "200", "\"id\":\"kvm\"");
-	expect(GET("/nothing"), "404", "\"code\":\"not_found\"");
+	expect(GET("/nothing"), "404", "\"code\":404,\"error\":\"not_found\"");
 	expect(GET("/v1/sandboxes/../../etc/passwd"), "404", "not_found");
 	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa"), "404", "no such sandbox");
 	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa/logs"), "404", "no such sandbox");

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+casemate_test(http_head unit SOURCES unit/http_head.c LINKS http)

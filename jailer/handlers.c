@@ -31,7 +31,7 @@ void describe_jail(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
 }
 
 /* A client that makes the same mistake for ever must not fill the log. */
-static void refuse(struct rpc_call *call, const struct err *err)
+void refuse_call(struct rpc_call *call, const struct err *err)
 {
 	static struct log_limit limit = LOG_LIMIT(20);
 
@@ -49,7 +49,7 @@ static void reply_created(struct rpc_call *call, const struct jail *j, struct ja
 	int pass[2];
 
 	if (j == NULL) {
-		refuse(call, err);
+		refuse_call(call, err);
 		return;
 	}
 	describe_jail(j, &info);
@@ -75,34 +75,25 @@ static void on_restored(void *arg, const struct jail *j, struct jail_ends *ends,
 	reply_created(arg, j, ends, true, err);
 }
 
-/* fds: of a snapshot, or NULL. */
-static void create(struct rpc_call *call, const Casemate__Jailer__V1__CreateRequest *m,
-		   const int *fds, struct session *s)
+static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
-	jail_created_fn *created = fds != NULL ? on_restored : on_created;
+	const Casemate__Jailer__V1__CreateRequest *m = (const void *)in;
+	struct session *s = arg;
 	struct request q;
 	struct err err = { 0 };
 
-	if (request_check(m, fds != NULL, &s->host->limits, &q, &err) < 0 ||
-	    (fds != NULL && request_check_snapshot(&q, fds[0], fds[1], &err) < 0) ||
-	    jail_create(s->jails, &q, s, created, call, &err) < 0)
-		refuse(call, &err);
-}
-
-static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
-{
 	(void)fds;
-	create(call, (const void *)in, NULL, arg);
+	if (request_check(m, false, &s->host->limits, &q, &err) < 0 ||
+	    jail_create(s->jails, &q, s, on_created, call, &err) < 0)
+		refuse_call(call, &err);
 }
 
-static void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+void create_restored(struct rpc_call *call, const struct request *q, struct session *s)
 {
-	const Casemate__Jailer__V1__RestoreRequest *m = (const void *)in;
+	struct err err = { 0 };
 
-	if (m->create == NULL)
-		rpc_fail(call, RPC_INVALID_ARGUMENT, "an empty request");
-	else
-		create(call, m->create, fds, arg);
+	if (jail_create(s->jails, q, s, on_restored, call, &err) < 0)
+		refuse_call(call, &err);
 }
 
 static void reply_destroyed(struct rpc_call *call)
@@ -264,6 +255,7 @@ static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int
 const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_CREATE], .fn = handle_create },
 	{ .method = &jailer_methods[JAILER_RESTORE], .fn = handle_restore },
+	{ .method = &jailer_methods[JAILER_SEAL], .fn = handle_seal },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },

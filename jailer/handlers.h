@@ -8,11 +8,13 @@
 #include "api/rpc/rpc.h"
 #include "jailer/host.h"
 #include "jailer/jail.h"
+#include "jailer/sealer.h"
 
 /* What a connection's handlers work on: the arg of struct rpc_conn_config. */
 struct session {
 	const struct host *host;
 	struct jails *jails;
+	struct sealer *sealer;
 };
 
 extern const struct rpc_handler session_handlers[];
@@ -20,6 +22,12 @@ extern const size_t session_handlers_count;
 
 /* Between the files of the handlers: what we say of a jail. The strings are the jail's own. */
 void describe_jail(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret);
+/* Ends a call with an error that is worth a line in the log. */
+void refuse_call(struct rpc_call *call, const struct err *err);
+/* Restore, once its files are what they should be: q's descriptors stay the caller's. */
+void create_restored(struct rpc_call *call, const struct request *q, struct session *s);
+/* handle_snapshot.c */
+rpc_handler_fn handle_restore, handle_seal;
 /* handle_inspect.c */
 rpc_handler_fn handle_inspect;
 

@@ -131,6 +131,8 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 	if (r == 0)
 		r = store_open(&h->store, cfg->store, err);
 	if (r == 0)
+		r = sealkey_open(&h->key, &h->store, err);
+	if (r == 0)
 		r = open_vmm(h, cfg, err);
 	if (r == 0) {
 		h->null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -150,6 +152,7 @@ void host_close(struct host *h)
 	cgroup_host_close(&h->cgroups);
 	fd_closep(&h->null);
 	fd_closep(&h->vmm);
+	sealkey_close(&h->key);
 	store_close(&h->store);
 }
 

@@ -11,6 +11,7 @@
 #include "jailer/identity.h"
 #include "jailer/label.h"
 #include "jailer/request.h"
+#include "jailer/sealkey.h"
 #include "jailer/slot.h"
 #include "jailer/store.h"
 
@@ -31,7 +32,8 @@ struct host_config {
 
 struct host {
 	struct store store;
-	int vmm; /* the binary, copied into a sealed memfd: an upgrade needs a restart */
+	struct sealkey key; /* of snapshots' seals */
+	int vmm;	    /* the binary, copied into a sealed memfd: an upgrade needs a restart */
 	int null;
 	struct cgroup_host cgroups;
 	enum label_mode label; /* at the start */

@@ -179,17 +179,18 @@ static int install_filter(void)
 
 static int serve(const struct options *o, const struct host *h, uid_t daemon_uid, struct err *err)
 {
+	struct sealer *sealer = NULL;
 	struct server *server = NULL;
 	struct jails *js = NULL;
 	struct loop *l = NULL;
 	int r;
 
 	if (loop_new(&l) < 0 || jails_new(l, h, &o->jails, &js) < 0 ||
-	    loop_signal_add(l, SIGTERM, on_stop, l) < 0 ||
+	    sealer_new(l, &h->key, &sealer) < 0 || loop_signal_add(l, SIGTERM, on_stop, l) < 0 ||
 	    loop_signal_add(l, SIGINT, on_stop, l) < 0)
 		r = err_set(err, -ENOMEM, "event loop");
 	else
-		r = server_new(l, h, js, o->socket, daemon_uid, &server, err);
+		r = server_new(l, h, js, sealer, o->socket, daemon_uid, &server, err);
 	if (r == 0) {
 		r = install_filter();
 		if (r < 0)
@@ -209,6 +210,7 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 				    jails_left(js));
 	}
 	server_free(server);
+	sealer_free(sealer);
 	if (js != NULL && jails_left(js) == 0)
 		jails_free(js);
 	loop_free(l);

@@ -27,6 +27,7 @@ struct server {
 	int fd;
 	uid_t daemon_uid;
 	struct jails *jails;
+	struct sealer *sealer;
 	const struct host *host;
 	struct sockaddr_un addr;
 	struct client clients[SERVER_CLIENTS_MAX];
@@ -96,7 +97,7 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 			log_warn("client.refused", "there are %d already", SERVER_CLIENTS_MAX);
 		return;
 	}
-	c->session = (struct session){ .host = s->host, .jails = s->jails };
+	c->session = (struct session){ .host = s->host, .jails = s->jails, .sealer = s->sealer };
 	cfg.arg = &c->session;
 	r = rpc_conn_new(s->loop, fd_steal(&fd), &cfg, &c->conn);
 	if (r < 0) {
@@ -178,8 +179,8 @@ static int open_socket(struct server *s, const char *path, struct err *err)
 	return r < 0 ? err_sys(err, r, "socket %s", path) : 0;
 }
 
-int server_new(struct loop *l, const struct host *h, struct jails *js, const char *path,
-	       uid_t daemon_uid, struct server **ret, struct err *err)
+int server_new(struct loop *l, const struct host *h, struct jails *js, struct sealer *sealer,
+	       const char *path, uid_t daemon_uid, struct server **ret, struct err *err)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	int r;
@@ -190,6 +191,7 @@ int server_new(struct loop *l, const struct host *h, struct jails *js, const cha
 	s->fd = -1;
 	s->host = h;
 	s->jails = js;
+	s->sealer = sealer;
 	s->daemon_uid = daemon_uid;
 	r = open_socket(s, path, err);
 	if (r == 0) {

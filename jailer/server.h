@@ -16,14 +16,17 @@
 #include "base/loop.h"
 #include "jailer/host.h"
 #include "jailer/jail.h"
+#include "jailer/sealer.h"
 
 #define SERVER_CLIENTS_MAX 8
 
 struct server;
 
-/* Makes the socket (its directory too if only that is missing) and listens. */
-MUST_USE int server_new(struct loop *l, const struct host *h, struct jails *js, const char *path,
-			uid_t daemon_uid, struct server **ret, struct err *err);
+/* Makes the socket (its directory too if only that is missing) and listens. All that it is given
+ * outlives it. */
+MUST_USE int server_new(struct loop *l, const struct host *h, struct jails *js,
+			struct sealer *sealer, const char *path, uid_t daemon_uid,
+			struct server **ret, struct err *err);
 /* Ends all connections and removes the socket. */
 void server_free(struct server *s);
 

@@ -493,9 +493,10 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	static const struct rpc_pending_ops ops = { .done = on_created };
 	Casemate__Jailer__V1__CreateRequest req = CASEMATE__JAILER__V1__CREATE_REQUEST__INIT;
 	Casemate__Jailer__V1__RestoreRequest restore = CASEMATE__JAILER__V1__RESTORE_REQUEST__INIT;
-	const int *template = s->table->pool == NULL || s->kind == SANDBOX_KIND_MOULD
-				      ? NULL
-				      : pool_template(s->table->pool, &s->spec);
+	const struct pool_template *template =
+		s->table->pool == NULL || s->kind == SANDBOX_KIND_MOULD
+			? NULL
+			: pool_template(s->table->pool, &s->spec);
 	int r = loop_timer_add(s->table->cfg.loop, s->table->cfg.boot_timeout_ms, on_boot_deadline,
 			       s, &s->boot_timer);
 
@@ -513,12 +514,14 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
 	if (template != NULL) {
 		restore.create = &req;
+		restore.seal.data = (uint8_t *)(uintptr_t) template->seal;
+		restore.seal.len = template->seal_len;
 		req.kernel = (char *)(uintptr_t) "";
 		s->path = SANDBOX_PATH_RESTORE;
 	}
 	r = rpc_start(jailer, &jailer_methods[template != NULL ? JAILER_RESTORE : JAILER_CREATE],
-		      template != NULL ? &restore.base : &req.base, template, 0, &ops, s,
-		      &s->create_call);
+		      template != NULL ? &restore.base : &req.base,
+		      template != NULL ? template->fds : NULL, 0, &ops, s, &s->create_call);
 	if (r == 0)
 		s->jailed = true;
 	return r;

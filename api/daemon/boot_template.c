@@ -6,9 +6,11 @@
  */
 #include <agent.pb-c.h>
 #include <errno.h>
+#include <jailer.pb-c.h>
 #include <string.h>
 #include <vmm.pb-c.h>
 
+#include "api/daemon/jailer.h"
 #include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
@@ -18,27 +20,51 @@
 #define REST_MS	    250U
 #define SNAPSHOT_MS 20000U
 
-static bool moulding(struct sandbox *s, enum vmm_method m, const struct rpc_status *st)
+static bool moulding(struct sandbox *s, const char *step, const struct rpc_status *st)
 {
 	if (s->state != SANDBOX_CREATING)
 		return false;
 	if (st->code == RPC_OK)
 		return true;
-	sandbox_fail(s, 500, "template", "VMM %s: %s", vmm_methods[m].name, st->msg);
+	sandbox_fail(s, 500, "template", "%s: %s", step, st->msg);
 	return false;
+}
+
+static void on_sealed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__SealResponse *m = (const void *)out;
+	struct sandbox *s = arg;
+
+	(void)fds;
+	s->seal_call = NULL;
+	if (!moulding(s, "jailer Seal", st))
+		return;
+	pool_cast(s->table->pool, &s->spec, s->template_fds, m->seal.data, m->seal.len);
+	sandbox_stop(s, "template");
 }
 
 static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			void *arg)
 {
+	static const struct rpc_pending_ops ops = { .done = on_sealed };
+	Casemate__Jailer__V1__SealRequest req = CASEMATE__JAILER__V1__SEAL_REQUEST__INIT;
 	struct sandbox *s = arg;
+	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
+	int r;
 
 	(void)out;
 	(void)fds;
-	if (!moulding(s, VMM_SNAPSHOT, st))
+	if (!moulding(s, "VMM Snapshot", st))
 		return;
-	pool_cast(s->table->pool, &s->spec, s->template_fds);
-	sandbox_stop(s, "template");
+	req.id = s->id;
+	r = pool_freeze(s->template_fds);
+	if (r == 0)
+		r = jailer == NULL
+			    ? -ENOTCONN
+			    : rpc_start(jailer, &jailer_methods[JAILER_SEAL], &req.base,
+					s->template_fds, SNAPSHOT_MS, &ops, s, &s->seal_call);
+	if (r < 0)
+		sandbox_fail(s, 500, "template", "sealing it: %s", strerror(-r));
 }
 
 static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
@@ -50,7 +76,7 @@ static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, 
 
 	(void)out;
 	(void)fds;
-	if (!moulding(s, VMM_PAUSE, st))
+	if (!moulding(s, "VMM Pause", st))
 		return;
 	r = pool_files(&s->spec, s->template_fds);
 	if (r < 0)

@@ -25,7 +25,7 @@
 
 struct shape {
 	struct spec spec; /* only what makes a shape; owns nothing */
-	int fds[2];	  /* the template: state, memory; -1 = none */
+	struct pool_template template;
 	bool casting;
 	uint64_t not_before_ns; /* after a failure */
 	uint64_t wanted_ns;
@@ -53,8 +53,8 @@ int pool_new(struct sandboxes *t, unsigned depth, struct pool **ret)
 
 static void drop_template(struct shape *s)
 {
-	fd_closep(&s->fds[0]);
-	fd_closep(&s->fds[1]);
+	fd_closep(&s->template.fds[0]);
+	fd_closep(&s->template.fds[1]);
 }
 
 void pool_free(struct pool *p)
@@ -140,7 +140,7 @@ static bool fill(struct pool *p, struct shape *sh)
 
 	if (now_ns() < sh->not_before_ns || !host_has_room())
 		return false;
-	if (sh->fds[0] < 0) {
+	if (sh->template.fds[0] < 0) {
 		if (!sh->casting && count(p, NULL, SANDBOX_KIND_MOULD, SANDBOX_CREATING) == 0)
 			sh->casting = make(p, sh, SANDBOX_KIND_MOULD);
 		return false;
@@ -197,28 +197,41 @@ int pool_files(const struct spec *spec, int ret_fds[2])
 	return 0;
 }
 
-void pool_cast(struct pool *p, const struct spec *spec, int *fds)
+int pool_freeze(const int fds[2])
+{
+	if (fcntl(fds[0], F_ADD_SEALS, POOL_SEALS) < 0 ||
+	    fcntl(fds[1], F_ADD_SEALS, POOL_SEALS) < 0)
+		return -errno;
+	return 0;
+}
+
+static void no_template(struct pool *p, struct shape *sh)
+{
+	sh->not_before_ns = now_ns() + RETRY_MS * UINT64_C(1000000);
+	log_warn("pool.template", "image=%s: none could be made", sh->spec.image);
+	poke_in(p, RETRY_MS + 1);
+}
+
+void pool_cast(struct pool *p, const struct spec *spec, int *fds, const void *seal, size_t seal_len)
 {
 	struct shape *sh = find(p, spec);
 
 	if (sh != NULL)
 		sh->casting = false;
-	if (sh == NULL || fds == NULL || fcntl(fds[0], F_ADD_SEALS, POOL_SEALS) < 0 ||
-	    fcntl(fds[1], F_ADD_SEALS, POOL_SEALS) < 0) {
+	if (sh == NULL || fds == NULL || seal_len > sizeof(sh->template.seal)) {
 		if (fds != NULL) {
 			fd_closep(&fds[0]);
 			fd_closep(&fds[1]);
 		}
-		if (sh != NULL) {
-			sh->not_before_ns = now_ns() + RETRY_MS * UINT64_C(1000000);
-			log_warn("pool.template", "image=%s: none could be made", spec->image);
-			poke_in(p, RETRY_MS + 1);
-		}
+		if (sh != NULL)
+			no_template(p, sh);
 		return;
 	}
 	drop_template(sh);
-	sh->fds[0] = fd_steal(&fds[0]);
-	sh->fds[1] = fd_steal(&fds[1]);
+	sh->template.fds[0] = fd_steal(&fds[0]);
+	sh->template.fds[1] = fd_steal(&fds[1]);
+	memcpy(sh->template.seal, seal, seal_len);
+	sh->template.seal_len = seal_len;
 	log_info("pool.template", "kernel=%s image=%s vcpus=%u memory=%llu", spec->kernel,
 		 spec->image, spec->vcpus, (unsigned long long)spec->memory_bytes);
 	pool_poke(p);
@@ -254,7 +267,7 @@ void pool_want(struct pool *p, const struct spec *spec)
 		if (sh == NULL)
 			return;
 		p->count += p->count < POOL_SHAPES_MAX;
-		*sh = (struct shape){ .spec = shape_of(spec), .fds = { -1, -1 } };
+		*sh = (struct shape){ .spec = shape_of(spec), .template.fds = { -1, -1 } };
 	}
 	sh->wanted_ns = now_ns();
 	pool_poke(p);
@@ -268,11 +281,11 @@ struct sandbox *pool_spare(const struct pool *p, const struct spec *spec)
 	return NULL;
 }
 
-const int *pool_template(struct pool *p, const struct spec *spec)
+const struct pool_template *pool_template(struct pool *p, const struct spec *spec)
 {
 	const struct shape *sh = find(p, spec);
 
-	return sh != NULL && sh->fds[0] >= 0 ? sh->fds : NULL;
+	return sh != NULL && sh->template.fds[0] >= 0 ? &sh->template : NULL;
 }
 
 json_t *pool_json(const struct pool *p)
@@ -284,7 +297,7 @@ json_t *pool_json(const struct pool *p)
 		json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:b, s:i}", "kernel", sh->spec.kernel,
 				      "image", sh->spec.image, "vcpus", (int)sh->spec.vcpus,
 				      "memory_bytes", (json_int_t)sh->spec.memory_bytes, "template",
-				      sh->fds[0] >= 0, "spares",
+				      sh->template.fds[0] >= 0, "spares",
 				      (int)count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_SPARE));
 		if (json_array_append_new(list, o) < 0) {
 			json_decref(list);

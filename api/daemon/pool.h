@@ -25,6 +25,7 @@
 
 #define POOL_DEPTH_MAX	1024U
 #define POOL_SHAPES_MAX 4U
+#define POOL_SEAL_MAX	1024U /* bytes; the jailer's business what is in it */
 
 struct pool;
 
@@ -40,13 +41,21 @@ void pool_want(struct pool *p, const struct spec *spec);
 /* A spare of this shape, in state SANDBOX_SPARE, or NULL. It stays the pool's until it is claimed
  * (sandbox_event). */
 struct sandbox *pool_spare(const struct pool *p, const struct spec *spec);
-/* The template's state and memory files, which are the pool's, or NULL. */
-const int *pool_template(struct pool *p, const struct spec *spec);
+/* A template: its state and memory files, and the jailer's seal of both. The pool's. */
+struct pool_template {
+	int fds[2]; /* -1 = there is none */
+	uint8_t seal[POOL_SEAL_MAX];
+	size_t seal_len;
+};
+const struct pool_template *pool_template(struct pool *p, const struct spec *spec);
 
 /* For boot_template.c: the files of a new template, both empty: 0 or -errno... */
 MUST_USE int pool_files(const struct spec *spec, int ret_fds[2]);
-/* ...and what became of it: taken over (sealed), or NULL when it failed. */
-void pool_cast(struct pool *p, const struct spec *spec, int *fds);
+/* ...nobody can change them any more: 0 or -errno... */
+MUST_USE int pool_freeze(const int fds[2]);
+/* ...and what became of it: taken over (frozen, with the jailer's seal), or fds NULL: it failed. */
+void pool_cast(struct pool *p, const struct spec *spec, int *fds, const void *seal,
+	       size_t seal_len);
 
 /* Something changed: look, soon, whether there is something to do. */
 void pool_poke(struct pool *p);

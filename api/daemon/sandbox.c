@@ -102,6 +102,8 @@ bool sandbox_id_valid(const char *s)
 static void close_vm(struct sandbox *s)
 {
 	/* Freeing a connection ends its calls, whose callbacks see the state and do nothing. */
+	if (s->seal_call != NULL)
+		rpc_cancel(s->seal_call);
 	rpc_conn_free(s->agent);
 	s->agent = NULL;
 	fd_closep(&s->agent_fd);
@@ -205,7 +207,7 @@ static void enter_ended(struct sandbox *s)
 		s->table->others--;
 	s->table->records++;
 	if (s->kind == SANDBOX_KIND_MOULD && strcmp(s->reason, "template") != 0)
-		pool_cast(s->table->pool, &s->spec, NULL);
+		pool_cast(s->table->pool, &s->spec, NULL, NULL, 0);
 	s->lease = NULL;
 	spec_done(&s->spec);
 	log_info("sandbox.end", "id=%s state=%s reason=%s detail=\"%s\"", s->id,

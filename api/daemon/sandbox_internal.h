@@ -60,6 +60,7 @@ struct sandbox {
 	bool expect_end;
 	struct loop_timer *rest_timer; /* boot_template.c */
 	int template_fds[2];	       /* the same; -1 = none */
+	struct rpc_pending *seal_call; /* the same */
 	struct loop_timer *end_timer;  /* VMM gone: how long to wait for the jailer's reason */
 
 	/* The jail. jailed: one may exist; only Destroy or the jailer's List clears it. */

@@ -36,6 +36,7 @@ extern const struct rpc_method vmm_methods[VMM_METHOD_COUNT];
 enum jailer_method {
 	JAILER_CREATE,
 	JAILER_RESTORE,
+	JAILER_SEAL,
 	JAILER_DESTROY,
 	JAILER_WAIT,
 	JAILER_LIST,

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* handle_snapshot.c - Restore and Seal: what may take a while, because a memory is digested. */
+#include <errno.h>
+#include <jailer.pb-c.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "jailer/handlers.h"
+
+/* A call that waits for a digest. */
+struct waiting {
+	struct rpc_call *call;
+	struct session *session;
+	struct sealer_job *job; /* NULL once it is over */
+	struct request q;	/* its descriptors are ours */
+	bool seal;		/* else Restore */
+};
+
+static void waiting_free(struct waiting *w)
+{
+	fd_closep(&w->q.state);
+	fd_closep(&w->q.memory);
+	free(w);
+}
+
+static void on_cancelled(struct rpc_call *call, void *arg)
+{
+	struct waiting *w = arg;
+
+	(void)call;
+	if (w->job != NULL)
+		sealer_cancel(w->job);
+	waiting_free(w);
+}
+
+static void reply_sealed(struct rpc_call *call, const uint8_t *seal)
+{
+	Casemate__Jailer__V1__SealResponse out = CASEMATE__JAILER__V1__SEAL_RESPONSE__INIT;
+	uint8_t bytes[SNAPSEAL_BYTES];
+
+	memcpy(bytes, seal, sizeof(bytes));
+	out.seal.data = bytes;
+	out.seal.len = sizeof(bytes);
+	rpc_reply(call, &out.base, NULL);
+}
+
+static void on_digested(void *arg, int r, const uint8_t *seal, const struct err *err)
+{
+	struct waiting *w = arg;
+	struct rpc_call *call = w->call;
+
+	w->job = NULL;
+	rpc_call_watch(call, NULL, NULL);
+	if (r < 0)
+		refuse_call(call, err);
+	else if (w->seal)
+		reply_sealed(call, seal);
+	else
+		create_restored(call, &w->q, w->session);
+	waiting_free(w);
+}
+
+/* seal NULL: they are to be sealed. */
+static void wait_for(struct rpc_call *call, const struct request *q, int *fds,
+		     const ProtobufCBinaryData *seal, struct session *s)
+{
+	static const struct rpc_call_ops ops = { .cancelled = on_cancelled };
+	struct waiting *w = calloc(1, sizeof(*w));
+	struct sealer_job *job = NULL;
+	struct err err = { 0 };
+	int r;
+
+	if (w == NULL) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
+		return;
+	}
+	*w = (struct waiting){ .call = call, .session = s, .q = *q, .seal = seal == NULL };
+	w->q.state = fd_steal(&fds[0]);
+	w->q.memory = fd_steal(&fds[1]);
+	r = seal == NULL ? sealer_seal(s->sealer, &w->q, on_digested, w, &job, &err)
+			 : sealer_check(s->sealer, &w->q, seal->data, seal->len, on_digested, w,
+					&job, &err);
+	if (r < 0) {
+		refuse_call(call, &err);
+		waiting_free(w);
+	} else if (job != NULL) { /* else on_digested has been called, and w is gone */
+		w->job = job;
+		rpc_call_watch(call, &ops, w);
+	}
+}
+
+void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__RestoreRequest *m = (const void *)in;
+	struct session *s = arg;
+	struct request q;
+	struct err err = { 0 };
+
+	if (m->create == NULL) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "an empty request");
+		return;
+	}
+	if (request_check(m->create, true, &s->host->limits, &q, &err) < 0 ||
+	    request_check_snapshot(&q, fds[0], fds[1], &err) < 0)
+		refuse_call(call, &err);
+	else if (m->unsealed && m->seal.len == 0)
+		create_restored(call, &q, s);
+	else
+		wait_for(call, &q, fds, &m->seal, s);
+}
+
+/* The machine is what we know of the jail: the caller's word isn't asked for. */
+void handle_seal(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__SealRequest *m = (const void *)in;
+	struct session *s = arg;
+	const struct jail *j;
+	struct request q;
+	struct err err = { 0 };
+
+	if (!request_id_ok(m->id)) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+		return;
+	}
+	j = jail_find(s->jails, m->id);
+	if (j == NULL || j->owner != s) {
+		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", m->id);
+		return;
+	}
+	if (j->state != JAIL_RUNNING) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "jail %s doesn't run", m->id);
+		return;
+	}
+	q = j->req;
+	if (request_check_snapshot(&q, fds[0], fds[1], &err) < 0)
+		refuse_call(call, &err);
+	else
+		wait_for(call, &q, fds, NULL, s);
+}

@@ -312,16 +312,40 @@ int virtq_disable_notify(struct virtq *q)
 	return gmem_write_le16_release(q->gmem, at(q->used, RING_FLAGS), VRING_USED_F_NO_NOTIFY);
 }
 
+/* Wishes for a kick when avail.idx passes idx. */
+static int wish(struct virtq *q, uint16_t idx)
+{
+	if (q->event_idx)
+		return gmem_write_le16_release(q->gmem, avail_event(q), idx);
+	return gmem_write_le16_release(q->gmem, at(q->used, RING_FLAGS), 0);
+}
+
+int virtq_notify_past(struct virtq *q, uint16_t *posted)
+{
+	int r = fetch_avail(q);
+
+	if (r < 0)
+		return r;
+	*posted = q->avail_seen;
+	return wish(q, q->avail_seen);
+}
+
+int virtq_posted_past(struct virtq *q, uint16_t posted)
+{
+	int r;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST); /* as in virtq_enable_notify */
+	r = fetch_avail(q);
+	return r < 0 ? r : q->avail_seen != posted;
+}
+
 int virtq_enable_notify(struct virtq *q)
 {
 	int r;
 
 	if (!q->ready)
 		return 0;
-	if (q->event_idx)
-		r = gmem_write_le16_release(q->gmem, avail_event(q), q->avail_next);
-	else
-		r = gmem_write_le16_release(q->gmem, at(q->used, RING_FLAGS), 0);
+	r = wish(q, q->avail_next);
 	if (r < 0)
 		return r;
 	/* The wish must be visible before avail.idx is read: pairs with the driver's barrier

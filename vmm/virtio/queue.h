@@ -80,6 +80,11 @@ MUST_USE int virtq_needs_irq(struct virtq *q);
  * when chains have arrived that no kick will tell of: go on popping. 0, -errno. */
 MUST_USE int virtq_disable_notify(struct virtq *q);
 MUST_USE int virtq_enable_notify(struct virtq *q);
+/* For a driver that posts a buffer again when it is done with it: asks for a kick with the chain
+ * that comes after all that have been posted, popped or not; *posted is where they end.
+ * virtq_posted_past: 1 = there is one after that, 0, -errno. */
+MUST_USE int virtq_notify_past(struct virtq *q, uint16_t *posted);
+MUST_USE int virtq_posted_past(struct virtq *q, uint16_t posted);
 
 /* Copies [off, off+len) of the readable part out, of the writable part in. -EBADMSG: too short. */
 MUST_USE int virtq_chain_read(const struct virtq *q, const struct virtq_chain *c, uint64_t off,

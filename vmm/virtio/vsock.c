@@ -45,8 +45,16 @@ static void settle(struct vsock *v)
 			vsock_conn_orphan(&v->conns[i]);
 	}
 	v->stray_count = 0;
-	v->event_owed = false;
+	v->event_owed = v->event_shown = false;
 	v->rx_starved = v->tx_stalled = false;
+}
+
+/* What the guest is owed: the event first, since it ends what the guest had been told before. */
+static int pump(struct vsock *v)
+{
+	int r = vsock_event_pump(v);
+
+	return r < 0 ? r : vsock_rx_pump(v);
 }
 
 /* Begins an entry from the loop; ends with leave. */
@@ -93,7 +101,7 @@ void vsock_on_fd(struct loop_io *io, int fd, uint32_t events, void *arg)
 	    ((c->guest_shut & VIRTIO_VSOCK_SHUTDOWN_RCV) != 0 ||
 	     (c->host_shut & VIRTIO_VSOCK_SHUTDOWN_SEND) != 0))
 		vsock_conn_eof(c, true);
-	leave(v, vsock_rx_pump(v));
+	leave(v, pump(v));
 }
 
 static void on_timeout(void *arg)
@@ -107,7 +115,7 @@ static void on_timeout(void *arg)
 		vsock_conn_drop(c, -ETIMEDOUT); /* the guest has never heard of it */
 	else if (c->state == VSOCK_CONNECTING)
 		vsock_conn_abort(c, -ETIMEDOUT);
-	leave(v, vsock_rx_pump(v));
+	leave(v, pump(v));
 }
 
 /* Reset to settle, more to pump, or results to deliver (which needs the lock released). */
@@ -135,7 +143,7 @@ static void on_wake(struct loop_io *io, int fd, uint32_t events, void *arg)
 		c->done = NULL;
 		c->done_ready = false;
 	}
-	leave(v, vsock_rx_pump(v));
+	leave(v, pump(v));
 	for (unsigned i = 0; i < n; i++)
 		done[i].fn(done[i].result, done[i].arg);
 }
@@ -217,41 +225,11 @@ int virtio_vsock_connect(struct virtio_dev *dev, uint32_t port, int fd, virtio_v
 	BUG_ON(dev->loop == NULL);
 	enter(v);
 	r = connect_locked(v, port, fd, done, arg);
-	leave(v, vsock_rx_pump(v));
+	leave(v, pump(v));
 	return r;
 }
 
-/* ---- After a restore: transport reset (section 5.10.6.7)
- * ------------------------------------------------------------------------ */
-
-/* Tells the guest, if it is owed and the guest has posted a buffer for it: 0 or negative. */
-static int send_event(struct vsock *v)
-{
-	const le32_t event = le32_put(VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
-	struct virtq *q = &v->dev.queues[VSOCK_QUEUE_EVENT];
-	int r = 0;
-
-	if (!v->event_owed || !v->dev.active || v->dev.paused)
-		return 0;
-	do {
-		r = virtq_pop(q, &v->chain);
-		if (r == 0)
-			r = virtq_enable_notify(q); /* 1: one has come in between */
-		else if (r > 0)
-			break;
-	} while (r > 0);
-	if (r <= 0)
-		return r;
-	if (v->chain.nread > 0 || v->chain.write_bytes < sizeof(event))
-		return -EBADMSG;
-	r = virtq_chain_write(q, &v->chain, 0, &event, sizeof(event));
-	if (r == 0)
-		r = virtq_push(q, v->chain.head, (uint32_t)sizeof(event));
-	if (r == 0)
-		r = virtio_dev_notify_used(&v->dev, q);
-	v->event_owed = false;
-	return r;
-}
+/* ---- The device ----------------------------------------------------------------------------- */
 
 /* The guest's connections are no more, here; it is told when the device goes on, since every queue
  * is then looked at. A guest that knows of no connection ignores it. Listeners stay. */
@@ -266,9 +244,8 @@ static void vsock_restored(struct virtio_dev *dev)
 	}
 	v->stray_count = 0;
 	v->event_owed = true;
+	v->event_shown = false;
 }
-
-/* ---- The device ----------------------------------------------------------------------------- */
 
 static int vsock_attach(struct virtio_dev *dev)
 {
@@ -287,9 +264,7 @@ static int vsock_notify(struct virtio_dev *dev, unsigned qi)
 		r = vsock_tx(v);
 	else if (qi == VSOCK_QUEUE_RX)
 		v->rx_starved = false;
-	else
-		r = send_event(v);
-	return r < 0 ? r : vsock_rx_pump(v);
+	return r < 0 ? r : pump(v);
 }
 
 static void vsock_reset(struct virtio_dev *dev)

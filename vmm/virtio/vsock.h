@@ -3,6 +3,7 @@
  * vsock.h - private to the vsock device's files:
  *
  *     vsock.c       the device: entry points, listeners, connect, reset
+ *     vsock_event.c transport reset, after a restore
  *     vsock_tx.c    packets from the guest: checked, and given to their connection
  *     vsock_rx.c    packets to the guest: control packets and data from the host's fds
  *     vsock_conn.c  one connection: its table slot, its states, its backlog towards the fd
@@ -127,12 +128,14 @@ struct vsock {
 	uint64_t guest_cid;
 	int wake_fd; /* eventfd: run on_wake soon */
 	struct loop_io *wake_io;
-	bool reset_pending; /* the guest's side is gone: connections are to be dropped */
-	bool event_owed;    /* a transport reset is to be told */
-	bool rx_starved;    /* no rx buffer; a kick will tell */
-	bool tx_stalled;    /* waits for room among the strays */
-	unsigned pump_from; /* the connection whose turn it is */
-	uint32_t next_port; /* for connect */
+	bool reset_pending;    /* the guest's side is gone: connections are to be dropped */
+	bool event_owed;       /* a transport reset is to be told */
+	bool event_shown;      /* and is being worked on: no REQUEST until then */
+	bool rx_starved;       /* no rx buffer; a kick will tell */
+	bool tx_stalled;       /* waits for room among the strays */
+	unsigned pump_from;    /* the connection whose turn it is */
+	uint32_t next_port;    /* for connect */
+	uint16_t event_posted; /* event buffers that the guest had posted when it was shown */
 	struct vsock_conn conns[VSOCK_CONNS_MAX];
 	struct vsock_listen listens[VSOCK_LISTENS_MAX]; /* oldest first */
 	unsigned listen_count;
@@ -180,6 +183,11 @@ bool vsock_conn_valid(const struct vsock_conn *c);
 
 /* vsock_tx.c */
 MUST_USE int vsock_tx(struct vsock *v);
+
+/* vsock_event.c */
+/* Tells the guest of a transport reset, if that is owed and there is a buffer for it, and sees
+ * whether it has worked on the one that it was told of. */
+MUST_USE int vsock_event_pump(struct vsock *v);
 
 /* vsock_rx.c */
 /* Sends what can be sent to the guest, a bounded amount; wakes itself for the rest. */

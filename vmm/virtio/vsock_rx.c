@@ -160,7 +160,7 @@ static int pay(struct vsock_conn *c, enum vsock_owed what, uint16_t op, uint32_t
 /* What comes before data. Results as pay. */
 static int pay_first(struct vsock_conn *c)
 {
-	int r = pay(c, VSOCK_OWES_REQUEST, VIRTIO_VSOCK_OP_REQUEST, 0);
+	int r = c->v->event_shown ? 1 : pay(c, VSOCK_OWES_REQUEST, VIRTIO_VSOCK_OP_REQUEST, 0);
 
 	if (r > 0)
 		r = pay(c, VSOCK_OWES_RESPONSE, VIRTIO_VSOCK_OP_RESPONSE, 0);

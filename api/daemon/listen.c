@@ -105,9 +105,12 @@ int listen_unix(const char *path, const struct identity *owner, struct err *err)
 		return err_sys(err, r, "socket %s", path);
 	if (owner != NULL && chown(path, owner->uid, owner->gid) < 0)
 		return err_sys(err, -errno, "socket %s: owner", path);
-	if (listen(fd, LISTEN_BACKLOG) < 0)
-		return err_sys(err, -errno, "socket %s: listen", path);
 	return fd_steal(&fd);
+}
+
+int listen_open(int fd, struct err *err)
+{
+	return listen(fd, LISTEN_BACKLOG) < 0 ? err_sys(err, -errno, "listen") : 0;
 }
 
 static int become(const struct identity *id, struct err *err)

@@ -17,11 +17,14 @@ struct identity {
 MUST_USE int identity_find(const char *user, struct identity *ret, struct err *err);
 
 /*
- * A listening socket at path, mode 0660, of gid unless that is -1; a stale one is replaced, a
- * live one (somebody accepts there) is an error. The directory is made when it is missing.
- * The descriptor, or -errno and *err.
+ * A socket at path, mode 0660, the owner's unless that is NULL; a stale one is replaced, a live one
+ * (somebody accepts there) is an error. The directory is made when it is missing. Nobody can
+ * connect until listen_open. The descriptor, or -errno and *err.
  */
 MUST_USE int listen_unix(const char *path, const struct identity *owner, struct err *err);
+
+/* From here on clients come in. 0 or -errno and *err. */
+MUST_USE int listen_open(int fd, struct err *err);
 
 /*
  * For ever: no other groups, the uid and gid of id (NULL: those that the process has), no

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * casemated - serves the HTTP API. The order of main is the design: options, socket (as root if
- * it was started so), privileges away for good, and only then the first byte of a client.
+ * it was started so), privileges away for good, the seccomp filter, and only then the first client.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,6 +23,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "policies/seccomp/filter.h"
+#include "seccomp/casemated.h"
 
 #define STOP_WAIT_MS 10000U
 #define HOST_RESERVE (UINT64_C(64) * MIB) /* memory that no guest may ask for */
@@ -110,7 +112,13 @@ static int open_door(const struct options *o, int *ret_fd, struct err *err)
 	if (r < 0)
 		return r;
 	*ret_fd = r;
-	return privilege_drop(owner, err);
+	r = privilege_drop(owner, err);
+	if (r < 0)
+		return r;
+	r = SECCOMP_INSTALL(seccomp_casemated, 0);
+	if (r < 0)
+		return err_sys(err, r, "seccomp filter");
+	return listen_open(*ret_fd, err);
 }
 
 static uint64_t host_memory(void)

@@ -16,6 +16,8 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -181,6 +183,9 @@ static const struct named table[] = {
 	N(O_TMPFILE),
 	N(O_CREAT),
 	N(O_TRUNC),
+	N(O_EXCL),
+	N(O_NOCTTY),
+	N(O_LARGEFILE),
 	N(O_ACCMODE),
 	N(F_GETFD),
 	N(F_SETFD),
@@ -188,9 +193,12 @@ static const struct named table[] = {
 	N(F_SETFL),
 	N(F_DUPFD),
 	N(F_DUPFD_CLOEXEC),
+	N(F_SETLK),
+	N(F_GETLK),
 	N(F_ADD_SEALS),
 	N(F_GET_SEALS),
 	N(FD_CLOEXEC),
+	{ "MFD_EXEC", 0x10 }, /* Linux 6.3 */
 	N(CLOSE_RANGE_CLOEXEC),
 	N(CLOSE_RANGE_UNSHARE),
 	N(SEEK_SET),
@@ -227,6 +235,11 @@ static const struct named table[] = {
 	N(SO_SNDBUF),
 	N(SO_RCVBUF),
 	N(SO_TYPE),
+	N(SO_DOMAIN),
+	N(SO_KEEPALIVE),
+	N(IPPROTO_TCP),
+	N(TCP_NODELAY),
+	N(TCP_CORK),
 	N(SHUT_RD),
 	N(SHUT_WR),
 	N(SHUT_RDWR),

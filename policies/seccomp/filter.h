@@ -34,6 +34,12 @@ MUST_USE static inline int seccomp_install(const struct sock_filter *f, size_t l
 	return r > 0 ? -ESRCH : 0;
 }
 
+/* A sanitizer's runtime needs calls that no policy of ours allows: a build with one is for tests,
+ * and has no filters (CMakeLists.txt). */
+#ifdef CASEMATE_NO_FILTERS
+#define SECCOMP_INSTALL(array, flags) ((void)(array), (void)(flags), 0)
+#else
 #define SECCOMP_INSTALL(array, flags) seccomp_install((array), ARRAY_SIZE(array), (flags))
+#endif
 
 #endif

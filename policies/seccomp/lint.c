@@ -64,6 +64,8 @@ static const struct {
 	{ "unshare", 0, true },	       { "seccomp", 0, true },	  { "keyctl", 0, true },
 	{ "kill", 1, true },	       { "tgkill", 2, true },	  { "tkill", 1, true },
 	{ "execveat", 4, true },       { "prlimit64", 0, true }, /* 0: only the caller itself */
+	{ "openat", 2, false },	       { "open", 1, false },	  { "memfd_create", 1, false },
+	{ "fallocate", 1, true },
 };
 
 /* Their first argument is a descriptor: the kernel uses its lower 32 bits and ignores the rest. */

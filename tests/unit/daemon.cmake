@@ -11,3 +11,7 @@ casemate_test(daemon_serve unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_se
 target_compile_definitions(daemon_serve PRIVATE
   DAEMON_BINARY="$<TARGET_FILE:casemated>" CLI_BINARY="$<TARGET_FILE:casemate>")
 add_dependencies(daemon_serve casemated casemate)
+pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)
+casemate_test(daemon_filter unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_filter.c LINKS PkgConfig::SQLITE3)
+casemate_seccomp(daemon_filter casemated.policy)
+casemate_seccomp(daemon_serve casemated.policy)

@@ -211,6 +211,10 @@ Test(serve, has_no_privilege, .init = set_up, .fini = tear_down, .timeout = 60)
 	}
 	read_status("NoNewPrivs", value, sizeof(value));
 	cr_assert_str_eq(value, "1");
+#ifndef CASEMATE_NO_FILTERS
+	read_status("\nSeccomp", value, sizeof(value));
+	cr_assert_str_eq(value, "2");
+#endif
 	read_status("\nUid", value, sizeof(value));
 	cr_assert_neq(value[0], '0');
 	if (geteuid() == 0) {

@@ -22,7 +22,7 @@ add_dependencies(bench_vsock casemate-vmm)
 
 # The whole stack on this machine; the guest is tests/guest as an agent.
 casemate_executable(bench_start
-  SOURCES ${bench_dir}/start.c ${bench_dir}/stat.c
+  SOURCES ${bench_dir}/start.c ${bench_dir}/start_stack.c ${bench_dir}/stat.c
   LINKS cli_core m)
 add_dependencies(bench_start casemated casemate-jailer casemate-vmm guest.elf)
 
@@ -32,3 +32,6 @@ casemate_executable(bench_jail
   SOURCES ${bench_dir}/jail.c ${bench_dir}/jail_casemate.c ${bench_dir}/jail_peer.c ${bench_dir}/stat.c
   LINKS rpc proto m)
 add_dependencies(bench_jail casemate-jailer bench_jail_hello)
+
+# /init of the Linux guest that vmm.lab boots.
+casemate_executable(bench_linux_init STATIC SOURCES ${bench_dir}/linux_init.c LINKS base)

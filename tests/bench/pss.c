@@ -2,11 +2,22 @@
 #include "tests/bench/pss.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/num.h"
+
+/* What else may adjoin guest memory without a guard between. */
+#define SLACK_BYTES (4 * MIB)
+
+/* Mappings without a gap and without a guard between them: guest memory may be several, where files
+ * are mapped into it. */
+struct run {
+	uint64_t end, bytes, largest;
+	double kib;
+};
 
 /* A hexadecimal number at *p, which moves behind it. */
 static uint64_t take_hex(char **p)
@@ -14,10 +25,24 @@ static uint64_t take_hex(char **p)
 	return strtoull(*p, p, 16);
 }
 
+static bool is_ram(const struct run *r, uint64_t ram)
+{
+	return r->largest >= ram || (r->bytes >= ram && r->bytes < ram + SLACK_BYTES);
+}
+
+/* Ends a run: what counts of it. */
+static double end_run(struct run *r, uint64_t ram)
+{
+	double kib = is_ram(r, ram) ? 0 : r->kib;
+
+	*r = (struct run){ 0 };
+	return kib;
+}
+
 double pss_without_ram_kib(pid_t pid, uint64_t ram_kib)
 {
 	char path[64], line[512];
-	uint64_t bytes = 0;
+	struct run run = { 0 };
 	double sum = 0;
 	FILE *f;
 
@@ -27,15 +52,22 @@ double pss_without_ram_kib(pid_t pid, uint64_t ram_kib)
 		return -errno;
 	while (fgets(line, sizeof(line), f) != NULL) {
 		char *p = line;
-		uint64_t from = take_hex(&p);
+		uint64_t from = take_hex(&p), to;
 
 		if (p != line && *p == '-') { /* "FROM-TO perms ..." opens a mapping */
 			p++;
-			bytes = take_hex(&p) - from;
-		} else if (strncmp(line, "Pss:", 4) == 0 && bytes / KIB < ram_kib) {
-			sum += strtod(line + 4, NULL);
+			to = take_hex(&p);
+			if (from != run.end || strncmp(p, " ---", 4) == 0)
+				sum += end_run(&run, ram_kib * KIB);
+			if (strncmp(p, " ---", 4) == 0)
+				continue;
+			run.end = to;
+			run.bytes += to - from;
+			run.largest = MAX(run.largest, to - from);
+		} else if (strncmp(line, "Pss:", 4) == 0) {
+			run.kib += strtod(line + 4, NULL);
 		}
 	}
 	(void)fclose(f);
-	return sum;
+	return sum + end_run(&run, ram_kib * KIB);
 }

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Pss (proc(5), smaps) in KiB of every mapping of the process that is smaller than ram_kib, so
- * without the guest's RAM; negative: -errno. */
+/* Pss (proc(5), smaps) in KiB of every mapping of the process but the guest's RAM, of ram_kib: one
+ * mapping at least that large, or several that adjoin and together are; negative: -errno. */
 double pss_without_ram_kib(pid_t pid, uint64_t ram_kib);
 
 #endif

@@ -68,7 +68,8 @@ static void configure(struct casemate *c, const struct machine *m)
 	Casemate__Vmm__V1__Nic nic = CASEMATE__VMM__V1__NIC__INIT, *nics[] = { &nic };
 
 	q.id = (char *)(uintptr_t) "bench";
-	q.vcpus = 1;
+	q.vcpus = m->vcpus;
+	q.initrd = m->initrd != NULL;
 	q.memory_bytes = m->memory_mib * MIB;
 	q.cmdline = (char *)(uintptr_t)m->cmdline;
 	q.console = true;
@@ -115,6 +116,11 @@ static void casemate_start(struct instance *in, const struct machine *m)
 			bench_die("%s: %s", m->drive, strerror(errno));
 		files.drives_count = 1;
 	}
+	if (m->initrd != NULL) {
+		files.initrd = open(m->initrd, O_RDONLY | O_CLOEXEC);
+		if (files.initrd < 0)
+			bench_die("%s: %s", m->initrd, strerror(errno));
+	}
 	if (m->tap >= 0) {
 		files.taps[0] = m->tap;
 		files.taps_count = 1;
@@ -131,6 +137,7 @@ static void casemate_start(struct instance *in, const struct machine *m)
 	protobuf_c_message_free_unpacked(call(c, VMM_START, &start, NULL, true), NULL);
 	fd_closep(&files.kernel);
 	fd_closep(&files.log);
+	fd_closep(&files.initrd);
 	if (m->drive != NULL)
 		fd_closep(&files.drives[0].fd);
 }

@@ -18,6 +18,8 @@ pid_t host_stream(int fd, bool listening);
 pid_t host_net(const struct tap *tap, const uint8_t guest_mac[6]);
 void host_end(pid_t pid);
 
+/* A TCP socket on the tap's host address, at the port that the Linux guest connects to. */
+int host_tcp_listen(void);
 /* A vsock socket that listens on the port that the guest connects to; -1: none on this host. */
 int host_vsock_listen(void);
 

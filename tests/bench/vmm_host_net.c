@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/virtio_net.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include "tests/bench/vmm_machine.h"
 
 #define ECHO_PORT   7
+#define STREAM_PORT 1024U
 #define FLOOD_PORT  8
 #define HEADERS	    54U /* Ethernet, IPv4, TCP */
 #define FLOOD_BYTES 60000U
@@ -73,6 +75,21 @@ static int udp_socket(uint16_t port)
 
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		bench_die("UDP port %u: %s", (unsigned)port, strerror(errno));
+	return fd_steal(&fd);
+}
+
+int host_tcp_listen(void)
+{
+	const struct sockaddr_in addr = { .sin_family = AF_INET,
+					  .sin_port = htons(STREAM_PORT),
+					  .sin_addr.s_addr = htonl(TAP_HOST_ADDR) };
+	CLEANUP(fd_closep) int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const int one = 1;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0 ||
+	    bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, 1) < 0)
+		bench_die("TCP port %u: %s", STREAM_PORT, strerror(errno));
 	return fd_steal(&fd);
 }
 

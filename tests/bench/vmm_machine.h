@@ -18,8 +18,9 @@
 
 struct machine {
 	const char *kernel, *cmdline;
-	const char *drive; /* a raw file; NULL = none */
-	unsigned memory_mib;
+	const char *initrd; /* NULL = none */
+	const char *drive;  /* a raw file; NULL = none */
+	unsigned memory_mib, vcpus;
 	int tap; /* -1 = no network card */
 	const uint8_t *mac;
 	bool stream; /* to a host_stream() */

@@ -24,7 +24,7 @@ const char *qemu_firmware = "qboot.rom";
 
 struct qemu {
 	int out;
-	char memory[32], drive[512], net[64], card[64];
+	char memory[32], smp[16], drive[512], net[64], card[64];
 	const char *argv[ARGS_MAX];
 	unsigned argc;
 };
@@ -81,7 +81,8 @@ static void start(struct instance *in, const struct machine *m, const char *aio,
 	add(q, "-M", qemu_machine);
 	add(q, "-enable-kvm", NULL);
 	add(q, "-cpu", "host,pmu=off");
-	add(q, "-smp", "1");
+	(void)snprintf(q->smp, sizeof(q->smp), "%u", m->vcpus);
+	add(q, "-smp", q->smp);
 	add(q, "-m", q->memory);
 	add(q, "-nodefaults", "-no-user-config");
 	add(q, "-display", "none");
@@ -89,6 +90,8 @@ static void start(struct instance *in, const struct machine *m, const char *aio,
 	add(q, "-bios", qemu_firmware);
 	add(q, "-global", "virtio-mmio.force-legacy=false");
 	add(q, "-kernel", m->kernel);
+	if (m->initrd != NULL)
+		add(q, "-initrd", m->initrd);
 	add(q, "-append", m->cmdline);
 	add(q, "-device", "virtio-serial-device,max_ports=1");
 	add(q, "-chardev", "stdio,id=con,signal=off");
@@ -141,9 +144,12 @@ static void qemu_stop(struct instance *in)
 
 #define IN_BASIC (IN_GROUP(GROUP_START) | IN_GROUP(GROUP_EXITS) | IN_GROUP(GROUP_BLK))
 
-const struct vmm_type vmm_qemu = { "qemu-microvm", IN_BASIC | IN_GROUP(GROUP_NET), qemu_start,
-				   qemu_read, qemu_stop };
+const struct vmm_type vmm_qemu = { "qemu-microvm",
+				   IN_BASIC | IN_GROUP(GROUP_NET) | IN_GROUP(GROUP_LINUX),
+				   qemu_start, qemu_read, qemu_stop };
 const struct vmm_type vmm_qemu_direct = { "qemu-direct", IN_GROUP(GROUP_BLK), qemu_direct_start,
 					  qemu_read, qemu_stop };
-const struct vmm_type vmm_qemu_vhost = { "qemu-vhost", IN_GROUP(GROUP_NET) | IN_GROUP(GROUP_VSOCK),
+const struct vmm_type vmm_qemu_vhost = { "qemu-vhost",
+					 IN_GROUP(GROUP_NET) | IN_GROUP(GROUP_VSOCK) |
+						 IN_GROUP(GROUP_LINUX),
 					 qemu_vhost_start, qemu_read, qemu_stop };

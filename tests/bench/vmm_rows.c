@@ -39,6 +39,19 @@ static const struct row {
 	{ GROUP_VSOCK, "vsock_ping", "us", 0 },
 	{ GROUP_VSOCK, "vsock_tx", "MiB/s", 1 },
 	{ GROUP_VSOCK, "vsock_rx", "MiB/s", 1 },
+	{ GROUP_LINUX, "linux_init", "ms", 0 },
+	{ GROUP_LINUX, "linux_randread_4k", "us", 0 },
+	{ GROUP_LINUX, "linux_randwrite_4k", "us", 0 },
+	{ GROUP_LINUX, "linux_randread_4k_4x8", "kIOPS", 256e-3 },
+	{ GROUP_LINUX, "linux_randwrite_4k_4x8", "kIOPS", 256e-3 },
+	{ GROUP_LINUX, "linux_read_1m_4x8", "MiB/s", 64 },
+	{ GROUP_LINUX, "linux_write_1m_4x8", "MiB/s", 64 },
+	{ GROUP_LINUX, "linux_net_rr", "us", 0 },
+	{ GROUP_LINUX, "linux_net_tx", "MiB/s", 4 },
+	{ GROUP_LINUX, "linux_net_rx", "MiB/s", 4 },
+	{ GROUP_LINUX, "linux_vsock_ping", "us", 0 },
+	{ GROUP_LINUX, "linux_vsock_tx", "MiB/s", 4 },
+	{ GROUP_LINUX, "linux_vsock_rx", "MiB/s", 4 },
 };
 
 static struct samples samples[ARRAY_SIZE(rows)][ROW_VMMS_MAX];
@@ -47,7 +60,7 @@ const char *row_group_name(enum row_group g)
 {
 	static const char *const names[] = {
 		[GROUP_START] = "start", [GROUP_EXITS] = "exits", [GROUP_BLK] = "blk",
-		[GROUP_NET] = "net",	 [GROUP_VSOCK] = "vsock",
+		[GROUP_NET] = "net",	 [GROUP_VSOCK] = "vsock", [GROUP_LINUX] = "linux",
 	};
 	_Static_assert(ARRAY_SIZE(names) == GROUP_COUNT, "one name a group");
 

@@ -11,7 +11,15 @@
 #define ROW_VMMS_MAX 6U /* ours and its peers */
 
 /* A group of rows is measured in one run of a VM. */
-enum row_group { GROUP_START, GROUP_EXITS, GROUP_BLK, GROUP_NET, GROUP_VSOCK, GROUP_COUNT };
+enum row_group {
+	GROUP_START,
+	GROUP_EXITS,
+	GROUP_BLK,
+	GROUP_NET,
+	GROUP_VSOCK,
+	GROUP_LINUX,
+	GROUP_COUNT
+};
 #define IN_GROUP(g) (1U << (g))
 const char *row_group_name(enum row_group g);
 

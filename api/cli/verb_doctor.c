@@ -18,7 +18,7 @@
 #define STATUS_MS 10000U
 
 struct doctor {
-	json_t *checks; /* [{id, level, value, want, fix}] */
+	json_t *checks; /* [{code, level, what, why, fix}] */
 	size_t fails;
 	size_t warns;
 };
@@ -30,8 +30,8 @@ static const char *clean(const char *s, char *dst, size_t cap)
 	return dst;
 }
 
-static void add(struct doctor *d, const char *id, const char *level, const char *value,
-		const char *want, const char *fix)
+static void add(struct doctor *d, const char *code, const char *level, const char *what,
+		const char *why, const char *fix)
 {
 	char shown[256];
 
@@ -39,14 +39,23 @@ static void add(struct doctor *d, const char *id, const char *level, const char 
 		d->fails++;
 	else if (strcmp(level, "W") == 0)
 		d->warns++;
-	(void)json_array_append_new(
-		d->checks, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "level", level, "value",
-				     clean(value, shown, sizeof(shown)), "want", want, "fix", fix));
+	(void)json_array_append_new(d->checks,
+				    json_pack("{s:s, s:s, s:s, s:s, s:s}", "code", code, "level",
+					      level, "what", clean(what, shown, sizeof(shown)),
+					      "why", why, "fix", fix));
 }
 
 static void add_check(const struct hostcheck *c, void *arg)
 {
-	add(arg, c->id, hostcheck_level_name(c->level), c->value, c->want, c->fix);
+	add(arg, c->code, hostcheck_level_name(c->level), c->what, c->why, c->fix);
+}
+
+static void add_store(struct doctor *d, const json_t *jailer, const char *kind)
+{
+	bool some = json_array_size(json_object_get(jailer, kind)) > 0;
+
+	add(d, kind, some ? "ok" : "F", some ? "present" : "none",
+	    "in the jailer's store: without one no sandbox starts", some ? "" : "install one");
 }
 
 static void add_jailer(struct doctor *d, const json_t *jailer)
@@ -55,31 +64,38 @@ static void add_jailer(struct doctor *d, const json_t *jailer)
 	const char *kvm_error = json_string_value(json_object_get(jailer, "kvm_error"));
 	const char *version = json_string_value(json_object_get(jailer, "version"));
 	bool reachable = json_is_true(json_object_get(jailer, "reachable"));
+	bool kvm = json_is_true(json_object_get(jailer, "kvm"));
+	bool userns = json_is_true(json_object_get(jailer, "user_namespaces"));
 
-	add(d, "jailer", reachable ? "ok" : "F", reachable ? version : error, "reachable",
+	add(d, "jailer", reachable ? "ok" : "F", reachable ? version : error,
+	    "reachable: it makes the jails",
 	    reachable ? "" : "start casemate-jailer, or pass its socket to casemated --jailer");
 	if (!reachable)
 		return;
-	bool kvm = json_is_true(json_object_get(jailer, "kvm"));
 	add(d, "kvm-usable", kvm ? "ok" : "F", kvm ? "yes" : kvm_error,
 	    "the jailer can open /dev/kvm", kvm ? "" : "see the check kvm");
-	add(d, "kernels", json_array_size(json_object_get(jailer, "kernels")) > 0 ? "ok" : "F",
-	    json_array_size(json_object_get(jailer, "kernels")) > 0 ? "present" : "none",
-	    "a guest kernel in the jailer's store", "install one");
-	add(d, "images", json_array_size(json_object_get(jailer, "images")) > 0 ? "ok" : "F",
-	    json_array_size(json_object_get(jailer, "images")) > 0 ? "present" : "none",
-	    "a root image in the jailer's store", "install one");
+	add(d, "jail-userns", userns ? "ok" : "W",
+	    userns ? "each jail has one" : "jails have a uid of their own only",
+	    "a user namespace for each jail: its root is nobody on the host",
+	    userns ? "" : "see the check user-namespaces");
+	add_store(d, jailer, "kernels");
+	add_store(d, jailer, "images");
+}
+
+static bool read_check(const json_t *c, const char *ret[5])
+{
+	/* json_unpack only reads, whatever its prototype says. */
+	return json_unpack((json_t *)(uintptr_t)c, "{s:s, s:s, s:s, s:s, s:s}", "code", &ret[0],
+			   "level", &ret[1], "what", &ret[2], "why", &ret[3], "fix", &ret[4]) == 0;
 }
 
 static void add_remote(struct doctor *d, const json_t *list)
 {
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		json_t *c = json_array_get(list, i);
-		const char *id, *level, *value, *want, *fix;
-		if (json_unpack(c, "{s:s, s:s, s:s, s:s, s:s}", "id", &id, "level", &level, "value",
-				&value, "want", &want, "fix", &fix) == 0)
-			add(d, id, level, value, want, fix);
-	}
+	const char *t[5];
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		if (read_check(json_array_get(list, i), t))
+			add(d, t[0], t[1], t[2], t[3], t[4]);
 }
 
 static void add_local(struct doctor *d)
@@ -115,21 +131,19 @@ static void examine(struct cli *cli, struct doctor *d)
 
 static void print_table(const struct doctor *d)
 {
-	char a[64], b[256], c[256];
+	char a[64], b[256];
+	const char *t[5];
 
 	for (size_t i = 0; i < json_array_size(d->checks); i++) {
-		json_t *o = json_array_get(d->checks, i);
-		const char *id, *level, *value, *want, *fix;
-		if (json_unpack(o, "{s:s, s:s, s:s, s:s, s:s}", "id", &id, "level", &level, "value",
-				&value, "want", &want, "fix", &fix) < 0)
+		if (!read_check(json_array_get(d->checks, i), t))
 			continue;
-		(void)printf("%-3.3s %-22s %s\n", level, clean(id, a, sizeof(a)),
-			     clean(value, b, sizeof(b)));
-		if (strcmp(level, "ok") == 0)
+		(void)printf("%-3.3s %-22s %s\n", t[1], clean(t[0], a, sizeof(a)),
+			     clean(t[2], b, sizeof(b)));
+		if (strcmp(t[1], "ok") == 0)
 			continue;
-		(void)printf("    want: %s\n", clean(want, b, sizeof(b)));
-		if (fix[0] != '\0')
-			(void)printf("    fix:  %s\n", clean(fix, c, sizeof(c)));
+		(void)printf("    why:  %s\n", clean(t[3], b, sizeof(b)));
+		if (t[4][0] != '\0')
+			(void)printf("    fix:  %s\n", clean(t[4], b, sizeof(b)));
 	}
 	(void)printf("%zu checks, %zu failed, %zu warnings\n", json_array_size(d->checks), d->fails,
 		     d->warns);

@@ -36,9 +36,9 @@ static void status_done(void *state)
 
 static void add_check(const struct hostcheck *c, void *arg)
 {
-	(void)json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", c->id,
-						   "level", hostcheck_level_name(c->level), "value",
-						   c->value, "want", c->want, "fix", c->fix));
+	(void)json_array_append_new(arg, json_pack("{s:s, s:s, s:s, s:s, s:s}", "code", c->code,
+						   "level", hostcheck_level_name(c->level), "what",
+						   c->what, "why", c->why, "fix", c->fix));
 }
 
 static json_t *checks_json(void)
@@ -70,12 +70,13 @@ static json_t *names_json(char *const *names, size_t count)
 
 static json_t *jailer_json(const Casemate__Jailer__V1__StatusResponse *j)
 {
-	return json_pack("{s:b, s:o, s:o, s:i, s:b, s:o, s:i, s:i, s:o, s:o}", "reachable", 1,
-			 "version", text_json(j->version), "selinux", text_json(j->selinux),
-			 "cgroup", (int)j->cgroup, "kvm", (int)j->kvm, "kvm_error",
-			 text_json(j->kvm_error), "jails", (int)j->jails, "jails_max",
-			 (int)j->jails_max, "kernels", names_json(j->kernels, j->n_kernels),
-			 "images", names_json(j->images, j->n_images));
+	return json_pack(
+		"{s:b, s:o, s:o, s:i, s:b, s:b, s:o, s:i, s:i, s:i, s:o, s:o}", "reachable", 1,
+		"version", text_json(j->version), "selinux", text_json(j->selinux), "cgroup",
+		(int)j->cgroup, "user_namespaces", (int)j->user_namespaces, "kvm", (int)j->kvm,
+		"kvm_error", text_json(j->kvm_error), "jails", (int)j->jails, "jails_max",
+		(int)j->jails_max, "jails_ready", (int)j->jails_ready, "kernels",
+		names_json(j->kernels, j->n_kernels), "images", names_json(j->images, j->n_images));
 }
 
 static json_t *no_jailer_json(const char *why)

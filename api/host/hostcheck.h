@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hostcheck.h - is this host fit to run untrusted tenants? Reads /proc, /sys and /dev, changes
- * nothing, needs no privilege. What it can't read it reports as unknown, never as fine.
+ * hostcheck.h - is this host fit to run untrusted tenants? Reads /proc, /sys, /dev, /boot and the
+ * jailer's store, changes nothing, needs no privilege. What it can't read it reports as unknown,
+ * never as fine.
+ *
+ * A check is a function and a line in the table of a hostcheck_*.c file; one that compares a number
+ * or a word in a file is a line in hostcheck_settings.c alone.
  */
 #ifndef API_HOST_HOSTCHECK_H
 #define API_HOST_HOSTCHECK_H
@@ -15,17 +19,18 @@ enum hostcheck_level {
 };
 
 struct hostcheck {
-	const char *id; /* stable, for programs */
+	const char *code; /* stable, for programs */
 	enum hostcheck_level level;
-	char value[160];  /* what was found, printable ASCII */
-	const char *want; /* what should be */
-	const char *fix;  /* how to get there; "" when level is OK or there is no fix */
+	char what[160];	 /* what was found, printable ASCII */
+	const char *why; /* what it should be, and why */
+	const char *fix; /* how to get there; "" when level is OK or there is no fix */
 };
 
 /* "ok", "I", "W", "F" */
 const char *hostcheck_level_name(enum hostcheck_level level);
 
-/* Calls fn for each check. rootfd: a directory that holds proc, sys and dev. */
+/* Calls fn for each check that means something here. rootfd: a directory that holds proc, sys, dev,
+ * boot and var. */
 void hostcheck_run(int rootfd, void (*fn)(const struct hostcheck *c, void *arg), void *arg);
 
 #endif

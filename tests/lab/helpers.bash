@@ -58,4 +58,4 @@ start_jailer() {
 	/usr/libexec/casemate/casemate-jailer </dev/null >>/var/log/casemate/jailer.log 2>&1 3>&- 4>&- &
 	until_true 10 jailer_reachable
 }
-jailer_reachable() { casemate doctor --json | jq -e '.[] | select(.id == "jailer") | .level == "ok"'; }
+jailer_reachable() { casemate doctor --json | jq -e '.[] | select(.code == "jailer") | .level == "ok"'; }

@@ -144,7 +144,7 @@ Test(serve, resources, .init = set_up, .fini = tear_down, .timeout = 60)
 {
 	expect(GET("/v1/sandboxes"), "200", "{\"sandboxes\":[]}");
 	expect(GET("/v1/status"), "200", "\"reachable\":false");
-	expect(GET("/v1/status?checks=true"), "200", "\"id\":\"kvm\"");
+	expect(GET("/v1/status?checks=true"), "200", "\"code\":\"kvm\"");
 	expect(GET("/nothing"), "404", "\"code\":404,\"error\":\"not_found\"");
 	expect(GET("/v1/sandboxes/../../etc/passwd"), "404", "not_found");
 	expect(GET("/v1/sandboxes/iaaaaaaaaaaaaaaaaaaa"), "404", "no such sandbox");
@@ -294,7 +294,7 @@ Test(serve, command_line, .init = set_up, .fini = tear_down, .timeout = 60)
 	expect_cli(125, "no such sandbox", ARGS("metrics", "iaaaaaaaaaaaaaaaaaaa"));
 	expect_cli(125, "no such sandbox", ARGS("exec", "iaaaaaaaaaaaaaaaaaaa", "--", "true"));
 	expect_cli(1, "F   jailer", ARGS("doctor"));
-	expect_cli(1, "\"id\":\"kvm\"", ARGS("doctor", "--json"));
+	expect_cli(1, "\"code\":\"kvm\"", ARGS("doctor", "--json"));
 	expect_cli(125, "--bogus", ARGS("run", "--bogus", "--", "true"));
 	expect_cli(125, "no command", ARGS("run"));
 	expect_cli(125, "unknown verb", ARGS("frobnicate"));

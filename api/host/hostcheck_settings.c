@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hostcheck_settings.c - checks that are a number or a word in a file. */
+#include "api/host/hostcheck_internal.h"
+
+#define OK     HOSTCHECK_OK
+#define INFO   HOSTCHECK_INFO
+#define WARN   HOSTCHECK_WARN
+#define FAIL   HOSTCHECK_FAIL
+#define SILENT HOSTCHECK_SILENT
+#define ANY    UINT64_MAX
+#define KERNEL "proc/sys/kernel/"
+#define KVM    "sys/module/kvm/parameters/"
+#define INTEL  "sys/module/kvm_intel/parameters/"
+#define AMD    "sys/module/kvm_amd/parameters/"
+#define IPV4   "proc/sys/net/ipv4/conf/all/"
+#define IPV6   "proc/sys/net/ipv6/conf/all/"
+
+/* clang-format off: one line of words a check */
+const struct number_check hostcheck_numbers[] = {
+	/* What tenants share. */
+	{ "ksm", "sys/kernel/mm/ksm/run", 0, 0, FAIL, OK,
+	  "0: merged pages tell tenants what others have in memory",
+	  "echo 0 >/sys/kernel/mm/ksm/run" },
+	{ "smt", "sys/devices/system/cpu/smt/active", 0, 0, FAIL, INFO,
+	  "0: two tenants must not share a core",
+	  "boot with nosmt, or echo off >/sys/devices/system/cpu/smt/control" },
+	{ "zero-page", "sys/kernel/mm/transparent_hugepage/use_zero_page", 0, 0, INFO, INFO,
+	  "0: the shared huge zero page is one more thing to time",
+	  "echo 0 >/sys/kernel/mm/transparent_hugepage/use_zero_page" },
+	/* The kernel's own surface, for whoever gets out of a jail. */
+	{ "bpf-unprivileged", KERNEL "unprivileged_bpf_disabled", 1, 2, WARN, INFO,
+	  "1 or 2: BPF is a way into the kernel", "sysctl kernel.unprivileged_bpf_disabled=1" },
+	{ "bpf-jit-harden", "proc/sys/net/core/bpf_jit_harden", 1, 2, WARN, INFO,
+	  "1 or 2: constants in compiled BPF are a way to inject code",
+	  "sysctl net.core.bpf_jit_harden=2" },
+	{ "perf", KERNEL "perf_event_paranoid", 2, 9, WARN, INFO,
+	  "2 or more: counters are a side channel, and the interface is big",
+	  "sysctl kernel.perf_event_paranoid=3" },
+	{ "io-uring", KERNEL "io_uring_disabled", 1, 2, WARN, INFO,
+	  "1 or 2: seccomp can't see into it", "sysctl kernel.io_uring_disabled=2" },
+	{ "userfaultfd", "proc/sys/vm/unprivileged_userfaultfd", 0, 0, WARN, OK,
+	  "0: it makes races in the kernel winnable", "sysctl vm.unprivileged_userfaultfd=0" },
+	{ "memfd-noexec", "proc/sys/vm/memfd_noexec", 1, 1, WARN, INFO,
+	  "1: memory that is executable only when asked for (2 would stop the jailer, which runs from a sealed memfd; jails have 2)",
+	  "sysctl vm.memfd_noexec=1" },
+	{ "kptr", KERNEL "kptr_restrict", 1, 2, WARN, INFO,
+	  "1 or 2: addresses of the kernel help an attacker", "sysctl kernel.kptr_restrict=2" },
+	{ "dmesg", KERNEL "dmesg_restrict", 1, 1, WARN, INFO, "1: the kernel's log holds addresses",
+	  "sysctl kernel.dmesg_restrict=1" },
+	{ "aslr", KERNEL "randomize_va_space", 2, 2, WARN, INFO,
+	  "2: processes at addresses that nobody can guess", "sysctl kernel.randomize_va_space=2" },
+	{ "ptrace", KERNEL "yama/ptrace_scope", 1, 3, WARN, WARN,
+	  "1 or more (Yama): a process must not take over another of its uid",
+	  "add yama to lsm= and sysctl kernel.yama.ptrace_scope=2" },
+	{ "user-namespaces", "proc/sys/user/max_user_namespaces", 1, ANY, WARN, WARN,
+	  "1 or more: each jail has one; without them it has a uid of its own only",
+	  "sysctl user.max_user_namespaces=65536" },
+	{ "kexec", KERNEL "kexec_load_disabled", 1, 1, WARN, OK,
+	  "1: no other kernel under this one", "sysctl kernel.kexec_load_disabled=1" },
+	{ "kexec-loaded", "sys/kernel/kexec_loaded", 0, 0, WARN, OK,
+	  "0: a kernel that is loaded would start without these checks", "kexec -u" },
+	{ "modules", KERNEL "modules_disabled", 1, 1, INFO, INFO,
+	  "1 once all modules are loaded: code can't be added any more",
+	  "sysctl kernel.modules_disabled=1, after the modules of KVM and tun" },
+	{ "sysrq", KERNEL "sysrq", 0, 0, WARN, OK, "0: keys that command the kernel",
+	  "sysctl kernel.sysrq=0" },
+	{ "tiocsti", "proc/sys/dev/tty/legacy_tiocsti", 0, 0, WARN, INFO,
+	  "0: input can't be faked into a terminal", "sysctl dev.tty.legacy_tiocsti=0" },
+	{ "split-lock", KERNEL "split_lock_mitigate", 1, 1, WARN, INFO,
+	  "1: a guest that splits locks slows all others", "sysctl kernel.split_lock_mitigate=1" },
+	/* Files. */
+	{ "suid-dumpable", "proc/sys/fs/suid_dumpable", 0, 0, WARN, INFO,
+	  "0: a privileged process leaves no memory on a disk", "sysctl fs.suid_dumpable=0" },
+	{ "protected-hardlinks", "proc/sys/fs/protected_hardlinks", 1, 1, WARN, INFO,
+	  "1: nobody links to a file that is not his", "sysctl fs.protected_hardlinks=1" },
+	{ "protected-symlinks", "proc/sys/fs/protected_symlinks", 1, 1, WARN, INFO,
+	  "1: links in /tmp lead only their owner", "sysctl fs.protected_symlinks=1" },
+	{ "protected-regular", "proc/sys/fs/protected_regular", 1, 2, WARN, INFO,
+	  "1 or 2: a file planted in /tmp isn't written to", "sysctl fs.protected_regular=2" },
+	{ "protected-fifos", "proc/sys/fs/protected_fifos", 1, 2, WARN, INFO,
+	  "1 or 2: the same for pipes", "sysctl fs.protected_fifos=2" },
+	/* Room. */
+	{ "file-max", "proc/sys/fs/file-max", 65536, ANY, WARN, WARN,
+	  "65536 or more: each sandbox takes some 30 descriptors on the host",
+	  "sysctl fs.file-max=1048576" },
+	{ "pid-max", KERNEL "pid_max", 32768, ANY, WARN, WARN,
+	  "32768 or more: each sandbox is a process of some 12 threads",
+	  "sysctl kernel.pid_max=4194304" },
+	{ "overcommit", "proc/sys/vm/overcommit_memory", 0, 1, WARN, WARN,
+	  "0 or 1: with 2 each guest's memory is reserved whole, clones' too",
+	  "sysctl vm.overcommit_memory=0" },
+	/* The network, as far as sandboxes' packets cross it. */
+	{ "rp-filter", IPV4 "rp_filter", 1, 2, WARN, INFO,
+	  "1 or 2: packets with a forged source are dropped",
+	  "sysctl net.ipv4.conf.all.rp_filter=1" },
+	{ "redirects-v4", IPV4 "accept_redirects", 0, 0, WARN, INFO,
+	  "0: nobody tells the host another route", "sysctl net.ipv4.conf.all.accept_redirects=0" },
+	{ "redirects-v6", IPV6 "accept_redirects", 0, 0, WARN, OK,
+	  "0: nobody tells the host another route", "sysctl net.ipv6.conf.all.accept_redirects=0" },
+	{ "send-redirects", IPV4 "send_redirects", 0, 0, WARN, INFO,
+	  "0: the host tells tenants no route", "sysctl net.ipv4.conf.all.send_redirects=0" },
+	{ "proxy-arp", IPV4 "proxy_arp", 0, 0, WARN, INFO, "0: the host answers for nobody else",
+	  "sysctl net.ipv4.conf.all.proxy_arp=0" },
+	{ "source-route", IPV4 "accept_source_route", 0, 0, WARN, INFO,
+	  "0: a packet doesn't choose its way", "sysctl net.ipv4.conf.all.accept_source_route=0" },
+	/* KVM, by its module's parameters. */
+	{ "kvm-timer", KVM "min_timer_period_us", 200, ANY, WARN, SILENT,
+	  "200 or more: a guest's timers must not keep the host busy",
+	  "load kvm with min_timer_period_us=200" },
+	{ "kvm-halt-poll", KVM "halt_poll_ns", 0, 200000, INFO, SILENT,
+	  "at most 200000: an idle guest keeps a CPU that long",
+	  "load kvm with halt_poll_ns=200000" },
+	{ NULL, NULL, 0, 0, OK, OK, NULL, NULL },
+};
+
+const struct word_check hostcheck_words[] = {
+	{ "kvm-ignore-msrs", KVM "ignore_msrs", "N 0", WARN, SILENT,
+	  "N: what a guest may not read is an error to it", "load kvm with ignore_msrs=0" },
+	{ "kvm-vmware-backdoor", KVM "enable_vmware_backdoor", "N 0", FAIL, SILENT,
+	  "N: guests' user space would reach the emulator",
+	  "load kvm with enable_vmware_backdoor=0" },
+	{ "kvm-force-emulation", KVM "force_emulation_prefix", "N 0", FAIL, SILENT,
+	  "0: a guest must not choose that KVM emulates its instructions",
+	  "load kvm with force_emulation_prefix=0" },
+	{ "kvm-page-split", KVM "eager_page_split", "Y 1", INFO, SILENT,
+	  "Y: a snapshot's write protection costs guests less",
+	  "load kvm with eager_page_split=Y" },
+	{ "kvm-ept", INTEL "ept", "Y 1", FAIL, SILENT,
+	  "Y: guests' memory is kept apart by the processor", "load kvm_intel with ept=1" },
+	{ "kvm-npt", AMD "npt", "Y 1", FAIL, SILENT,
+	  "Y: guests' memory is kept apart by the processor", "load kvm_amd with npt=1" },
+	{ "kvm-unrestricted", INTEL "unrestricted_guest", "Y 1", WARN, SILENT,
+	  "Y: else KVM emulates real mode, a large part of its surface",
+	  "load kvm_intel with unrestricted_guest=1" },
+	{ "kvm-l1d-flush", INTEL "vmentry_l1d_flush", "always cond auto not", FAIL, SILENT,
+	  "cond or always: else a guest reads the host's cache (L1TF)",
+	  "load kvm_intel with vmentry_l1d_flush=cond" },
+	{ "vfio-interrupts", "sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
+	  "N 0", WARN, SILENT, "N: a device of a guest's must not raise any interrupt",
+	  "load vfio_iommu_type1 with allow_unsafe_interrupts=0" },
+	{ "lockdown", "sys/kernel/security/lockdown", "integrity confidentiality", WARN, INFO,
+	  "integrity or confidentiality: root itself can't change the kernel",
+	  "boot with lockdown=integrity" },
+	{ "hibernate", "sys/power/disk", "disabled", WARN, OK,
+	  "disabled: it writes all guests' memory to a disk", "boot with nohibernate" },
+	{ "thp", "sys/kernel/mm/transparent_hugepage/enabled", "madvise never", WARN, INFO,
+	  "madvise: huge pages for all make clones share less",
+	  "echo madvise >/sys/kernel/mm/transparent_hugepage/enabled" },
+	{ "clocksource", "sys/devices/system/clocksource/clocksource0/current_clocksource",
+	  "tsc kvm-clock", INFO, INFO, "tsc or kvm-clock: guests' clocks are slow without", "" },
+	{ "cpu-governor", "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+	  "performance schedutil", INFO, SILENT,
+	  "performance: a sleeping CPU takes its time to start a guest",
+	  "cpupower frequency-set -g performance" },
+	{ NULL, NULL, NULL, OK, OK, NULL, NULL },
+};
+/* clang-format on */

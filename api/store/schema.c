@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* schema.c - the tables, how an older file becomes a newer one, and every statement there is. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "api/store/internal.h"
+#include "base/num.h"
+
+/* "Cm" in ASCII, so that another program's file isn't taken for ours. */
+#define APPLICATION_ID 0x436d3031
+
+/* Migration n makes version n + 1 of version n. What has been released is never changed. */
+static const char *const migrations[] = {
+	"CREATE TABLE tenants ("
+	"  name TEXT PRIMARY KEY,"
+	"  sandboxes_max INTEGER NOT NULL CHECK (sandboxes_max >= 0),"
+	"  memory_max INTEGER NOT NULL CHECK (memory_max >= 0),"
+	"  vcpus_max INTEGER NOT NULL CHECK (vcpus_max >= 0),"
+	"  creates_per_min INTEGER NOT NULL CHECK (creates_per_min >= 0),"
+	"  created_ms INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE keys ("
+	"  id TEXT PRIMARY KEY,"
+	"  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+	"  tenant TEXT NOT NULL REFERENCES tenants (name),"
+	"  label TEXT NOT NULL,"
+	"  admin INTEGER NOT NULL CHECK (admin IN (0, 1)),"
+	"  created_ms INTEGER NOT NULL,"
+	"  used_ms INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE sandboxes ("
+	"  id TEXT PRIMARY KEY,"
+	"  tenant TEXT NOT NULL REFERENCES tenants (name),"
+	"  profile TEXT NOT NULL,"
+	"  created_ms INTEGER NOT NULL,"
+	"  ended_ms INTEGER NOT NULL,"
+	"  reason TEXT NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX sandboxes_ended ON sandboxes (ended_ms);"
+	"CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+	"INSERT INTO secrets VALUES ('tokens', randomblob(32));",
+};
+
+const char *const store_sql[SQL_COUNT] = {
+	[SQL_TENANT_PUT] =
+		"INSERT INTO tenants VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET"
+		" sandboxes_max = ?2, memory_max = ?3, vcpus_max = ?4, creates_per_min = ?5",
+	[SQL_TENANTS] = "SELECT name, sandboxes_max, memory_max, vcpus_max, creates_per_min,"
+			" created_ms FROM tenants ORDER BY created_ms, name",
+	[SQL_KEY_ADD] = "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)",
+	[SQL_KEY_REMOVE] = "DELETE FROM keys WHERE id = ?1",
+	[SQL_KEY_FIND] = "SELECT id, tenant, label, admin, created_ms, used_ms FROM keys"
+			 " WHERE hash = ?1",
+	[SQL_KEY_USED] = "UPDATE keys SET used_ms = ?2 WHERE id = ?1",
+	[SQL_KEYS] = "SELECT id, tenant, label, admin, created_ms, used_ms FROM keys"
+		     " ORDER BY created_ms, id",
+	[SQL_SANDBOX_PUT] = "INSERT OR REPLACE INTO sandboxes VALUES (?1, ?2, ?3, ?4, 0, '')",
+	[SQL_SANDBOX_END] = "UPDATE sandboxes SET ended_ms = ?2, reason = ?3"
+			    " WHERE id = ?1 AND ended_ms = 0",
+	[SQL_SANDBOXES_END_ALL] = "UPDATE sandboxes SET ended_ms = ?1, reason = ?2"
+				  " WHERE ended_ms = 0",
+	[SQL_SANDBOX_FIND] = "SELECT id, tenant, profile, created_ms, ended_ms, reason"
+			     " FROM sandboxes WHERE id = ?1",
+	[SQL_SANDBOXES_TRIM] =
+		"DELETE FROM sandboxes WHERE ended_ms > 0 AND (ended_ms < ?1 OR id IN"
+		" (SELECT id FROM sandboxes WHERE ended_ms > 0"
+		"  ORDER BY ended_ms DESC LIMIT -1 OFFSET ?2))",
+};
+
+static int pragma_number(sqlite3 *db, const char *pragma, int64_t *ret)
+{
+	sqlite3_stmt *q = NULL;
+	int rc = sqlite3_prepare_v2(db, pragma, -1, &q, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(q);
+	if (rc == SQLITE_ROW)
+		*ret = sqlite3_column_int64(q, 0);
+	(void)sqlite3_finalize(q);
+	return rc == SQLITE_ROW ? 0 : store_errno(rc);
+}
+
+static int migrate_from(sqlite3 *db, int64_t version)
+{
+	char pragma[96];
+	int rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+
+	for (size_t i = (size_t)version; rc == SQLITE_OK && i < ARRAY_SIZE(migrations); i++)
+		rc = sqlite3_exec(db, migrations[i], NULL, NULL, NULL);
+	(void)snprintf(pragma, sizeof(pragma),
+		       "PRAGMA user_version = %zu; PRAGMA application_id = %d",
+		       ARRAY_SIZE(migrations), APPLICATION_ID);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, pragma, NULL, NULL, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+	return store_errno(rc);
+}
+
+int store_migrate(sqlite3 *db, struct err *err)
+{
+	int64_t version = 0, app = 0;
+	int r = pragma_number(db, "PRAGMA user_version", &version);
+
+	if (r == 0)
+		r = pragma_number(db, "PRAGMA application_id", &app);
+	if (r < 0)
+		return err_set(err, r, "%s", sqlite3_errmsg(db));
+	if (version != 0 && app != APPLICATION_ID)
+		return err_set(err, -EPROTO, "it belongs to another program");
+	if (version < 0 || (size_t)version > ARRAY_SIZE(migrations))
+		return err_set(err, -EPROTO, "it was written by a later version (schema %lld)",
+			       (long long)version);
+	if ((size_t)version == ARRAY_SIZE(migrations))
+		return 0;
+	r = migrate_from(db, version);
+	return r < 0 ? err_set(err, r, "schema: %s", sqlite3_errmsg(db)) : 0;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * store.h - what casemated must not forget: tenants, API keys and sandboxes, in one SQLite file.
+ *
+ * One process, one writer: the file is locked for this process alone (locking_mode EXCLUSIVE, so
+ * WAL needs no shared memory). A transaction is in the kernel's hands when the call returns: it
+ * survives the death of the process. What people rely on after a power cut as well (tenants, keys)
+ * is flushed to the disk; sandboxes are not, because they don't survive one either.
+ *
+ * The schema has a version (user_version); migrations run in order inside one transaction; a file
+ * from a later version is refused.
+ *
+ * Threads: the loop's.
+ */
+#ifndef API_STORE_STORE_H
+#define API_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+#include "base/err.h"
+
+#define STORE_NAME_MAX	   64U /* tenants: [a-z0-9-] */
+#define STORE_LABEL_MAX	   64U
+#define STORE_KEY_ID_LEN   12U
+#define STORE_HASH_BYTES   32U
+#define STORE_SECRET_BYTES 32U
+
+struct store;
+
+/* path: the file, made (mode 0600) when it is missing; NULL = in memory, forgotten at the end.
+ * -EBUSY: another process has it. -EPROTO: not ours, or from a later version. */
+MUST_USE int store_open(const char *path, struct store **ret, struct err *err);
+/* NULL is fine. */
+void store_close(struct store *s);
+
+/* Random, the same for the life of the file: what sandboxes' tokens are derived from. */
+const uint8_t *store_secret(const struct store *s);
+
+/* ---- Tenants ------------------------------------------------------------------------------- */
+
+struct store_tenant {
+	char name[STORE_NAME_MAX + 1];
+	uint64_t sandboxes_max; /* at a time */
+	uint64_t memory_max;	/* bytes, of all of them together */
+	uint64_t vcpus_max;	/* of all of them together */
+	uint64_t creates_per_min;
+	int64_t created_ms; /* Unix */
+};
+
+/* Adds it, or replaces its limits. */
+MUST_USE int store_tenant_put(struct store *s, const struct store_tenant *t);
+/* Calls fn for each, oldest first; ends when fn returns other than 0, which is returned. */
+MUST_USE int store_tenants_each(struct store *s, int (*fn)(const struct store_tenant *t, void *arg),
+				void *arg);
+
+/* ---- API keys ------------------------------------------------------------------------------ */
+
+struct store_key {
+	char id[STORE_KEY_ID_LEN + 1]; /* names it; no secret */
+	char tenant[STORE_NAME_MAX + 1];
+	char label[STORE_LABEL_MAX + 1];
+	bool admin;	    /* may what the operator may */
+	int64_t created_ms; /* Unix */
+	int64_t used_ms;    /* about; 0 = never */
+};
+
+/* hash: of the key, which the store never sees. -EEXIST, -ENOENT: no such tenant. */
+MUST_USE int store_key_add(struct store *s, const struct store_key *k,
+			   const uint8_t hash[STORE_HASH_BYTES]);
+/* -ENOENT: no such key. */
+MUST_USE int store_key_remove(struct store *s, const char *id);
+/* The key with this hash. -ENOENT. */
+MUST_USE int store_key_find(struct store *s, const uint8_t hash[STORE_HASH_BYTES],
+			    struct store_key *ret);
+MUST_USE int store_key_used(struct store *s, const char *id, int64_t now_unix_ms);
+MUST_USE int store_keys_each(struct store *s, int (*fn)(const struct store_key *k, void *arg),
+			     void *arg);
+
+/* ---- Sandboxes ----------------------------------------------------------------------------- */
+
+struct store_sandbox {
+	const char *id;
+	const char *tenant;
+	const char *profile; /* JSON: what profile.h makes of it */
+	int64_t created_ms;
+	int64_t ended_ms;   /* 0 = lives */
+	const char *reason; /* why it ended; "" while it lives */
+};
+
+MUST_USE int store_sandbox_put(struct store *s, const struct store_sandbox *b);
+MUST_USE int store_sandbox_end(struct store *s, const char *id, int64_t now_unix_ms,
+			       const char *reason);
+/* Marks all that live as ended: how many, or -errno. */
+MUST_USE int store_sandboxes_end_all(struct store *s, int64_t now_unix_ms, const char *reason);
+/* fn gets the record, whose strings live until it returns. -ENOENT: never heard of. */
+MUST_USE int store_sandbox_find(struct store *s, const char *id,
+				void (*fn)(const struct store_sandbox *b, void *arg), void *arg);
+/* Forgets those that ended before then, and of the rest all but the newest `keep`. */
+MUST_USE int store_sandboxes_trim(struct store *s, int64_t before_unix_ms, uint64_t keep);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store: what it keeps, over a restart and the death of its process, and what it refuses. */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/store/store.h"
+
+static char dir[] = "/tmp/casemate-store.XXXXXX";
+static char path[64];
+static struct err err;
+
+static void set_up(void)
+{
+	cr_assert_not_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/state.db", dir);
+}
+
+static void clean(void)
+{
+	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
+	char name[80];
+
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+		unlink(name);
+	}
+	cr_assert_eq(rmdir(dir), 0);
+}
+
+static struct store *open_store(void)
+{
+	struct store *s = NULL;
+
+	cr_assert_eq(store_open(path, &s, &err), 0, "%s", err.msg);
+	return s;
+}
+
+static const struct store_tenant alice = { .name = "alice",
+					   .sandboxes_max = 3,
+					   .memory_max = 1 << 30,
+					   .vcpus_max = 8,
+					   .creates_per_min = 60,
+					   .created_ms = 5 };
+
+static int count_tenant(const struct store_tenant *t, void *arg)
+{
+	int *n = arg;
+
+	(*n)++;
+	return strcmp(t->name, "alice") == 0 ? (int)t->sandboxes_max : 0;
+}
+
+Test(store, tenants_and_keys, .init = set_up, .fini = clean)
+{
+	struct store *s = open_store();
+	struct store_tenant more = alice;
+	struct store_key k = { .id = "k1", .tenant = "alice", .label = "ci", .created_ms = 7 }, got;
+	const uint8_t hash[32] = { 1, 2, 3 }, other[32] = { 9 };
+	uint8_t secret[32];
+	int n = 0;
+
+	memcpy(secret, store_secret(s), 32);
+	cr_assert_eq(store_key_add(s, &k, hash), -ENOENT, "a key of nobody's");
+	cr_assert_eq(store_tenant_put(s, &alice), 0);
+	more.sandboxes_max = 4;
+	cr_assert_eq(store_tenant_put(s, &more), 0);
+	cr_assert_eq(store_tenants_each(s, count_tenant, &n), 4);
+	cr_assert_eq(store_key_add(s, &k, hash), 0);
+	cr_assert_eq(store_key_add(s, &k, other), -EEXIST);
+	snprintf(k.id, sizeof(k.id), "k2");
+	cr_assert_eq(store_key_add(s, &k, hash), -EEXIST, "the same key again");
+	cr_assert_eq(store_key_find(s, other, &got), -ENOENT);
+	cr_assert_eq(store_key_find(s, hash, &got), 0);
+	cr_assert_str_eq(got.tenant, "alice");
+	cr_assert_eq(store_key_used(s, "k1", 99), 0);
+	store_close(s);
+	s = open_store();
+	cr_assert_eq(memcmp(secret, store_secret(s), 32), 0);
+	cr_assert_eq(store_key_find(s, hash, &got), 0);
+	cr_assert_eq(got.used_ms, 99);
+	cr_assert_eq(store_key_remove(s, "k1"), 0);
+	cr_assert_eq(store_key_remove(s, "k1"), -ENOENT);
+	cr_assert_eq(store_key_find(s, hash, &got), -ENOENT);
+	store_close(s);
+}
+
+static void on_sandbox(const struct store_sandbox *b, void *arg)
+{
+	snprintf(arg, 200, "%s %s %s %lld %s", b->id, b->tenant, b->profile, (long long)b->ended_ms,
+		 b->reason);
+}
+
+static const struct store_sandbox box = {
+	.id = "i1", .tenant = "alice", .profile = "{}", .created_ms = 10, .reason = ""
+};
+
+Test(store, sandboxes, .init = set_up, .fini = clean)
+{
+	struct store *s = open_store();
+	struct store_sandbox b = box;
+	char text[200];
+
+	cr_assert_eq(store_sandbox_put(s, &b), -ENOENT, "nobody's sandbox");
+	cr_assert_eq(store_tenant_put(s, &alice), 0);
+	cr_assert_eq(store_sandbox_put(s, &b), 0);
+	b.id = "i2";
+	cr_assert_eq(store_sandbox_put(s, &b), 0);
+	cr_assert_eq(store_sandbox_find(s, "i3", on_sandbox, text), -ENOENT);
+	cr_assert_eq(store_sandbox_find(s, "i1", on_sandbox, text), 0);
+	cr_assert_str_eq(text, "i1 alice {} 0 ");
+	cr_assert_eq(store_sandbox_end(s, "i1", 20, "deleted"), 0);
+	cr_assert_eq(store_sandbox_end(s, "i1", 30, "again"), 0);
+	cr_assert_eq(store_sandbox_find(s, "i1", on_sandbox, text), 0);
+	cr_assert_str_eq(text, "i1 alice {} 20 deleted");
+	cr_assert_eq(store_sandboxes_end_all(s, 40, "restart"), 1);
+	cr_assert_eq(store_sandbox_find(s, "i2", on_sandbox, text), 0);
+	cr_assert_str_eq(text, "i2 alice {} 40 restart");
+	cr_assert_eq(store_sandboxes_trim(s, 0, 1), 0);
+	cr_assert_eq(store_sandbox_find(s, "i1", on_sandbox, text), -ENOENT);
+	cr_assert_eq(store_sandbox_find(s, "i2", on_sandbox, text), 0);
+	cr_assert_eq(store_sandboxes_trim(s, 41, 100), 0);
+	cr_assert_eq(store_sandbox_find(s, "i2", on_sandbox, text), -ENOENT);
+	store_close(s);
+}
+
+/* What has been acknowledged is there after kill -9, and nothing half done is in its way. */
+Test(store, survives_its_process, .init = set_up, .fini = clean)
+{
+	int p[2], status;
+	char text[200], c;
+	struct store *s;
+	pid_t pid;
+
+	cr_assert_eq(pipe(p), 0);
+	pid = fork();
+	if (pid == 0) {
+		struct store_sandbox b = box;
+		char id[16];
+		s = open_store();
+		if (store_tenant_put(s, &alice) < 0)
+			_exit(1);
+		for (unsigned i = 0; i < 100; i++) {
+			snprintf(id, sizeof(id), "i%u", i);
+			b.id = id;
+			if (store_sandbox_put(s, &b) < 0)
+				_exit(1);
+		}
+		(void)!write(p[1], "x", 1);
+		for (;;)
+			pause();
+	}
+	cr_assert_eq(read(p[0], &c, 1), 1);
+	kill(pid, SIGKILL);
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	s = open_store();
+	cr_assert_eq(store_sandbox_find(s, "i99", on_sandbox, text), 0);
+	cr_assert_eq(store_sandboxes_end_all(s, 1, "restart"), 100);
+	store_close(s);
+}
+
+Test(store, refusals, .init = set_up, .fini = clean)
+{
+	struct store *s = open_store(), *second = NULL;
+	sqlite3 *db;
+	struct stat st;
+	int fd;
+
+	cr_assert_eq(store_open(path, &second, &err), -EBUSY, "%s", err.msg);
+	cr_assert_eq(stat(path, &st), 0);
+	cr_assert_eq(st.st_mode & 0777, 0600);
+	store_close(s);
+	/* A later version of ourselves. */
+	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, "PRAGMA user_version = 1000", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	cr_assert_eq(store_open(path, &s, &err), -EPROTO);
+	cr_assert_not_null(strstr(err.msg, "later version"), "%s", err.msg);
+	/* Another program's file. */
+	cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+	cr_assert_eq(sqlite3_exec(db, "PRAGMA application_id = 7", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+	cr_assert_eq(store_open(path, &s, &err), -EPROTO);
+	cr_assert_not_null(strstr(err.msg, "another program"), "%s", err.msg);
+	/* Readable by others; a link; no database at all. */
+	cr_assert_eq(chmod(path, 0644), 0);
+	cr_assert_eq(store_open(path, &s, &err), -EPERM);
+	unlink(path);
+	cr_assert_eq(symlink("/dev/null", path), 0);
+	cr_assert_eq(store_open(path, &s, &err), -ELOOP);
+	unlink(path);
+	fd = open(path, O_CREAT | O_WRONLY, 0600);
+	for (int i = 0; i < 300; i++)
+		cr_assert_eq(write(fd, "not a database, surely", 22), 22);
+	close(fd);
+	cr_assert_eq(store_open(path, &s, &err), -EPROTO, "%d %s", err.code, err.msg);
+}
+
+Test(store, in_memory)
+{
+	struct store *s = NULL;
+
+	cr_assert_eq(store_open(NULL, &s, &err), 0, "%s", err.msg);
+	cr_assert_eq(store_tenant_put(s, &alice), 0);
+	store_close(s);
+}

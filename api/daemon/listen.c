@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/daemon/listen.h"
 
+#include <arpa/inet.h>
 #include <cap-ng.h>
 #include <errno.h>
 #include <grp.h>
 #include <libgen.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 
 #define LISTEN_BACKLOG 128
 #define LISTEN_MODE    0660
@@ -37,14 +40,14 @@ int identity_find(const char *user, struct identity *ret, struct err *err)
 	return 0;
 }
 
-static int make_parent(const char *path, const struct identity *owner, struct err *err)
+static int make_parent(const char *path, mode_t mode, const struct identity *owner, struct err *err)
 {
-	char copy[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	char copy[PATH_MAX];
 	const char *dir;
 
 	memcpy(copy, path, strlen(path) + 1); /* the caller has checked the length */
 	dir = dirname(copy);
-	if (mkdir(dir, 0755) < 0)
+	if (mkdir(dir, mode) < 0)
 		return errno == EEXIST ? 0 : err_sys(err, -errno, "directory %s", dir);
 	if (owner != NULL && chown(dir, owner->uid, owner->gid) < 0)
 		return err_sys(err, -errno, "directory %s: owner", dir);
@@ -90,7 +93,7 @@ int listen_unix(const char *path, const struct identity *owner, struct err *err)
 		return err_set(err, -ENAMETOOLONG, "socket: path longer than %zu bytes",
 			       sizeof(sa.sun_path) - 1);
 	memcpy(sa.sun_path, path, strlen(path));
-	r = make_parent(path, owner, err);
+	r = make_parent(path, 0755, owner, err);
 	if (r == 0)
 		r = clear_stale(&sa, err);
 	if (r < 0)
@@ -111,6 +114,61 @@ int listen_unix(const char *path, const struct identity *owner, struct err *err)
 int listen_open(int fd, struct err *err)
 {
 	return listen(fd, LISTEN_BACKLOG) < 0 ? err_sys(err, -errno, "listen") : 0;
+}
+
+/* ADDRESS:PORT as a socket address. */
+static int parse_address(const char *where, struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+	struct sockaddr_in6 *six = (struct sockaddr_in6 *)(void *)ret;
+	struct sockaddr_in *four = (struct sockaddr_in *)(void *)ret;
+	char host[64];
+	const char *colon = strrchr(where, ':');
+	size_t len = colon == NULL ? 0 : (size_t)(colon - where);
+	uint64_t port;
+
+	if (len == 0 || len >= sizeof(host) || parse_u64(colon + 1, 1, 65535, &port) < 0)
+		return -EINVAL;
+	memcpy(host, where, len);
+	host[len] = '\0';
+	*ret = (struct sockaddr_storage){ 0 };
+	if (host[0] == '[' && host[len - 1] == ']') {
+		host[len - 1] = '\0';
+		six->sin6_family = AF_INET6;
+		six->sin6_port = htons((uint16_t)port);
+		*ret_len = sizeof(*six);
+		return inet_pton(AF_INET6, host + 1, &six->sin6_addr) == 1 ? 0 : -EINVAL;
+	}
+	four->sin_family = AF_INET;
+	four->sin_port = htons((uint16_t)port);
+	*ret_len = sizeof(*four);
+	return inet_pton(AF_INET, host, &four->sin_addr) == 1 ? 0 : -EINVAL;
+}
+
+int listen_tcp(const char *where, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct sockaddr_storage sa;
+	socklen_t len = 0;
+	const int on = 1;
+
+	if (parse_address(where, &sa, &len) < 0)
+		return err_set(err, -EINVAL, "%.64s: is not ADDRESS:PORT", where);
+	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(err, -errno, "socket");
+	/* Only for addresses in TIME_WAIT: another listener is an error all the same. */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0)
+		return err_sys(err, -errno, "socket %.64s", where);
+	if (bind(fd, (struct sockaddr *)&sa, len) < 0)
+		return err_sys(err, -errno, "socket %.64s", where);
+	return fd_steal(&fd);
+}
+
+int listen_state_dir(const char *path, const struct identity *owner, struct err *err)
+{
+	if (strlen(path) >= PATH_MAX)
+		return err_set(err, -ENAMETOOLONG, "%.64s...: path too long", path);
+	return make_parent(path, 0700, owner, err);
 }
 
 static int become(const struct identity *id, struct err *err)

@@ -26,6 +26,13 @@ MUST_USE int listen_unix(const char *path, const struct identity *owner, struct 
 /* From here on clients come in. 0 or -errno and *err. */
 MUST_USE int listen_open(int fd, struct err *err);
 
+/* A TCP socket bound to "ADDRESS:PORT" ("[::1]:3000" for IPv6; no names), not listening yet. The
+ * descriptor, or -errno. */
+MUST_USE int listen_tcp(const char *where, struct err *err);
+
+/* The directory of path, mode 0700, owner's unless that is NULL: made when it is missing. */
+MUST_USE int listen_state_dir(const char *path, const struct identity *owner, struct err *err);
+
 /*
  * For ever: no other groups, the uid and gid of id (NULL: those that the process has), no
  * capability in any set, no_new_privs, no core dumps, not dumpable. 0 or -errno and *err.

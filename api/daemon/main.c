@@ -26,9 +26,11 @@
 #include "policies/seccomp/filter.h"
 #include "seccomp/casemated.h"
 
-#define STOP_WAIT_MS 10000U
-#define HOST_RESERVE (UINT64_C(64) * MIB) /* memory that no guest may ask for */
-#define SCRATCH_MAX  (UINT64_C(1024) * GIB)
+#define STOP_WAIT_MS	     10000U
+#define HOST_RESERVE	     (UINT64_C(64) * MIB)	     /* memory that no guest may ask for */
+#define STORE_KEEP_MS	     (INT64_C(7) * 24 * 3600 * 1000) /* records of the ended */
+#define STORE_KEEP_SANDBOXES 100000U
+#define SCRATCH_MAX	     (UINT64_C(1024) * GIB)
 
 struct daemon {
 	struct options opt;
@@ -89,7 +91,9 @@ static void raise_fd_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &lim);
 }
 
-static int open_door(const struct options *o, int *ret_fd, struct err *err)
+enum door { DOOR_LOCAL, DOOR_NET, DOOR_COUNT };
+
+static int open_doors(const struct options *o, int fds[DOOR_COUNT], struct err *err)
 {
 	struct identity id, *owner = NULL;
 	int r;
@@ -111,14 +115,25 @@ static int open_door(const struct options *o, int *ret_fd, struct err *err)
 	r = listen_unix(o->socket, owner, err);
 	if (r < 0)
 		return r;
-	*ret_fd = r;
-	r = privilege_drop(owner, err);
+	fds[DOOR_LOCAL] = r;
+	if (o->listen != NULL) {
+		r = listen_tcp(o->listen, err);
+		if (r < 0)
+			return r;
+		fds[DOOR_NET] = r;
+	}
+	r = o->state == NULL ? 0 : listen_state_dir(o->state, owner, err);
+	if (r == 0)
+		r = privilege_drop(owner, err);
 	if (r < 0)
 		return r;
 	r = SECCOMP_INSTALL(seccomp_casemated, 0);
 	if (r < 0)
 		return err_sys(err, r, "seccomp filter");
-	return listen_open(*ret_fd, err);
+	r = listen_open(fds[DOOR_LOCAL], err);
+	if (r == 0 && fds[DOOR_NET] >= 0)
+		r = listen_open(fds[DOOR_NET], err);
+	return r;
 }
 
 static uint64_t host_memory(void)
@@ -132,10 +147,34 @@ static uint64_t host_memory(void)
 	return total > HOST_RESERVE + SPEC_MEMORY_MIN ? total - HOST_RESERVE : SPEC_MEMORY_MIN;
 }
 
-static int set_up(struct daemon *d, int *listen_fd, struct err *err)
+/* What sandboxes were there when the last casemated ended: none of them survives that. */
+static int open_store(struct daemon *d, struct err *err)
 {
 	struct service *sv = &d->service;
-	static const struct http_route *const tables[] = { service_routes };
+	const int64_t now = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+	int r = store_open(d->opt.state, &sv->store, err);
+	int lost;
+
+	if (r < 0)
+		return r;
+	lost = store_sandboxes_end_all(sv->store, now, "daemon-restart");
+	r = lost < 0 ? lost
+		     : store_sandboxes_trim(sv->store, now - STORE_KEEP_MS, STORE_KEEP_SANDBOXES);
+	if (r < 0)
+		return err_sys(err, r, "state");
+	if (lost > 0)
+		log_warn("store.lost", "sandboxes=%d: ended with the daemon before", lost);
+	sv->auth.store = sv->store;
+	sv->auth.domain = d->opt.domain;
+	sv->domain = d->opt.domain;
+	return tenants_new(sv->store, &sv->auth.tenants, err);
+}
+
+static int set_up(struct daemon *d, int fds[DOOR_COUNT], struct err *err)
+{
+	struct service *sv = &d->service;
+	static const struct http_route *const tables[] = { service_routes, service_key_routes,
+							   service_e2b_routes };
 	struct sandboxes_config sc;
 	struct http_config hc;
 	int r = loop_new(&d->loop);
@@ -148,11 +187,16 @@ static int set_up(struct daemon *d, int *listen_fd, struct err *err)
 		r = jailer_new(d->loop, d->opt.jailer, &sv->jailer);
 	if (r < 0)
 		return err_sys(err, r, "event loop");
+	r = open_store(d, err);
+	if (r < 0)
+		return r;
 	sc = (struct sandboxes_config){ .loop = d->loop,
 					.jailer = sv->jailer,
 					.max = d->opt.sandboxes_max,
 					.boot_timeout_ms = d->opt.boot_timeout_ms,
-					.pool_depth = (unsigned)d->opt.pool_depth };
+					.pool_depth = (unsigned)d->opt.pool_depth,
+					.changed = service_changed,
+					.changed_arg = sv };
 	r = sandboxes_new(&sc, &sv->sandboxes);
 	if (r < 0)
 		return err_sys(err, r, "sandboxes");
@@ -167,10 +211,14 @@ static int set_up(struct daemon *d, int *listen_fd, struct err *err)
 				   .tables = tables,
 				   .tables_count = ARRAY_SIZE(tables),
 				   .arg = sv,
-				   .conn_closed = on_conn_closed };
+				   .conn_closed = on_conn_closed,
+				   .admit = service_admit };
 	r = http_new(&hc, &d->http);
 	if (r == 0)
-		r = http_listen(d->http, fd_steal(listen_fd), HTTP_DOOR_LOCAL);
+		r = http_listen(d->http, fd_steal(&fds[DOOR_LOCAL]), HTTP_DOOR_LOCAL);
+	if (r == 0 && fds[DOOR_NET] >= 0)
+		r = http_listen(d->http, fd_steal(&fds[DOOR_NET]), HTTP_DOOR_NET);
+	sv->http = d->http;
 	return r < 0 ? err_sys(err, r, "HTTP server") : 0;
 }
 
@@ -180,17 +228,19 @@ static void tear_down(struct daemon *d)
 	http_free(d->http);
 	jailer_free(d->service.jailer);
 	sandboxes_free(d->service.sandboxes);
+	tenants_free(d->service.auth.tenants);
+	store_close(d->service.store);
 	loop_free(d->loop);
 }
 
 static int serve(struct daemon *d, struct err *err)
 {
-	int fd = -1;
-	int r = open_door(&d->opt, &fd, err);
-	const bool opened = fd >= 0;
+	int fds[DOOR_COUNT] = { -1, -1 };
+	int r = open_doors(&d->opt, fds, err);
+	const bool opened = fds[DOOR_LOCAL] >= 0;
 
 	if (r == 0)
-		r = set_up(d, &fd, err);
+		r = set_up(d, fds, err);
 	if (r == 0) {
 		log_info("daemon.start", "version=%s socket=%s uid=%u", CASEMATE_VERSION,
 			 d->opt.socket, geteuid());
@@ -200,6 +250,8 @@ static int serve(struct daemon *d, struct err *err)
 			r = err_sys(err, r, "event loop");
 	}
 	tear_down(d);
+	fd_closep(&fds[DOOR_LOCAL]);
+	fd_closep(&fds[DOOR_NET]);
 	if (opened)
 		(void)unlink(d->opt.socket); /* in a directory of root's it stays, and is stale */
 	return r;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "api/daemon/pool.h"
 #include "base/bug.h"
@@ -13,6 +14,9 @@ enum option_id {
 	OPT_SOCKET = 256,
 	OPT_JAILER,
 	OPT_USER,
+	OPT_STATE,
+	OPT_LISTEN,
+	OPT_DOMAIN,
 	OPT_KERNEL,
 	OPT_IMAGE,
 	OPT_MAX,
@@ -27,6 +31,9 @@ static const struct option longs[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "jailer", required_argument, NULL, OPT_JAILER },
 	{ "user", required_argument, NULL, OPT_USER },
+	{ "state", required_argument, NULL, OPT_STATE },
+	{ "listen", required_argument, NULL, OPT_LISTEN },
+	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
 	{ "default-image", required_argument, NULL, OPT_IMAGE },
 	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
@@ -45,6 +52,10 @@ static const char help[] =
 	"  --socket PATH          listen here (default /run/casemate/casemated.sock)\n"
 	"  --jailer PATH          casemate-jailer's socket (default /run/casemate/jailer.sock)\n"
 	"  --user NAME            become NAME once the socket exists; required as root\n"
+	"  --state PATH           remember keys and sandboxes in this file (default\n"
+	"                         /var/lib/casemated/state.db; none = only in memory)\n"
+	"  --listen ADDRESS:PORT  listen on TCP, too: for clients with an API key\n"
+	"  --domain NAME[:PORT]   what host names of sandboxes end in\n"
 	"  --default-kernel NAME  kernel of sandboxes that name none (default \"default\")\n"
 	"  --default-image NAME   image of sandboxes that name none (default \"default\")\n"
 	"  --max-sandboxes N      at most N sandboxes at a time (default 64)\n"
@@ -66,6 +77,15 @@ static int take(int id, const char *arg, struct options *o, struct err *err)
 		return 0;
 	case OPT_USER:
 		o->user = arg;
+		return 0;
+	case OPT_STATE:
+		o->state = strcmp(arg, "none") == 0 ? NULL : arg;
+		return 0;
+	case OPT_LISTEN:
+		o->listen = arg;
+		return 0;
+	case OPT_DOMAIN:
+		o->domain = arg;
 		return 0;
 	case OPT_KERNEL:
 		o->kernel = arg;
@@ -110,6 +130,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 	struct options o = {
 		.socket = "/run/casemate/casemated.sock",
 		.jailer = "/run/casemate/jailer.sock",
+		.state = "/var/lib/casemated/state.db",
 		.kernel = "default",
 		.image = "default",
 		.sandboxes_max = 64,

@@ -15,7 +15,10 @@
 struct options {
 	const char *socket;
 	const char *jailer;
-	const char *user; /* NULL = stay who we are (not root) */
+	const char *state;  /* NULL = in memory */
+	const char *listen; /* ADDRESS:PORT; NULL = no TCP */
+	const char *domain; /* NULL = none */
+	const char *user;   /* NULL = stay who we are (not root) */
 	const char *kernel;
 	const char *image;
 	uint64_t sandboxes_max;

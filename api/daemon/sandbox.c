@@ -17,7 +17,9 @@
 
 #include "api/daemon/jailer.h"
 #include "api/daemon/pool.h"
+#include "api/daemon/profile.h"
 #include "api/daemon/sandbox_internal.h"
+#include "api/daemon/tenant.h"
 #include "api/proto/contract.h"
 #include "base/bug.h"
 #include "base/clock.h"
@@ -124,6 +126,7 @@ void sandbox_free(struct sandbox *s)
 	loop_timer_del(s->retry_timer);
 	loop_timer_del(s->end_timer);
 	vmlog_free(s->log);
+	profile_free(s->profile);
 	spec_done(&s->spec);
 	sandboxes_unlink(s->table, s);
 	free(s);
@@ -138,6 +141,14 @@ static void notify(struct sandbox *s)
 	}
 }
 
+static void announce(struct sandbox *s)
+{
+	const struct sandboxes_config *cfg = &s->table->cfg;
+
+	if (cfg->changed != NULL && s->kind == SANDBOX_KIND_TENANT)
+		cfg->changed(s, cfg->changed_arg);
+}
+
 static void on_life_over(void *arg)
 {
 	struct sandbox *s = arg;
@@ -146,15 +157,25 @@ static void on_life_over(void *arg)
 	sandbox_stop(s, "timeout");
 }
 
+void sandbox_set_timeout(struct sandbox *s, uint64_t ms)
+{
+	if (s->state != SANDBOX_RUNNING)
+		return;
+	loop_timer_del(s->life_timer);
+	s->life_timer = NULL;
+	s->end_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000 + ms);
+	if (loop_timer_add(s->table->cfg.loop, ms, on_life_over, s, &s->life_timer) < 0)
+		sandbox_stop(s, "no-memory"); /* never without the limit that was asked for */
+}
+
 static void enter_running(struct sandbox *s)
 {
 	s->ran = true;
 	s->time_ns[SANDBOX_T_RUNNING] = now_ns();
 	loop_timer_del(s->boot_timer);
 	s->boot_timer = NULL;
-	if (s->spec.timeout_ms > 0 && loop_timer_add(s->table->cfg.loop, s->spec.timeout_ms,
-						     on_life_over, s, &s->life_timer) < 0)
-		sandbox_stop(s, "no-memory"); /* never without the limit that was asked for */
+	if (s->spec.timeout_ms > 0)
+		sandbox_set_timeout(s, s->spec.timeout_ms);
 }
 
 /* Restored, and nobody waits for it: so there is no deadline either. */
@@ -203,12 +224,16 @@ static void enter_ended(struct sandbox *s)
 	s->retry_timer = NULL;
 	if (s->kind == SANDBOX_KIND_TENANT)
 		s->table->live--;
-	else
+	if (s->kind == SANDBOX_KIND_TENANT && s->spec.tenant != NULL)
+		tenant_release(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus);
+	if (s->kind != SANDBOX_KIND_TENANT)
 		s->table->others--;
 	s->table->records++;
 	if (s->kind == SANDBOX_KIND_MOULD && strcmp(s->reason, "template") != 0)
 		pool_cast(s->table->pool, &s->spec, NULL, NULL, 0);
 	s->lease = NULL;
+	profile_free(s->profile);
+	s->profile = NULL;
 	spec_done(&s->spec);
 	log_info("sandbox.end", "id=%s state=%s reason=%s detail=\"%s\"", s->id,
 		 state_names[s->state], s->reason, s->fault[0] != '\0' ? s->fault : s->detail);
@@ -235,6 +260,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 	case SANDBOX_ENDED:
 	case SANDBOX_FAILED:
 		enter_ended(s);
+		announce(s);
 		notify(s);
 		sandboxes_after_end(s->table, s);
 		return;
@@ -246,6 +272,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 	case SANDBOX_STATE_COUNT:
 		BUG("no way into this state");
 	}
+	announce(s);
 	notify(s);
 	if (s->table->pool != NULL)
 		pool_poke(s->table->pool);
@@ -342,7 +369,8 @@ void sandbox_destroy_jail(struct sandbox *s)
 
 /* ---- Making one ---------------------------------------------------------------------------- */
 
-static int may_create(const struct sandboxes *t, enum sandbox_kind kind, struct err *err)
+static int may_create(const struct sandboxes *t, const struct spec *spec, enum sandbox_kind kind,
+		      struct err *err)
 {
 	if (t->stopping)
 		return err_set(err, -ESHUTDOWN, "daemon: is shutting down");
@@ -351,7 +379,15 @@ static int may_create(const struct sandboxes *t, enum sandbox_kind kind, struct 
 			       t->cfg.max);
 	if (jailer_conn(t->cfg.jailer) == NULL)
 		return err_set(err, -ENOTCONN, "jailer: %s", jailer_problem(t->cfg.jailer));
+	if (spec->tenant != NULL)
+		return tenant_admit(spec->tenant, spec->memory_bytes, spec->vcpus, err);
 	return 0;
+}
+
+static void charge(struct sandbox *s)
+{
+	if (s->spec.tenant != NULL)
+		tenant_charge(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus);
 }
 
 /* The spare becomes the tenant's. */
@@ -363,6 +399,7 @@ static void claim(struct sandbox *s, struct spec *spec)
 	s->path = SANDBOX_PATH_POOL;
 	s->table->others--;
 	s->table->live++;
+	charge(s);
 	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	sandbox_event(s, SANDBOX_EV_CLAIM);
 	boot_claimed(s);
@@ -372,7 +409,7 @@ int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kin
 			struct sandbox **ret, struct err *err)
 {
 	struct sandbox *s;
-	int r = may_create(t, kind, err);
+	int r = may_create(t, spec, kind, err);
 
 	s = r < 0 ? NULL : calloc(1, sizeof(*s));
 	if (s == NULL) {
@@ -392,10 +429,12 @@ int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kin
 		sandbox_free(s);
 		return err_sys(err, r, "jailer: Create");
 	}
-	if (kind == SANDBOX_KIND_TENANT)
+	if (kind == SANDBOX_KIND_TENANT) {
 		t->live++;
-	else
+		charge(s);
+	} else {
 		t->others++;
+	}
 	*ret = s;
 	return 0;
 }
@@ -408,7 +447,7 @@ int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
 		pool_want(t->pool, spec);
 		spare = pool_spare(t->pool, spec);
 	}
-	if (spare == NULL || may_create(t, SANDBOX_KIND_TENANT, err) < 0)
+	if (spare == NULL || may_create(t, spec, SANDBOX_KIND_TENANT, err) < 0)
 		return sandbox_create_kind(t, spec, SANDBOX_KIND_TENANT, ret, err);
 	claim(spare, spec);
 	*ret = spare;

@@ -56,6 +56,7 @@ void sandbox_id_make(char id[SANDBOX_ID_LEN + 1]);
 /* Has s the form of an id? */
 bool sandbox_id_valid(const char *s);
 
+struct profile;
 struct sandbox;
 struct sandboxes;
 struct jailer;
@@ -66,6 +67,9 @@ struct sandboxes_config {
 	size_t max;		  /* sandboxes at a time */
 	uint64_t boot_timeout_ms; /* from Create to Identify */
 	unsigned pool_depth;	  /* spares for each shape; 0 = no pool (pool.h) */
+	/* A tenant's sandbox is in another state: called before any watch. NULL is fine. */
+	void (*changed)(struct sandbox *s, void *arg);
+	void *changed_arg;
 };
 
 MUST_USE int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret);
@@ -84,7 +88,8 @@ json_t *sandboxes_json(const struct sandboxes *t, bool all);
 
 /*
  * Begins to make a sandbox; takes spec over (also on failure). Watch it to learn how it went.
- * -ENOTCONN: the jailer is away; -EBUSY: too many; -ESHUTDOWN: the daemon is stopping.
+ * -ENOTCONN: the jailer is away; -EBUSY: too many; -EDQUOT, -EAGAIN: more than its tenant may
+ * have (tenant.h); -ESHUTDOWN: the daemon is stopping.
  */
 MUST_USE int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret,
 			    struct err *err);
@@ -101,6 +106,23 @@ void sandbox_expect_end(struct sandbox *s);
 
 const char *sandbox_id(const struct sandbox *s);
 enum sandbox_state sandbox_state(const struct sandbox *s);
+struct tenant *sandbox_tenant(const struct sandbox *s);
+/* What it was asked for. */
+const struct spec *sandbox_spec(const struct sandbox *s);
+int64_t sandbox_created_unix_ms(const struct sandbox *s);
+/* One word; "" while it lives. */
+const char *sandbox_reason(const struct sandbox *s);
+/* Its group, as a path; "" = none. */
+const char *sandbox_cgroup(const struct sandbox *s);
+/* Profile.h: taken over. NULL when it has none, or has ended. */
+void sandbox_set_profile(struct sandbox *s, struct profile *p);
+const struct profile *sandbox_profile(const struct sandbox *s);
+/* Calls fn for each that a tenant has or had, newest first, until it returns false. */
+void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, void *arg), void *arg);
+/* Ends it after so many ms from now, counted anew; 0 = now. No effect unless it runs. */
+void sandbox_set_timeout(struct sandbox *s, uint64_t ms);
+/* When that will be; 0 = never. */
+int64_t sandbox_end_unix_ms(const struct sandbox *s);
 json_t *sandbox_json(const struct sandbox *s);
 /* Why it failed, for the client that asked for it: an HTTP status, a short code and a line. */
 unsigned sandbox_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);

@@ -52,6 +52,8 @@ struct sandbox {
 	enum sandbox_kind kind;
 	enum sandbox_path path;
 	struct spec spec;
+	struct profile *profile; /* profile.h; NULL = none */
+	int64_t end_unix_ms;	 /* its timeout; 0 = none */
 	const void *lease;
 	struct sandbox_watch *watches;
 	struct loop_timer *boot_timer;

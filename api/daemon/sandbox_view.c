@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/daemon/pool.h"
+#include "api/daemon/profile.h"
 #include "api/daemon/sandbox_internal.h"
 #include "base/bug.h"
 #include "base/log.h"
@@ -17,6 +18,56 @@ void sandbox_set_lease(struct sandbox *s, const void *lease)
 const char *sandbox_id(const struct sandbox *s)
 {
 	return s->id;
+}
+
+struct tenant *sandbox_tenant(const struct sandbox *s)
+{
+	return s->spec.tenant;
+}
+
+const struct spec *sandbox_spec(const struct sandbox *s)
+{
+	return &s->spec;
+}
+
+int64_t sandbox_created_unix_ms(const struct sandbox *s)
+{
+	return s->created_unix_ms;
+}
+
+const char *sandbox_reason(const struct sandbox *s)
+{
+	return s->reason;
+}
+
+const char *sandbox_cgroup(const struct sandbox *s)
+{
+	return s->cgroup;
+}
+
+void sandbox_set_profile(struct sandbox *s, struct profile *p)
+{
+	profile_free(s->profile);
+	s->profile = p;
+}
+
+const struct profile *sandbox_profile(const struct sandbox *s)
+{
+	return s->profile;
+}
+
+int64_t sandbox_end_unix_ms(const struct sandbox *s)
+{
+	return s->end_unix_ms;
+}
+
+void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, void *arg), void *arg)
+{
+	for (struct sandbox *s = t->first, *next; s != NULL; s = next) {
+		next = s->next;
+		if (s->kind == SANDBOX_KIND_TENANT && !fn(s, arg))
+			return;
+	}
 }
 
 const char *sandbox_path_name(const struct sandbox *s)

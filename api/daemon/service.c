@@ -10,15 +10,7 @@
 
 #define DELETE_WAIT_MS 30000U
 
-/* A request that waits for a change of a sandbox. */
-struct waiter {
-	struct http_req *req;
-	struct sandbox *sandbox; /* NULL once the wait is over */
-	struct sandbox_watch watch;
-	struct loop_timer *timer;
-};
-
-static void waiter_end(struct waiter *w)
+void service_wait_end(struct service_wait *w)
 {
 	if (w->sandbox != NULL)
 		sandbox_unwatch(w->sandbox, &w->watch);
@@ -27,15 +19,15 @@ static void waiter_end(struct waiter *w)
 	w->timer = NULL;
 }
 
-static void waiter_done(void *state)
+static void wait_done(void *state)
 {
-	waiter_end(state);
+	service_wait_end(state);
 }
 
-static struct waiter *waiter_new(struct http_req *req, struct sandbox *s,
-				 void (*fn)(struct sandbox *s, void *arg))
+struct service_wait *service_wait(struct http_req *req, struct sandbox *s,
+				  void (*fn)(struct sandbox *s, void *arg))
 {
-	struct waiter *w = http_set_state(req, sizeof(*w), waiter_done);
+	struct service_wait *w = http_set_state(req, sizeof(*w), wait_done);
 
 	if (w == NULL) {
 		http_error(req, 500, "internal", "out of memory");
@@ -68,13 +60,21 @@ size_t service_clean_text(char *dst, size_t cap, const char *src, size_t len)
 	return n;
 }
 
+bool service_owns(const struct http_req *req, const struct sandbox *s)
+{
+	const struct principal *p = auth_principal(req);
+
+	return p->admin || p->tenant == sandbox_tenant(s);
+}
+
 struct sandbox *service_find(struct http_req *req, const struct service *sv)
 {
 	const char *id = http_param(req);
 	struct sandbox *s = sandbox_id_valid(id) ? sandboxes_find(sv->sandboxes, id) : NULL;
 	char shown[HTTP_PARAM_MAX * 4 + 1];
 
-	if (s != NULL)
+	/* Another tenant's is as good as none: nobody learns that it exists. */
+	if (s != NULL && service_owns(req, s))
 		return s;
 	(void)log_escape(shown, sizeof(shown), id, strlen(id));
 	http_error(req, 404, "not_found", "sandbox %s: no such sandbox", shown);
@@ -83,7 +83,7 @@ struct sandbox *service_find(struct http_req *req, const struct service *sv)
 
 /* ---- POST /v1/sandboxes -------------------------------------------------------------------- */
 
-static void answer_failed(struct http_req *req, const struct sandbox *s)
+void service_answer_failed(struct http_req *req, const struct sandbox *s)
 {
 	const char *code, *msg, *raw;
 	char tail[SANDBOX_TAIL_MAX * 2];
@@ -115,26 +115,26 @@ static void answer_failed(struct http_req *req, const struct sandbox *s)
 
 static void on_create_progress(struct sandbox *s, void *arg)
 {
-	struct waiter *w = arg;
+	struct service_wait *w = arg;
 	struct http_req *req = w->req;
 
 	if (sandbox_state(s) == SANDBOX_CREATING)
 		return;
-	waiter_end(w);
+	service_wait_end(w);
 	if (sandbox_state(s) == SANDBOX_RUNNING)
 		http_answer(req, 201, sandbox_json(s));
 	else
-		answer_failed(req, s);
+		service_answer_failed(req, s);
 }
 
 /* Nobody has learnt its id, so nobody would ever end it. */
-static void on_creator_gone(struct http_req *req, void *state)
+void service_creator_gone(struct http_req *req, void *state)
 {
-	struct waiter *w = state;
+	struct service_wait *w = state;
 	struct sandbox *s = w->sandbox;
 
 	(void)req;
-	waiter_end(w);
+	service_wait_end(w);
 	if (s != NULL)
 		sandbox_stop(s, "client-gone");
 }
@@ -144,7 +144,13 @@ static unsigned status_of_errno(int code)
 	switch (-code) {
 	case EINVAL:
 		return 400;
+	case ENOENT:
+		return 404;
+	case ENOTSUP:
+		return 501;
 	case EBUSY:
+	case EDQUOT:
+	case EAGAIN:
 		return 429;
 	case ENOTCONN:
 	case ESHUTDOWN:
@@ -159,14 +165,41 @@ static const char *code_of_errno(int code)
 	switch (-code) {
 	case EINVAL:
 		return "invalid_argument";
+	case ENOENT:
+		return "not_found";
+	case ENOTSUP:
+		return "not_supported";
 	case EBUSY:
 		return "too_many_sandboxes";
+	case EDQUOT:
+		return "quota";
+	case EAGAIN:
+		return "too_fast";
 	case ENOTCONN:
 	case ESHUTDOWN:
 		return "unavailable";
 	default:
 		return "internal";
 	}
+}
+
+void service_answer_refused(struct http_req *req, int code, const char *msg)
+{
+	if (code == -EAGAIN)
+		http_add_field(req, "Retry-After", "1");
+	http_error(req, status_of_errno(code), code_of_errno(code), "%s", msg);
+}
+
+/* Where a sandbox lies in the host is the operator's business. */
+static int check_placement(const struct http_req *req, const struct spec *spec, struct err *err)
+{
+	const bool placed = spec->cpuset_cpus[0] != '\0' || spec->cpuset_mems[0] != '\0' ||
+			    spec->huge_pages == SPEC_PAGES_HUGETLB;
+
+	if (!placed || auth_principal(req)->admin)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "cpuset_cpus, cpuset_mems, hugetlb: are the operator's to use");
 }
 
 static void create(struct http_req *req, void *arg)
@@ -181,11 +214,17 @@ static void create(struct http_req *req, void *arg)
 	int r = spec_parse(body, len, &sv->limits, &spec, &err);
 
 	if (r == 0) {
+		r = check_placement(req, &spec, &err);
+		if (r < 0)
+			spec_done(&spec);
+	}
+	if (r == 0) {
 		lease = spec.lease;
+		spec.tenant = auth_principal(req)->tenant;
 		r = sandbox_create(sv->sandboxes, &spec, &s, &err);
 	}
 	if (r < 0) {
-		http_error(req, status_of_errno(r), code_of_errno(r), "%s", err.msg);
+		service_answer_refused(req, r, err.msg);
 		return;
 	}
 	if (lease && http_conn(req) == NULL) {
@@ -197,23 +236,44 @@ static void create(struct http_req *req, void *arg)
 		sandbox_set_lease(s, http_conn(req));
 		http_keep_idle(req);
 	}
-	if (waiter_new(req, s, on_create_progress) == NULL)
+	if (service_wait(req, s, on_create_progress) == NULL)
 		sandbox_stop(s, "no-memory");
 	else
-		http_hold(req, on_creator_gone);
+		http_hold(req, service_creator_gone);
 }
 
 /* ---- The others ---------------------------------------------------------------------------- */
+
+struct listing {
+	const struct http_req *req;
+	json_t *list;
+	bool all;
+};
+
+static bool add_listed(struct sandbox *s, void *arg)
+{
+	struct listing *l = arg;
+	const bool over = sandbox_state(s) == SANDBOX_ENDED || sandbox_state(s) == SANDBOX_FAILED;
+
+	if ((over && !l->all) || !service_owns(l->req, s) || l->list == NULL)
+		return true;
+	if (json_array_append_new(l->list, sandbox_json(s)) < 0) {
+		json_decref(l->list);
+		l->list = NULL;
+	}
+	return true;
+}
 
 static void list(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	const char *all = http_query(req, "all");
+	struct listing l = { .req = req,
+			     .list = json_array(),
+			     .all = all != NULL && strcmp(all, "true") == 0 };
 
-	http_answer(
-		req, 200,
-		json_pack("{s:o}", "sandboxes",
-			  sandboxes_json(sv->sandboxes, all != NULL && strcmp(all, "true") == 0)));
+	sandboxes_each(sv->sandboxes, add_listed, &l);
+	http_answer(req, 200, l.list == NULL ? NULL : json_pack("{s:o}", "sandboxes", l.list));
 }
 
 static void show(struct http_req *req, void *arg)
@@ -226,35 +286,35 @@ static void show(struct http_req *req, void *arg)
 
 static void on_delete_progress(struct sandbox *s, void *arg)
 {
-	struct waiter *w = arg;
+	struct service_wait *w = arg;
 
 	if (sandbox_state(s) != SANDBOX_ENDED && sandbox_state(s) != SANDBOX_FAILED)
 		return;
-	waiter_end(w);
+	service_wait_end(w);
 	http_answer(w->req, 204, NULL);
 }
 
 static void on_delete_late(void *arg)
 {
-	struct waiter *w = arg;
+	struct service_wait *w = arg;
 
 	w->timer = NULL;
-	waiter_end(w);
+	service_wait_end(w);
 	http_error(w->req, 504, "still_stopping",
 		   "sandbox: not gone yet; it will be once the jailer answers");
 }
 
-static void on_deleter_gone(struct http_req *req, void *state)
+void service_deleter_gone(struct http_req *req, void *state)
 {
 	(void)req;
-	waiter_end(state);
+	service_wait_end(state);
 }
 
 static void destroy(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	struct sandbox *s = service_find(req, sv);
-	struct waiter *w;
+	struct service_wait *w;
 
 	if (s == NULL)
 		return;
@@ -262,12 +322,12 @@ static void destroy(struct http_req *req, void *arg)
 		http_answer(req, 204, NULL);
 		return;
 	}
-	w = waiter_new(req, s, on_delete_progress);
+	w = service_wait(req, s, on_delete_progress);
 	if (w == NULL)
 		return;
 	if (loop_timer_add(sv->loop, DELETE_WAIT_MS, on_delete_late, w, &w->timer) < 0)
 		w->timer = NULL; /* waits for as long as it takes */
-	http_hold(req, on_deleter_gone);
+	http_hold(req, service_deleter_gone);
 	sandbox_stop(s, "deleted");
 }
 

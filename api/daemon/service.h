@@ -6,26 +6,60 @@
 #ifndef API_DAEMON_SERVICE_H
 #define API_DAEMON_SERVICE_H
 
+#include "api/daemon/auth.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/spec.h"
 #include "api/http/http.h"
 #include "base/loop.h"
 
 struct jailer;
+struct service;
+
+/* A request that waits for a change of a sandbox: the request's state. */
+struct service_wait {
+	struct http_req *req;
+	struct sandbox *sandbox; /* NULL once the wait is over */
+	struct sandbox_watch watch;
+	struct loop_timer *timer;
+	struct service *sv; /* the route's own use */
+};
 
 struct service {
 	struct loop *loop;
 	struct jailer *jailer;
 	struct sandboxes *sandboxes;
+	struct store *store;
+	struct auth auth;
+	struct http *http;
+	const char *domain; /* of sandboxes' host names; NULL = none */
 	struct spec_limits limits;
 	size_t sandboxes_max;
 	uint64_t started_ms; /* monotonic */
 };
 
 extern const struct http_route service_routes[];
+extern const struct http_route service_e2b_routes[]; /* service_e2b.c */
+extern const struct http_route service_key_routes[]; /* service_keys.c */
+
+/* For http_config and sandboxes_config. */
+void service_admit(struct http_req *req, void *arg);
+void service_changed(struct sandbox *s, void *arg);
 
 /* The sandbox that the request's path names, or NULL when the request has been answered 404. */
 struct sandbox *service_find(struct http_req *req, const struct service *sv);
+
+/* May the request's principal see it? */
+bool service_owns(const struct http_req *req, const struct sandbox *s);
+/* Begins to wait: fn is called at each change, and ends the wait. NULL: answered 500. */
+struct service_wait *service_wait(struct http_req *req, struct sandbox *s,
+				  void (*fn)(struct sandbox *s, void *arg));
+void service_wait_end(struct service_wait *w);
+/* For http_hold of a request that makes a sandbox: nobody has learnt its id, so it ends. */
+void service_creator_gone(struct http_req *req, void *state);
+void service_deleter_gone(struct http_req *req, void *state);
+/* Why there is no sandbox. */
+void service_answer_failed(struct http_req *req, const struct sandbox *s);
+void service_answer_refused(struct http_req *req, int code, const char *msg);
 
 /* Routes with a file of their own. */
 void service_status(struct http_req *req, void *arg);  /* service_status.c */

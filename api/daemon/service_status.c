@@ -131,6 +131,8 @@ void service_status(struct http_req *req, void *arg)
 	struct rpc_conn *jailer = jailer_conn(sv->jailer);
 	const char *checks = http_query(req, "checks");
 
+	if (!auth_admin(req))
+		return;
 	if (st == NULL) {
 		http_error(req, 500, "internal", "out of memory");
 		return;

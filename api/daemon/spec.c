@@ -128,11 +128,10 @@ static int add_env(struct spec *s, const char *name, const json_t *v, struct err
 	return 0;
 }
 
-static int set_envs(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
+int spec_set_envs(const json_t *v, struct spec *s, struct err *err)
 {
 	size_t count = json_object_size(v);
 
-	(void)lim;
 	if (!json_is_object(v))
 		return err_set(err, -EINVAL, "envs: must be an object of strings");
 	if (count > SPEC_ENVS_MAX)
@@ -151,6 +150,12 @@ static int set_envs(const json_t *v, const struct spec_limits *lim, struct spec 
 			return r;
 	}
 	return 0;
+}
+
+static int set_envs(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
+{
+	(void)lim;
+	return spec_set_envs(v, s, err);
 }
 
 static int set_user(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
@@ -282,7 +287,7 @@ static int set_field(const char *name, const json_t *v, const struct spec_limits
 	return err_set(err, -EINVAL, "%s: unknown field", shown);
 }
 
-static void set_defaults(struct spec *s, const struct spec_limits *lim)
+void spec_defaults(struct spec *s, const struct spec_limits *lim)
 {
 	*s = (struct spec){ .vcpus = 1 };
 	s->memory_bytes =
@@ -299,7 +304,7 @@ int spec_parse(const char *body, size_t len, const struct spec_limits *lim, stru
 	json_t *root;
 	int r = 0;
 
-	set_defaults(&s, lim);
+	spec_defaults(&s, lim);
 	/* An empty body asks for the defaults. */
 	root = len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, &jerr);
 	if (root == NULL) {

@@ -8,6 +8,7 @@
 #ifndef API_DAEMON_SPEC_H
 #define API_DAEMON_SPEC_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@
 #define SPEC_TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000) /* ms */
 
 struct cpu_template; /* cpu_template.h */
+struct tenant;	     /* tenant.h */
 
 /* What backs the guest's memory. */
 enum spec_pages { SPEC_PAGES_NONE, SPEC_PAGES_TRANSPARENT, SPEC_PAGES_HUGETLB, SPEC_PAGES_COUNT };
@@ -53,6 +55,7 @@ struct spec {
 	char cpuset_cpus[SPEC_CPUSET_MAX + 1]; /* "0-3,8"; "" = any */
 	char cpuset_mems[SPEC_CPUSET_MAX + 1];
 	bool lease;
+	struct tenant *tenant; /* whose it is to be; not owned. NULL = the daemon's own */
 };
 
 /* What this host and this daemon allow; also the defaults. */
@@ -66,6 +69,10 @@ struct spec_limits {
 /* 0 and *ret (free with spec_done), or -EINVAL / -ENOMEM with the reason in *err. */
 MUST_USE int spec_parse(const char *body, size_t len, const struct spec_limits *lim,
 			struct spec *ret, struct err *err);
+/* What a request that says nothing asks for. */
+void spec_defaults(struct spec *s, const struct spec_limits *lim);
+/* An object of strings as the environment: 0, -EINVAL, -ENOMEM. spec_done frees what there is. */
+MUST_USE int spec_set_envs(const json_t *v, struct spec *s, struct err *err);
 /* Frees what the spec owns; the struct may be zero or done already. */
 void spec_done(struct spec *s);
 

@@ -187,6 +187,8 @@ void stack_start_daemon(unsigned depth)
 			       in_dir("run/jailer.sock"),
 			       "--pool",
 			       pool,
+			       "--state",
+			       "none",
 			       "--max-sandboxes",
 			       "200",
 			       "--log-level",

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * service_e2b.c - the control plane as the E2B SDKs speak it: sandboxes, in the form of /v2 and in
+ * the older one. docs/SPECIFICATION.md lists what there is and what answers 501.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/daemon/credential.h"
+#include "api/daemon/e2b_view.h"
+#include "api/daemon/profile.h"
+#include "api/daemon/service.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define REFRESH_DEFAULT_S 60U
+#define CONNECT_DEFAULT_S 300U
+
+static int64_t unix_ms(void)
+{
+	return (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
+}
+
+/* The running sandbox that the path names, or NULL: answered 404. Old SDKs write "id-client". */
+static struct sandbox *find(struct http_req *req, const struct service *sv)
+{
+	char id[SANDBOX_ID_LEN + 1] = "";
+	size_t len = strcspn(http_param(req), "-");
+	struct sandbox *s = NULL;
+
+	if (len == SANDBOX_ID_LEN) {
+		memcpy(id, http_param(req), len);
+		s = sandbox_id_valid(id) ? sandboxes_find(sv->sandboxes, id) : NULL;
+	}
+	if (s != NULL && sandbox_state(s) == SANDBOX_RUNNING && service_owns(req, s))
+		return s;
+	http_error(req, 404, "not_found",
+		   "sandbox \"%.64s\" doesn't exist or you don't have access to it",
+		   http_param(req));
+	return NULL;
+}
+
+/* ---- Create -------------------------------------------------------------------------------- */
+
+static void answer_not_made(struct http_req *req, const struct sandbox *s)
+{
+	const char *code, *msg;
+
+	(void)sandbox_fault(s, &code, &msg);
+	if (code != NULL && strcmp(code, "not_found") == 0)
+		http_error(req, 404, "not_found", "template: %s", msg);
+	else
+		service_answer_failed(req, s);
+}
+
+static void on_create_progress(struct sandbox *s, void *arg)
+{
+	struct service_wait *w = arg;
+	struct http_req *req = w->req;
+
+	if (sandbox_state(s) == SANDBOX_CREATING)
+		return;
+	service_wait_end(w);
+	if (sandbox_state(s) == SANDBOX_RUNNING)
+		http_answer(req, 201, e2b_sandbox_json(w->sv, s));
+	else
+		answer_not_made(req, s);
+}
+
+static void create(struct http_req *req, struct service *sv, unsigned v)
+{
+	struct profile *profile = NULL;
+	struct sandbox *s = NULL;
+	struct err err = { 0 };
+	struct service_wait *w;
+	struct spec spec;
+	size_t len;
+	const char *body = http_body(req, &len);
+	int r = profile_parse(body, len, v, &sv->limits, &spec, &profile, &err);
+
+	if (r == 0) {
+		spec.tenant = auth_principal(req)->tenant;
+		r = sandbox_create(sv->sandboxes, &spec, &s, &err);
+	}
+	if (r < 0) {
+		profile_free(profile);
+		service_answer_refused(req, r, err.msg);
+		return;
+	}
+	sandbox_set_profile(s, profile);
+	w = service_wait(req, s, on_create_progress);
+	if (w == NULL) {
+		sandbox_stop(s, "no-memory");
+		return;
+	}
+	w->sv = sv;
+	http_hold(req, service_creator_gone);
+}
+
+static void create_v1(struct http_req *req, void *arg)
+{
+	create(req, arg, 1);
+}
+
+static void create_v2(struct http_req *req, void *arg)
+{
+	create(req, arg, 2);
+}
+
+/* ---- List ---------------------------------------------------------------------------------- */
+
+struct listing {
+	const struct http_req *req;
+	const struct service *sv;
+	const char *metadata; /* filters; NULL = none */
+	const char *template;
+	int64_t started_after;
+	bool running, ascending;
+	struct sandbox **list;
+	size_t count, cap;
+};
+
+static bool wanted(const struct listing *l, const struct sandbox *s)
+{
+	const struct profile *p = sandbox_profile(s);
+	const char *template =
+		p != NULL && p->template[0] != '\0' ? p->template : sandbox_spec(s)->image;
+
+	if (sandbox_state(s) != SANDBOX_RUNNING || !l->running || !service_owns(l->req, s))
+		return false;
+	if (l->metadata != NULL && !profile_matches(p, l->metadata))
+		return false;
+	if (l->template != NULL && strcmp(l->template, template) != 0)
+		return false;
+	return sandbox_created_unix_ms(s) >= l->started_after;
+}
+
+static bool add_wanted(struct sandbox *s, void *arg)
+{
+	struct listing *l = arg;
+
+	if (l->count < l->cap && wanted(l, s))
+		l->list[l->count++] = s;
+	return true;
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct sandbox *x = *(struct sandbox *const *)a, *y = *(struct sandbox *const *)b;
+	int64_t tx = sandbox_created_unix_ms(x), ty = sandbox_created_unix_ms(y);
+
+	return tx != ty ? (tx < ty ? -1 : 1) : strcmp(sandbox_id(x), sandbox_id(y));
+}
+
+/* A token is where the last page ended: "MS.ID". */
+static size_t find_page(const struct listing *l, const char *token)
+{
+	char *end;
+	long long ms = strtoll(token, &end, 10);
+
+	for (size_t i = 0; i < l->count; i++) {
+		const struct sandbox *s = l->list[l->ascending ? i : l->count - 1 - i];
+		int64_t t = sandbox_created_unix_ms(s);
+		int c = t != ms ? (t < ms ? -1 : 1) : strcmp(sandbox_id(s), end + 1);
+		if (l->ascending ? c > 0 : c < 0)
+			return i;
+	}
+	return l->count;
+}
+
+static bool token_valid(const char *s)
+{
+	size_t digits = strspn(s, "0123456789");
+
+	return digits > 0 && digits < 19 && s[digits] == '.' && sandbox_id_valid(s + digits + 1);
+}
+
+static void answer_page(struct http_req *req, struct listing *l, size_t limit, const char *token)
+{
+	json_t *page = json_array();
+	size_t from = token == NULL ? 0 : find_page(l, token);
+	char text[64];
+
+	for (size_t i = from; i < l->count && i - from < limit; i++) {
+		const struct sandbox *s = l->list[l->ascending ? i : l->count - 1 - i];
+		(void)json_array_append_new(page, e2b_listed_json(l->sv, s));
+		if (i - from + 1 == limit && i + 1 < l->count) {
+			(void)snprintf(text, sizeof(text), "%" PRId64 ".%s",
+				       sandbox_created_unix_ms(s), sandbox_id(s));
+			http_add_field(req, "X-Next-Token", text);
+		}
+	}
+	(void)snprintf(text, sizeof(text), "%zu", l->count);
+	http_add_field(req, "X-Total-Running", text);
+	http_answer(req, 200, page);
+}
+
+/* 0, or -EINVAL and *err. */
+static int take_filters(struct http_req *req, struct listing *l, uint64_t *ret_limit,
+			const char **ret_token, struct err *err)
+{
+	const char *state = http_query(req, "state"), *order = http_query(req, "order");
+	const char *limit = http_query(req, "limit"), *after = http_query(req, "startedAfter");
+
+	l->metadata = http_query(req, "metadata");
+	l->template = http_query(req, "template");
+	l->running = state == NULL || http_list_has(state, "running");
+	l->ascending = order != NULL && strcmp(order, "asc") == 0;
+	*ret_limit = 100;
+	*ret_token = http_query(req, "nextToken");
+	if (order != NULL && !l->ascending && strcmp(order, "desc") != 0)
+		return err_set(err, -EINVAL, "order: must be asc or desc");
+	if (limit != NULL && parse_u64(limit, 1, 100, ret_limit) < 0)
+		return err_set(err, -EINVAL, "limit: must be from 1 to 100");
+	if (*ret_token != NULL && !token_valid(*ret_token))
+		return err_set(err, -EINVAL, "nextToken: is not one of ours");
+	if (after != NULL && e2b_time_parse(after, &l->started_after) < 0)
+		return err_set(err, -EINVAL, "startedAfter: must be a time as in RFC 3339");
+	return 0;
+}
+
+static void list(struct http_req *req, void *arg)
+{
+	struct service *sv = arg;
+	struct listing l = { .req = req, .sv = sv, .cap = sandboxes_live(sv->sandboxes) };
+	const char *token;
+	uint64_t limit;
+	struct err err = { 0 };
+
+	if (take_filters(req, &l, &limit, &token, &err) < 0) {
+		http_error(req, 400, "invalid_argument", "%s", err.msg);
+		return;
+	}
+	l.list = calloc(l.cap + 1, sizeof(struct sandbox *));
+	if (l.list == NULL) {
+		http_error(req, 500, "internal", "out of memory");
+		return;
+	}
+	sandboxes_each(sv->sandboxes, add_wanted, &l);
+	qsort(l.list, l.count, sizeof(struct sandbox *), by_start);
+	answer_page(req, &l, (size_t)limit, token);
+	free(l.list);
+}
+
+/* ---- One of them --------------------------------------------------------------------------- */
+
+static void show(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find(req, arg);
+
+	if (s != NULL)
+		http_answer(req, 200, e2b_detail_json(arg, s));
+}
+
+static void on_kill_progress(struct sandbox *s, void *arg)
+{
+	struct service_wait *w = arg;
+
+	if (sandbox_state(s) != SANDBOX_ENDED && sandbox_state(s) != SANDBOX_FAILED)
+		return;
+	service_wait_end(w);
+	http_answer(w->req, 204, NULL);
+}
+
+static void destroy(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find(req, arg);
+
+	if (s == NULL || service_wait(req, s, on_kill_progress) == NULL)
+		return;
+	http_hold(req, service_deleter_gone);
+	sandbox_stop(s, "deleted");
+}
+
+/* The body's `name` in ms, or false: answered 400. */
+static bool take_seconds(struct http_req *req, const char *name, bool needed, uint64_t fallback_s,
+			 uint64_t *ret_ms)
+{
+	struct err err = { 0 };
+	size_t len;
+	const char *body = http_body(req, &len);
+
+	if (profile_parse_timeout(body, len, name, needed, fallback_s, ret_ms, &err) == 0)
+		return true;
+	http_error(req, 400, "invalid_argument", "%s", err.msg);
+	return false;
+}
+
+static void set_timeout(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find(req, arg);
+	uint64_t ms;
+
+	if (s == NULL || !take_seconds(req, "timeout", true, 0, &ms))
+		return;
+	sandbox_set_timeout(s, ms);
+	http_answer(req, 204, NULL);
+}
+
+/* Not sooner than it would end anyway. */
+static void extend(struct sandbox *s, uint64_t ms)
+{
+	int64_t end = sandbox_end_unix_ms(s);
+
+	if (end != 0 && unix_ms() + (int64_t)ms > end)
+		sandbox_set_timeout(s, ms);
+}
+
+static void refresh(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find(req, arg);
+	uint64_t ms;
+
+	if (s == NULL || !take_seconds(req, "duration", false, REFRESH_DEFAULT_S, &ms))
+		return;
+	extend(s, ms);
+	http_answer(req, 204, NULL);
+}
+
+static void connect_to(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find(req, arg);
+	uint64_t ms;
+
+	if (s == NULL || !take_seconds(req, "timeout", false, CONNECT_DEFAULT_S, &ms))
+		return;
+	extend(s, ms);
+	http_answer(req, 200, e2b_sandbox_json(arg, s));
+}
+
+static void resume(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find(req, arg);
+
+	if (s != NULL)
+		http_error(req, 409, "conflict", "sandbox %s: is running already", sandbox_id(s));
+}
+
+/* ---- The rest ------------------------------------------------------------------------------ */
+
+static void health(struct http_req *req, void *arg)
+{
+	(void)arg;
+	http_answer(req, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+static void teams(struct http_req *req, void *arg)
+{
+	const char *name = auth_principal(req)->tenant->limits.name;
+
+	(void)arg;
+	http_answer(req, 200,
+		    json_pack("[{s:s, s:s, s:s, s:b}]", "teamID", name, "name", name, "apiKey", "",
+			      "isDefault", 1));
+}
+
+static void not_yet(struct http_req *req, void *arg)
+{
+	(void)arg;
+	http_error(req, 501, "not_implemented", "%s %s: not implemented by this service",
+		   http_request_head(req)->method, http_path(req));
+}
+
+#define NOT_YET(path)                                                                  \
+	{ "GET", path, not_yet }, { "POST", path, not_yet }, { "PUT", path, not_yet }, \
+		{ "PATCH", path, not_yet },                                            \
+	{                                                                              \
+		"DELETE", path, not_yet                                                \
+	}
+
+const struct http_route service_e2b_routes[] = {
+	{ "POST", "/v2/sandboxes", create_v2 },
+	{ "POST", "/sandboxes", create_v1 },
+	{ "GET", "/v2/sandboxes", list },
+	{ "GET", "/sandboxes", list },
+	{ "GET", "/sandboxes/metrics", e2b_all_metrics },
+	{ "GET", "/sandboxes/{}", show },
+	{ "DELETE", "/sandboxes/{}", destroy },
+	{ "POST", "/sandboxes/{}/timeout", set_timeout },
+	{ "POST", "/sandboxes/{}/refreshes", refresh },
+	{ "POST", "/sandboxes/{}/connect", connect_to },
+	{ "POST", "/v2/sandboxes/{}/connect", connect_to },
+	{ "POST", "/sandboxes/{}/resume", resume },
+	{ "GET", "/sandboxes/{}/metrics", e2b_metrics },
+	{ "POST", "/sandboxes/{}/pause", not_yet },
+	{ "POST", "/sandboxes/{}/fork", not_yet },
+	{ "POST", "/sandboxes/{}/snapshots", not_yet },
+	{ "PUT", "/sandboxes/{}/network", not_yet },
+	{ "GET", "/snapshots", not_yet },
+	{ "GET", "/health", health },
+	{ "GET", "/teams", teams },
+	NOT_YET("/templates"),
+	NOT_YET("/templates/*"),
+	NOT_YET("/v2/templates"),
+	NOT_YET("/v2/templates/*"),
+	NOT_YET("/v3/templates"),
+	NOT_YET("/v3/templates/*"),
+	NOT_YET("/volumes"),
+	NOT_YET("/volumes/*"),
+	NOT_YET("/secrets"),
+	NOT_YET("/secrets/*"),
+	{ NULL, NULL, NULL },
+};

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pure parts of the public API: credentials, tenants, names, and what E2B's requests ask for.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/daemon/auth.h"
+#include "api/daemon/credential.h"
+#include "api/daemon/e2b_view.h"
+#include "api/daemon/profile.h"
+#include "api/daemon/tenant.h"
+#include "base/num.h"
+
+static struct err err;
+
+/* ---- Credentials --------------------------------------------------------------------------- */
+
+/* What an unmodified SDK computed for a token, byte by byte. */
+Test(api, signature)
+{
+	struct credential_url u = { .path = "/home/user/a.txt",
+				    .operation = "read",
+				    .user = "",
+				    .expiration = "1795200328" };
+	char got[CREDENTIAL_SIGNATURE_LEN + 1];
+
+	credential_sign(&u, "ea_test_token", got);
+	cr_assert_str_eq(got, "v1_h0Yduct+ngKCpqNXGkYNMugrBF7Y3ATuVJEfBSB2f54");
+	u = (struct credential_url){ .path = "", .operation = "write", .user = "" };
+	credential_sign(&u, "ea_test_token", got);
+	cr_assert_str_eq(got, "v1_qSBi8CO9KbybvOjPxPJViowNhozA935nQfaW9Z0wnIQ");
+}
+
+Test(api, keys_and_tokens)
+{
+	const uint8_t secret[32] = { 1 }, another[32] = { 2 };
+	char a[CREDENTIAL_KEY_LEN + 1], b[CREDENTIAL_KEY_LEN + 1], big[200];
+	char t[4][CREDENTIAL_TOKEN_LEN + 1];
+	uint8_t hash[32], hash2[32];
+
+	credential_key_make(a);
+	credential_key_make(b);
+	cr_assert_str_neq(a, b);
+	cr_assert_eq(strncmp(a, "e2b_", 4), 0);
+	cr_assert_eq(strspn(a + 4, "0123456789abcdef"), 40);
+	cr_assert_eq(credential_key_hash(a, hash), 0);
+	cr_assert_eq(credential_key_hash(b, hash2), 0);
+	cr_assert_neq(memcmp(hash, hash2, 32), 0);
+	cr_assert_eq(credential_key_hash("", hash), -EINVAL);
+	memset(big, 'a', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	cr_assert_eq(credential_key_hash(big, hash), -EINVAL);
+	credential_token(secret, CREDENTIAL_ACCESS, "i1", t[0]);
+	credential_token(secret, CREDENTIAL_TRAFFIC, "i1", t[1]);
+	credential_token(secret, CREDENTIAL_ACCESS, "i2", t[2]);
+	credential_token(another, CREDENTIAL_ACCESS, "i1", t[3]);
+	for (size_t i = 0; i < 4; i++)
+		for (size_t j = 0; j < i; j++)
+			cr_assert(!credential_equal(t[i], t[j]));
+	credential_token(secret, CREDENTIAL_ACCESS, "i1", t[1]);
+	cr_assert(credential_equal(t[0], t[1]));
+	cr_assert(!credential_equal(t[0], ""));
+	t[1][42] = '\0';
+	cr_assert(!credential_equal(t[0], t[1]));
+}
+
+Test(api, hosts)
+{
+	static const char *const good[] = { "localhost",
+					    "LOCALHOST:80",
+					    "127.0.0.1",
+					    "10.1.2.3:3",
+					    "[::1]:3000",
+					    "[::1]",
+					    "3000-i1.localhost:8443",
+					    "sb.example.org",
+					    "49983-i1.sb.example.org:1" };
+	static const char *const bad[] = { "",
+					   "evil.example",
+					   "notlocalhost",
+					   "localhost.evil.example",
+					   "example.org",
+					   "xsb.example.org",
+					   "sb.example.org.evil",
+					   ":80",
+					   "1.2.3" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		cr_assert(auth_host_ok(good[i], "sb.example.org"), "%s", good[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_assert(!auth_host_ok(bad[i], "sb.example.org"), "%s", bad[i]);
+	cr_assert(!auth_host_ok(NULL, NULL));
+	cr_assert(!auth_host_ok("sb.example.org", NULL));
+}
+
+/* ---- Tenants ------------------------------------------------------------------------------- */
+
+Test(api, tenants)
+{
+	struct store_tenant want = { .name = "alice",
+				     .sandboxes_max = 2,
+				     .memory_max = 300,
+				     .vcpus_max = 3,
+				     .creates_per_min = 3 };
+	struct store *store;
+	struct tenants *all;
+	struct tenant *t;
+
+	cr_assert_eq(store_open(NULL, &store, &err), 0);
+	cr_assert_eq(tenants_new(store, &all, &err), 0, "%s", err.msg);
+	cr_assert_not_null(tenants_local(all));
+	cr_assert_eq(tenants_put(all, &want, &t, &err), 0);
+	cr_assert_eq(tenants_find(all, "alice"), t);
+	cr_assert_eq(tenant_admit(t, 100, 1, &err), 0);
+	tenant_charge(t, 100, 1);
+	cr_assert_eq(tenant_admit(t, 201, 1, &err), -EDQUOT, "memory");
+	cr_assert_eq(tenant_admit(t, UINT64_MAX, 1, &err), -EDQUOT, "memory that wraps");
+	cr_assert_eq(tenant_admit(t, 200, 3, &err), -EDQUOT, "vCPUs");
+	cr_assert_eq(tenant_admit(t, 200, 2, &err), 0);
+	tenant_charge(t, 200, 2);
+	cr_assert_eq(tenant_admit(t, 0, 0, &err), -EDQUOT, "sandboxes");
+	tenant_release(t, 200, 2);
+	cr_assert_eq(tenant_admit(t, 200, 2, &err), 0);
+	cr_assert_eq(tenant_admit(t, 200, 2, &err), -EAGAIN, "the fourth within a minute");
+	for (unsigned i = 0; i < 500; i++)
+		cr_assert_eq(tenant_admit(tenants_local(all), 1, 1, &err), 0, "%s", err.msg);
+	snprintf(want.name, sizeof(want.name), "Not OK");
+	cr_assert_eq(tenants_put(all, &want, &t, &err), -EINVAL);
+	tenants_free(all);
+	cr_assert_eq(tenants_new(store, &all, &err), 0);
+	cr_assert_not_null(tenants_find(all, "alice"), "they are in the store");
+	tenants_free(all);
+	store_close(store);
+}
+
+/* ---- E2B's requests ------------------------------------------------------------------------ */
+
+static const struct spec_limits limits = { .memory_max = UINT64_C(4) << 30,
+					   .kernel = "default",
+					   .image = "default" };
+
+static int parse(const char *body, unsigned v, struct spec *spec, struct profile **p)
+{
+	return profile_parse(body, strlen(body), v, &limits, spec, p, &err);
+}
+
+Test(api, create)
+{
+	struct profile *p;
+	struct spec s;
+
+	cr_assert_eq(parse("{\"templateID\":\"base\",\"metadata\":{\"user\":\"abc\"},\"envVars\":"
+			   "{\"FOO\":\"bar\"},\"timeout\":120,\"of_tomorrow\":{}}",
+			   2, &s, &p),
+		     0, "%s", err.msg);
+	cr_assert_str_eq(s.image, "default");
+	cr_assert_str_eq(s.envs[0].value, "bar");
+	cr_assert_eq(s.timeout_ms, 120000);
+	cr_assert(p->secure && !p->private_traffic);
+	cr_assert(profile_matches(p, "user=abc"));
+	cr_assert(profile_matches(p, "user%3Dabc") == false);
+	cr_assert(!profile_matches(p, "user=abd"));
+	cr_assert(!profile_matches(p, "other=abc"));
+	cr_assert(!profile_matches(p, "user=%zz"));
+	cr_assert(profile_matches(p, ""));
+	profile_free(p);
+	spec_done(&s);
+	cr_assert_eq(parse("{\"templateID\":\"py3:v1\",\"secure\":true}", 1, &s, &p), 0);
+	cr_assert_str_eq(s.image, "py3");
+	cr_assert_eq(s.timeout_ms, 15000);
+	cr_assert(p->secure);
+	profile_free(p);
+	spec_done(&s);
+	cr_assert_eq(parse("{\"templateID\":\"base\",\"network\":{\"allowPublicTraffic\":false}}",
+			   1, &s, &p),
+		     0);
+	cr_assert(!p->secure && p->private_traffic);
+	profile_free(p);
+	spec_done(&s);
+}
+
+Test(api, create_refusals)
+{
+	static const struct {
+		int code;
+		const char *body;
+	} cases[] = {
+		{ -EINVAL, "" },
+		{ -EINVAL, "[]" },
+		{ -EINVAL, "{\"templateID\":1}" },
+		{ -EINVAL, "{\"templateID\":\"\"}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"templateID\":\"base\"}" },
+		{ -ENOENT, "{\"templateID\":\"../etc\"}" },
+		{ -ENOENT, "{\"templateID\":\".hidden\"}" },
+		{ -ENOENT, "{\"templateID\":\":v1\"}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"timeout\":0}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"timeout\":-1}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"timeout\":1.5}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"timeout\":99999999999}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"metadata\":[]}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"metadata\":{\"a\":1}}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"envVars\":{\"a b\":\"\"}}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"secure\":\"yes\"}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"network\":[]}" },
+		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoPause\":true}" },
+		{ -ENOTSUP, "{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"1.1.1.1\"]}}" },
+		{ -ENOTSUP, "{\"templateID\":\"base\",\"volumeMounts\":[{\"name\":\"v\"}]}" },
+	};
+	struct profile *p;
+	struct spec s;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		cr_assert_eq(parse(cases[i].body, 2, &s, &p), cases[i].code, "%s: %s",
+			     cases[i].body, err.msg);
+}
+
+Test(api, timeouts)
+{
+	uint64_t ms = 1;
+
+	cr_assert_eq(profile_parse_timeout("{\"timeout\":60}", 14, "timeout", true, 0, &ms, &err),
+		     0);
+	cr_assert_eq(ms, 60000);
+	cr_assert_eq(profile_parse_timeout("{\"timeout\":-6}", 14, "timeout", true, 0, &ms, &err),
+		     0);
+	cr_assert_eq(ms, 0);
+	cr_assert_eq(profile_parse_timeout("", 0, "timeout", false, 9, &ms, &err), 0);
+	cr_assert_eq(ms, 9000);
+	cr_assert_eq(profile_parse_timeout("", 0, "timeout", true, 9, &ms, &err), -EINVAL);
+	cr_assert_eq(
+		profile_parse_timeout("{\"timeout\":\"6\"}", 15, "timeout", true, 0, &ms, &err),
+		-EINVAL);
+	cr_assert_eq(profile_parse_timeout("null", 4, "timeout", false, 0, &ms, &err), -EINVAL);
+}
+
+Test(api, times)
+{
+	char text[E2B_TIME_LEN + 1];
+	int64_t ms;
+
+	e2b_time(INT64_C(1795200328358), text);
+	cr_assert_str_eq(text, "2026-11-20T18:45:28.358Z");
+	cr_assert_eq(e2b_time_parse(text, &ms), 0);
+	cr_assert_eq(ms, INT64_C(1795200328358));
+	cr_assert_eq(e2b_time_parse("2026-11-20T19:45:28+01:00", &ms), 0);
+	cr_assert_eq(ms, INT64_C(1795200328000));
+	cr_assert_eq(e2b_time_parse("2026-11-20T19:45:28", &ms), -EINVAL);
+	cr_assert_eq(e2b_time_parse("2026-13-20T19:45:28Z", &ms), -EINVAL);
+	cr_assert_eq(e2b_time_parse("now", &ms), -EINVAL);
+	cr_assert_eq(e2b_time_parse("", &ms), -EINVAL);
+}

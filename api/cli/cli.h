@@ -43,6 +43,7 @@ cli_verb_fn verb_create;
 cli_verb_fn verb_doctor;
 cli_verb_fn verb_exec;
 cli_verb_fn verb_inspect;
+cli_verb_fn verb_key;
 cli_verb_fn verb_logs;
 cli_verb_fn verb_metrics;
 cli_verb_fn verb_ps;

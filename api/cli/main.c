@@ -25,6 +25,7 @@ static const struct {
 	{ "ps", verb_ps, "list sandboxes" },
 	{ "rm", verb_rm, "end sandboxes" },
 	{ "inspect", verb_inspect, "show a sandbox's jail as the kernel sees it" },
+	{ "key", verb_key, "make, list and revoke API keys" },
 	{ "logs", verb_logs, "show a guest's console" },
 	{ "metrics", verb_metrics, "show what a sandbox's VMM has counted" },
 	{ "doctor", verb_doctor, "check whether the host is fit for untrusted code" },

@@ -17,7 +17,7 @@
 #include "base/fd.h"
 
 static char dir[] = "/tmp/casemate-serve.XXXXXX";
-static char sock[64], jailer[64];
+static char sock[64], jailer[64], state[64];
 static pid_t daemon_pid;
 
 static void exec_daemon(void)
@@ -27,11 +27,11 @@ static void exec_daemon(void)
 	(void)dup2(null, 1);
 	(void)dup2(null, 2);
 	if (geteuid() == 0)
-		execl(DAEMON_BINARY, "casemated", "--socket", sock, "--jailer", jailer, "--user",
-		      "nobody", (char *)NULL);
+		execl(DAEMON_BINARY, "casemated", "--state", state, "--socket", sock, "--jailer",
+		      jailer, "--user", "nobody", (char *)NULL);
 	else
-		execl(DAEMON_BINARY, "casemated", "--socket", sock, "--jailer", jailer,
-		      (char *)NULL);
+		execl(DAEMON_BINARY, "casemated", "--state", state, "--socket", sock, "--jailer",
+		      jailer, (char *)NULL);
 	_exit(127);
 }
 
@@ -78,6 +78,7 @@ static void set_up(void)
 	cr_assert_not_null(mkdtemp(dir));
 	cr_assert_eq(chmod(dir, 0777), 0);
 	snprintf(sock, sizeof(sock), "%s/d.sock", dir);
+	snprintf(state, sizeof(state), "%s/state/state.db", dir);
 	snprintf(jailer, sizeof(jailer), "%s/none.sock", dir);
 	start_daemon();
 }
@@ -96,7 +97,16 @@ static void stop_daemon(int signo, int want)
 
 static void clean_up(void)
 {
+	static const char *const ends[] = { "", "-wal", "-journal" };
+	char name[80];
+
 	unlink(sock);
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "%s%s", state, ends[i]);
+		unlink(name);
+	}
+	*strrchr(name, '/') = '\0';
+	cr_assert_eq(rmdir(name), 0, "something was left in %s", name);
 	cr_assert_eq(rmdir(dir), 0, "something was left in %s", dir);
 }
 
@@ -298,6 +308,14 @@ Test(serve, command_line, .init = set_up, .fini = tear_down, .timeout = 60)
 	expect_cli(125, "--bogus", ARGS("run", "--bogus", "--", "true"));
 	expect_cli(125, "no command", ARGS("run"));
 	expect_cli(125, "unknown verb", ARGS("frobnicate"));
+	expect_cli(0, "ID ", ARGS("key", "list"));
+	expect_cli(0, "e2b_", ARGS("key", "create", "--tenant", "alice", "--max-memory", "2G"));
+	expect_cli(0, "alice", ARGS("key", "list"));
+	expect_cli(125, "a name is", ARGS("key", "create", "--tenant", "No One"));
+	expect_cli(125, "not a number", ARGS("key", "create", "--max-vcpus", "x"));
+	expect_cli(125, "no such key", ARGS("key", "revoke", "abcdef"));
+	expect_cli(125, "not the id", ARGS("key", "revoke", "../x"));
+	expect_cli(125, "key --help", ARGS("key"));
 	expect_cli(0, "Usage", ARGS("help"));
 	expect_cli(0, "--memory", ARGS("run", "--help"));
 }

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_key.c - casemate key: API keys for clients on TCP, and whose they are. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/cli/cli.h"
+#include "api/cli/http_client.h"
+#include "base/log.h"
+#include "base/num.h"
+
+#define CALL_MS 5000U
+
+static int key_help(void)
+{
+	(void)puts(
+		"Usage: casemate key create [OPTION]...\n"
+		"       casemate key list [--json]\n"
+		"       casemate key revoke ID...\n"
+		"Keys for clients that reach casemated over TCP. A key is shown once, when it is made.\n"
+		"\n"
+		"  --tenant NAME        whose it is: sandboxes belong to tenants, who don't see\n"
+		"                       each other's (default local: the operator's)\n"
+		"  --label TEXT         a note for the list\n"
+		"  --admin              may do what the operator may\n"
+		"  --max-sandboxes N    of this tenant at a time (default of a new one: 20)\n"
+		"  --max-memory SIZE    of all its sandboxes together (16G)\n"
+		"  --max-vcpus N        of all its sandboxes together (40)\n"
+		"  --max-rate N         creations a minute (120)\n"
+		"  --json               for programs");
+	return CLI_OK;
+}
+
+/* One call on a connection of its own. */
+static int call(struct cli *cli, const char *method, const char *path, const json_t *body,
+		json_t **ret)
+{
+	struct http_client *c = NULL;
+	struct err err = { 0 };
+	int r = http_client_open(cli, &c, &err);
+
+	if (r == 0)
+		r = http_client_call(c, method, path, body, CALL_MS, ret, NULL, &err);
+	http_client_free(c);
+	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
+}
+
+static int print_json(const json_t *o)
+{
+	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
+
+	if (text == NULL)
+		return cli_fail("out of memory");
+	(void)puts(text);
+	free(text);
+	return CLI_OK;
+}
+
+static const char *shown(const json_t *o, const char *name)
+{
+	static char text[4][128];
+	static unsigned at;
+	const char *s = json_string_value(json_object_get(o, name));
+	char *dst = text[at++ % 4];
+
+	if (s == NULL || *s == '\0')
+		s = "-";
+	(void)log_escape(dst, sizeof(text[0]), s, strlen(s));
+	return dst;
+}
+
+/* ---- create -------------------------------------------------------------------------------- */
+
+/* Adds a limit to body's: 0 or CLI_FAILED (said). */
+static int add_limit(json_t *body, const char *option, const char *name, const char *text,
+		     bool size)
+{
+	json_t *limits = json_object_get(body, "limits");
+	uint64_t n;
+	int r = size ? parse_size(text, 0, INT64_MAX, &n) : parse_u64(text, 0, INT64_MAX, &n);
+
+	if (r < 0)
+		return cli_fail("key: --%s: \"%.32s\" is not a number", option, text);
+	if (limits == NULL) {
+		limits = json_object();
+		(void)json_object_set_new(body, "limits", limits);
+	}
+	(void)json_object_set_new(limits, name, json_integer((json_int_t)n));
+	return 0;
+}
+
+struct key_opts {
+	json_t *body;
+	bool json;
+	bool help;
+};
+
+static int take(int c, const char *arg, struct key_opts *o)
+{
+	switch (c) {
+	case 't':
+		(void)json_object_set_new(o->body, "tenant", json_string(arg));
+		return 0;
+	case 'l':
+		(void)json_object_set_new(o->body, "label", json_string(arg));
+		return 0;
+	case 'a':
+		(void)json_object_set_new(o->body, "admin", json_true());
+		return 0;
+	case 's':
+		return add_limit(o->body, "max-sandboxes", "sandboxes", arg, false);
+	case 'm':
+		return add_limit(o->body, "max-memory", "memory_bytes", arg, true);
+	case 'v':
+		return add_limit(o->body, "max-vcpus", "vcpus", arg, false);
+	case 'r':
+		return add_limit(o->body, "max-rate", "creates_per_minute", arg, false);
+	case 'j':
+		o->json = true;
+		return 0;
+	default:
+		o->help = true;
+		return 0;
+	}
+}
+
+/* 0 or CLI_FAILED (said). */
+static int parse(int argc, char **argv, struct key_opts *o)
+{
+	static const struct option longs[] = {
+		{ "tenant", required_argument, NULL, 't' },
+		{ "label", required_argument, NULL, 'l' },
+		{ "admin", no_argument, NULL, 'a' },
+		{ "max-sandboxes", required_argument, NULL, 's' },
+		{ "max-memory", required_argument, NULL, 'm' },
+		{ "max-vcpus", required_argument, NULL, 'v' },
+		{ "max-rate", required_argument, NULL, 'r' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c, r = 0;
+
+	optind = 0;
+	opterr = 0;
+	while (r == 0 && (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
+		if (c == '?' || c == ':')
+			return cli_fail("key: %.64s: unknown, or without its value; see casemate "
+					"key --help",
+					argv[optind - 1]);
+		r = take(c, optarg, o);
+	}
+	return r;
+}
+
+static int create(struct cli *cli, const struct key_opts *o)
+{
+	json_t *answer = NULL;
+	int status = call(cli, "POST", "/v1/keys", o->body, &answer);
+
+	if (status == CLI_OK && o->json)
+		status = print_json(answer);
+	else if (status == CLI_OK)
+		(void)puts(shown(answer, "key"));
+	json_decref(answer);
+	return status;
+}
+
+/* ---- list, revoke -------------------------------------------------------------------------- */
+
+static void print_time(json_int_t unix_ms)
+{
+	time_t s = (time_t)(unix_ms / 1000);
+	char text[32] = "never";
+	struct tm tm;
+
+	if (unix_ms != 0 && localtime_r(&s, &tm) != NULL)
+		(void)strftime(text, sizeof(text), "%Y-%m-%d %H:%M", &tm);
+	(void)printf("%-18s", text);
+}
+
+static int list(struct cli *cli, bool json)
+{
+	json_t *answer = NULL, *k;
+	int status = call(cli, "GET", "/v1/keys", NULL, &answer);
+	size_t i;
+
+	if (status == CLI_OK && json) {
+		status = print_json(answer);
+	} else if (status == CLI_OK) {
+		(void)printf("%-14s%-18s%-18s%-18s%s\n", "ID", "TENANT", "MADE", "USED", "LABEL");
+		json_array_foreach(json_object_get(answer, "keys"), i, k)
+		{
+			(void)printf("%-14s%-18s", shown(k, "id"), shown(k, "tenant"));
+			print_time(json_integer_value(json_object_get(k, "created_unix_ms")));
+			print_time(json_integer_value(json_object_get(k, "used_unix_ms")));
+			(void)printf("%s%s\n", shown(k, "label"),
+				     json_is_true(json_object_get(k, "admin")) ? " (admin)" : "");
+		}
+	}
+	json_decref(answer);
+	return status;
+}
+
+static int revoke_keys(struct cli *cli, int count, char **ids)
+{
+	int status = count > 0 ? CLI_OK : cli_fail("key revoke: no id; see casemate key list");
+
+	for (int i = 0; i < count; i++) {
+		char path[64];
+		if (ids[i][strspn(ids[i], "0123456789abcdef")] != '\0' || strlen(ids[i]) > 32)
+			return cli_fail("key revoke: %.32s: is not the id of a key", ids[i]);
+		(void)snprintf(path, sizeof(path), "/v1/keys/%s", ids[i]);
+		json_t *nothing = NULL;
+		if (call(cli, "DELETE", path, NULL, &nothing) != CLI_OK)
+			status = CLI_FAILED;
+		json_decref(nothing);
+	}
+	return status;
+}
+
+int verb_key(struct cli *cli, int argc, char **argv)
+{
+	struct key_opts o = { .body = json_object() };
+	const char *verb;
+	int status;
+
+	if (o.body == NULL)
+		return cli_fail("out of memory");
+	status = parse(argc, argv, &o);
+	verb = status == CLI_OK && optind < argc ? argv[optind] : "";
+	if (status != CLI_OK)
+		;
+	else if (o.help)
+		status = key_help();
+	else if (strcmp(verb, "create") == 0 && optind + 1 == argc)
+		status = create(cli, &o);
+	else if (strcmp(verb, "list") == 0 && optind + 1 == argc)
+		status = list(cli, o.json);
+	else if (strcmp(verb, "revoke") == 0)
+		status = revoke_keys(cli, argc - optind - 1, argv + optind + 1);
+	else
+		status = cli_fail("key: create, list or revoke; see casemate key --help");
+	json_decref(o.body);
+	return status;
+}

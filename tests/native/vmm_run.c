@@ -51,6 +51,7 @@ struct run {
 	uint64_t console_at;
 	bool ended;
 	bool wants_pause;
+	size_t pause_seen; /* so many letters of the word that asks for one */
 };
 
 NORETURN static void die(const char *what, const char *why)
@@ -216,6 +217,23 @@ static void call(struct run *r, unsigned method, const void *in, ProtobufCMessag
 		die(vmm_methods[method].name, st.msg);
 }
 
+/* A line that ends in "pause", in however many pieces it comes. */
+static void look_for_pause(struct run *r, char c)
+{
+	static const char word[] = "pause";
+
+	if (c == '\n' && r->pause_seen == sizeof(word) - 1)
+		r->wants_pause = true;
+	if (c == '\r')
+		return;
+	if (c == word[0])
+		r->pause_seen = 1;
+	else if (r->pause_seen < sizeof(word) - 1 && c == word[r->pause_seen])
+		r->pause_seen++;
+	else
+		r->pause_seen = 0;
+}
+
 static void show_console(struct run *r)
 {
 	Casemate__Vmm__V1__ReadConsoleRequest q = CASEMATE__VMM__V1__READ_CONSOLE_REQUEST__INIT;
@@ -231,8 +249,8 @@ static void show_console(struct run *r)
 	    st.code != RPC_OK)
 		return;
 	out = (Casemate__Vmm__V1__ReadConsoleResponse *)msg;
-	r->wants_pause = memmem(out->data.data, out->data.len, "pause\r\n", 7) != NULL ||
-			 memmem(out->data.data, out->data.len, "pause\n", 6) != NULL;
+	for (size_t i = 0; i < out->data.len; i++)
+		look_for_pause(r, (char)out->data.data[i]);
 	(void)fwrite(out->data.data, 1, out->data.len, stdout);
 	(void)fflush(stdout);
 	r->console_at = out->from + out->data.len;

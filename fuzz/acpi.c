@@ -61,11 +61,11 @@ static void emit(struct aml *a, uint8_t op, uint8_t arg)
 	char text[64];
 
 	/* Nesting too deep and an end without a beginning would be the caller's bugs. */
-	if (op % 9 != 3 && a->depth + 1 >= AML_DEPTH_MAX)
+	if (op % 12 != 3 && a->depth + 1 >= AML_DEPTH_MAX)
 		return;
-	if (op % 9 == 3 && a->depth == 0)
+	if (op % 12 == 3 && a->depth == 0)
 		return;
-	switch (op % 9) {
+	switch (op % 12) {
 	case 0:
 		aml_scope_begin(a, name);
 		break;
@@ -91,6 +91,15 @@ static void emit(struct aml *a, uint8_t op, uint8_t arg)
 		break;
 	case 7:
 		aml_crs_mmio(a, (uint32_t)arg << 24, 0x1000, arg);
+		break;
+	case 8:
+		aml_method_begin(a, name, arg % 8);
+		break;
+	case 9:
+		aml_notify(a, name, arg);
+		break;
+	case 10:
+		aml_crs_irq(a, arg);
 		break;
 	default:
 		aml_crs_io(a, (uint16_t)(arg << 8), 1);

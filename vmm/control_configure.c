@@ -104,6 +104,11 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 		return err_set(err, -EINVAL, "boot: unknown protocol %d", (int)q->boot);
 	if (to_pages(q->huge_pages, &cfg->pages) < 0)
 		return err_set(err, -EINVAL, "huge_pages: unknown kind %d", (int)q->huge_pages);
+	if (q->generation.len != 0 && q->generation.len != GENID_BYTES)
+		return err_set(err, -EINVAL, "generation: %zu bytes instead of %u",
+			       q->generation.len, GENID_BYTES);
+	if (q->generation.len != 0)
+		cfg->generation = q->generation.data;
 	if (q->n_drives > VMM_DRIVES_MAX)
 		return err_set(err, -EINVAL, "drives: %zu, at most %d", q->n_drives,
 			       VMM_DRIVES_MAX);

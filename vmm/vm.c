@@ -232,6 +232,14 @@ static int retire(int fd)
 	return dup3(0, fd, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
+/* In memory that is loaded already: a snapshot's id is its parent's. */
+static int add_genid(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	int r = genid_write(&vm->gmem, cfg->generation);
+
+	return r < 0 ? err_sys(err, r, "generation id") : genid_init(&vm->genid, VMM_FD_VM, err);
+}
+
 static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
 		       struct err *err)
 {
@@ -254,6 +262,8 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 		r = vm_add_vcpus(vm, cfg, &from, err);
 	if (r == 0)
 		r = vm_add_devices(vm, cfg, loop, err);
+	if (r == 0)
+		r = add_genid(vm, cfg, err);
 	if (r == 0 && cfg->restore)
 		r = vm_state_load(from.state, vm, err);
 	vm_state_close(from.state);
@@ -299,6 +309,7 @@ static int start_restored(struct vm *vm, struct err *err)
 	if (r < 0)
 		return r;
 	vm_raise_pending(vm);
+	genid_tell(&vm->genid);
 	vm_resume(vm);
 	return 0;
 }

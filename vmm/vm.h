@@ -19,6 +19,7 @@
 #include "base/num.h"
 #include "vmm/arch/x86_64/boot.h"
 #include "vmm/arch/x86_64/cpu_template.h"
+#include "vmm/genid.h"
 #include "vmm/gmem.h"
 #include "vmm/result.h"
 #include "vmm/vcpu.h"
@@ -59,8 +60,9 @@ struct vm_config {
 	unsigned drives_count;
 	struct vm_nic nics[VM_NICS_MAX]; /* their taps in this order, from VMM_FD_TAP0 */
 	unsigned nics_count;
-	uint32_t guest_cid; /* 0 = no vsock */
-	bool restore;	    /* from a snapshot: cmdline, initrd and boot mean nothing */
+	uint32_t guest_cid;	   /* 0 = no vsock */
+	const uint8_t *generation; /* GENID_BYTES; NULL = random */
+	bool restore;		   /* from a snapshot: cmdline, initrd and boot mean nothing */
 	bool rng;
 	bool console;
 	bool balloon;
@@ -80,6 +82,7 @@ struct vm {
 	unsigned nics_count;
 	struct virtio_dev *console; /* one of devices, or NULL */
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
+	struct genid genid;
 	uint64_t pauses;
 	uint32_t guest_cid;
 	bool restored;		    /* vm_start resumes... */

@@ -11,7 +11,7 @@
 #include "vmm/tap.h"
 #include "vmm/vm_internal.h"
 
-_Static_assert(VM_DEVICES_MAX <= LAYOUT_IOAPIC_PINS - LAYOUT_GSI_VIRTIO, "a pin for each device");
+_Static_assert(VM_DEVICES_MAX <= LAYOUT_GSI_GED - LAYOUT_GSI_VIRTIO, "a pin for each device");
 _Static_assert(VM_DEVICES_MAX + 1 <= BUS_RANGES_MAX, "a range for each device and the IOAPIC");
 
 /* ---- Interrupts -------------------------------------------------------------------------- */
@@ -26,15 +26,21 @@ static struct virtio_dev *device_at(const struct vm *vm, unsigned pin)
 static bool pin_asserted(void *arg, unsigned pin)
 {
 	const struct virtio_dev *dev = device_at(arg, pin);
+	struct vm *vm = arg;
 
+	if (pin == LAYOUT_GSI_GED)
+		return genid_asserted(&vm->genid);
 	return dev != NULL && __atomic_load_n(&dev->interrupt_status, __ATOMIC_ACQUIRE) != 0;
 }
 
 static void pin_raise(void *arg, unsigned pin)
 {
 	const struct virtio_dev *dev = device_at(arg, pin);
+	const struct vm *vm = arg;
 	const uint64_t one = 1;
 
+	if (pin == LAYOUT_GSI_GED)
+		genid_raise(&vm->genid);
 	/* EAGAIN means that an interrupt is already on its way. */
 	if (dev != NULL && write(dev->irq_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		BUG("an irqfd refused a write");

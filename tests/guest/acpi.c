@@ -51,7 +51,7 @@ void acpi_reg_write(const struct acpi_reg *r, uint8_t v)
 static void read_dsdt(uint64_t dsdt)
 {
 	uint32_t len = get32(dsdt + 4);
-	bool virtio = false, panic = false;
+	bool virtio = false, panic = false, event = false;
 
 	for (uint32_t i = 36; i + 9 < len; i++) {
 		uint64_t a = dsdt + i;
@@ -66,6 +66,13 @@ static void read_dsdt(uint64_t dsdt)
 			if (acpi.device_count < ACPI_DEVICES_MAX)
 				acpi.devices[acpi.device_count++].gsi = get32(a + 5);
 			virtio = false;
+		} else if (memcmp((void *)a, "ACPI0013", 8) == 0) {
+			event = true;
+		} else if (memcmp((void *)a, "ADDR\x12", 5) == 0 && get8(a + 9) == 0x0c) {
+			acpi.generation = get32(a + 10); /* a package whose first is a dword */
+		} else if (event && get8(a) == 0x89 && get16(a + 1) == 6) {
+			acpi.event_gsi = get32(a + 5);
+			event = false;
 		} else if (panic && get8(a) == 0x47) {
 			acpi.panic_port = get16(a + 2);
 			panic = false;

@@ -95,3 +95,40 @@ void test_level(void)
 	if (irq_count[rng.irq] != 4)
 		test_fail("interrupts, expected 4:", irq_count[rng.irq]);
 }
+
+static void print_generation(const uint8_t *id)
+{
+	static const char hex[] = "0123456789abcdef";
+	char text[33];
+
+	for (unsigned i = 0; i < 16; i++) {
+		text[2 * i] = hex[id[i] >> 4];
+		text[2 * i + 1] = hex[id[i] & 15];
+	}
+	text[32] = '\0';
+	print("generation ");
+	print(text);
+	print("\n");
+}
+
+/* Says the generation id, and again whenever the event device interrupts; counts meanwhile. */
+void test_genid(void)
+{
+	const unsigned vector = 30; /* no device has so high a number */
+	uint32_t seen;
+
+	if (acpi.generation == 0 || acpi.event_gsi == 0)
+		test_fail("no generation id", 0);
+	seen = irq_count[vector];
+	cpu_route_irq(acpi.event_gsi, vector);
+	print_generation((const uint8_t *)acpi.generation);
+	for (;;) {
+		__asm__ volatile("sti; nop; cli");
+		if (irq_count[vector] != seen) {
+			seen = irq_count[vector];
+			print_generation((const uint8_t *)acpi.generation);
+		}
+		print("tick\n");
+		cpu_delay(3000000);
+	}
+}

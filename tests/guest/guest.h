@@ -55,6 +55,7 @@ void test_net_link(void);
 void test_ports(void);
 void test_mmio(void);
 void test_level(void);
+void test_genid(void);
 void test_msr(void);
 void test_cpuid(void);
 void test_hidden(void); /* ends by an exception */
@@ -145,6 +146,8 @@ struct acpi {
 		uint32_t gsi;
 	} devices[ACPI_DEVICES_MAX];
 	unsigned device_count;
+	uint64_t generation; /* where the generation id lies; 0 = there is none */
+	uint32_t event_gsi;  /* of the generic event device */
 };
 extern struct acpi acpi;
 bool acpi_init(uint64_t rsdp);

@@ -233,6 +233,7 @@ static const struct {
 	{ "idle", test_idle },
 	{ "tick", test_tick },
 	{ "count", test_count },
+	{ "genid", test_genid },
 	{ "mem", test_mem },
 	{ "smp", test_smp },
 	{ "blk-read", test_blk_read },

@@ -75,8 +75,10 @@ bool vdev_open(struct vdev *d, uint32_t id, unsigned nth, uint64_t features, uns
 
 void vdev_ack(unsigned n)
 {
-	uint64_t b = acpi.devices[n].base;
+	uint64_t b = n < acpi.device_count ? acpi.devices[n].base : 0;
 
+	if (b == 0) /* an interrupt of no device */
+		return;
 	mmio_write32(b + REG_IRQ_ACK, mmio_read32(b + REG_IRQ_STATUS));
 }
 

@@ -246,6 +246,89 @@ Test(vmm_snapshot, with_requests_under_way)
 	fd_closep(&f.drives[0].fd);
 }
 
+/* The last generation id that the guest has said, and how often it said one. */
+static unsigned generation(struct vmm *v, char ret[33])
+{
+	static char text[CONSOLE_CAP];
+	const char *p = text;
+	unsigned n = 0;
+
+	(void)vmm_console(v, text, sizeof(text));
+	while ((p = strstr(p, "generation ")) != NULL && strlen(p) > 11 + 32) {
+		memcpy(ret, p + 11, 32);
+		ret[32] = '\0';
+		p += 11;
+		n++;
+	}
+	return n;
+}
+
+/* Each VM that goes on from a snapshot has a generation id of its own and is told so; the parent
+ * keeps its own, and isn't disturbed. */
+Test(vmm_snapshot, has_a_generation_of_its_own)
+{
+	char parents[33], again[33], childs[2][33];
+	struct vmm parent, child;
+	struct snapshot s;
+
+	boot(&parent, "test=genid", 1);
+	vmm_console_until(&parent, "tick\n");
+	s = take(&parent);
+	cr_assert_eq(generation(&parent, parents), 1);
+	for (unsigned i = 0; i < 2; i++) {
+		must_restore(&child, &s, 1);
+		call(&child, VMM_START);
+		vmm_console_until(&child, "generation ");
+		vmm_console_until(&child, "tick\n");
+		cr_expect_geq(generation(&child, childs[i]), 1);
+		cr_expect_str_neq(childs[i], parents);
+		vmm_done(&child);
+	}
+	cr_expect_str_neq(childs[0], childs[1]);
+	call(&parent, VMM_RESUME);
+	vmm_console_until(&parent, "tick\ntick\ntick\n");
+	cr_expect_eq(generation(&parent, again), 1);
+	cr_expect_str_eq(again, parents);
+	vmm_done(&parent);
+	close_files(&s);
+}
+
+/* One that is asked for; and the positive control: with the parent's, nothing is new. */
+Test(vmm_snapshot, has_the_generation_that_is_asked_for)
+{
+	uint8_t id[16] = "sixteen bytes...";
+	configure_req q = request("test=genid", 1, false);
+	struct vmm_files f = { .initrd = -1 };
+	char parents[33], childs[33];
+	struct rpc_status st;
+	struct snapshot s;
+	struct vmm v;
+
+	need_kvm();
+	q.generation.data = id;
+	q.generation.len = sizeof(id);
+	f.kernel = open_guest();
+	vmm_spawn(&v, &f);
+	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
+	call(&v, VMM_START);
+	vmm_console_until(&v, "tick\n");
+	s = take(&v);
+	cr_assert_eq(generation(&v, parents), 1);
+	cr_expect_str_eq(parents, "7369787465656e2062797465732e2e2e");
+	vmm_done(&v);
+	q.restore = true;
+	cr_assert_eq(restore(&v, &s, &q, &st), RPC_OK, "%s", st.msg);
+	call(&v, VMM_START);
+	vmm_console_until(&v, "tick\ntick\n");
+	cr_expect(generation(&v, childs) == 0 || strcmp(childs, parents) == 0);
+	vmm_done(&v);
+	q.generation.len = 15;
+	cr_expect_eq(restore(&v, &s, &q, &st), RPC_INVALID_ARGUMENT, "%s", st.msg);
+	vmm_done(&v);
+	fd_closep(&f.kernel);
+	close_files(&s);
+}
+
 /* ---- Refusals ---------------------------------------------------------------------------- */
 
 static struct snapshot a_snapshot(void)

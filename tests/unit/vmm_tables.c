@@ -95,6 +95,14 @@ Test(acpi, tables_are_linked_and_sound)
 {
 	static const uint8_t crs1[] = { 0x86, 9, 0, 1, 0, 0x10, 0, 0xd0, 0, 0x10, 0, 0,
 					0x89, 6, 0, 3, 1, 6,	0, 0,	 0, 0x79, 0 };
+	/* Name(ADDR, Package(2) {0xf0000, 0}); the resources of the event device, and what it does.
+	 */
+	static const uint8_t generation[] = { 0x08, 'A', 'D',  'D', 'R', 0x12, 0x8a, 0,
+					      0,    2,	 0x0c, 0,   0,	 0x0f, 0,    0 };
+	static const uint8_t event[] = { 'A', 'C', 'P', 'I', '0', '0', '1', '3', 0 };
+	static const uint8_t method[] = { 0x89, 6, 0,	 3,    1,   23,	 0,   0,    0,
+					  0x79, 0, 0x14, 0x8f, 0,   0,	 '_', 'E',  'V',
+					  'T',	1, 0x86, 'V',  'G', 'E', 'N', 0x0a, 0x80 };
 	static const uint8_t s5[] = { 0x08, '\\', '_', 'S', '5', '_', 0x12 };
 	const struct acpi_config cfg = { .vcpus = 8, .devices = 11 };
 	uint64_t xsdt, fadt, madt, dsdt;
@@ -129,6 +137,9 @@ Test(acpi, tables_are_linked_and_sound)
 	cr_expect(contains(len, crs1, sizeof(crs1)), "resources of the second device");
 	cr_expect(contains(len, s5, sizeof(s5)));
 	cr_expect(contains(len, "QEMU0001", 9));
+	cr_expect(contains(len, generation, sizeof(generation)));
+	cr_expect(contains(len, event, sizeof(event)));
+	cr_expect(contains(len, method, sizeof(method)));
 	gmem_done(&m);
 }
 

@@ -172,6 +172,34 @@ static void dsdt_pvpanic(struct aml *a)
 	aml_end(a);
 }
 
+/* VMGENCTR is what Linux knows; the other names are the specification's. */
+static void dsdt_genid(struct aml *a)
+{
+	aml_device_begin(a, "VGEN");
+	aml_name(a, "_HID");
+	aml_string(a, "VMGENCTR");
+	aml_name(a, "_CID");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "_DDN");
+	aml_string(a, "VM_Gen_Counter");
+	aml_name(a, "ADDR"); /* low and high half */
+	aml_package_begin(a, 2);
+	aml_integer(a, LAYOUT_GENID);
+	aml_integer(a, 0);
+	aml_end(a);
+	aml_end(a);
+	aml_device_begin(a, "GED0");
+	aml_name(a, "_HID");
+	aml_string(a, "ACPI0013");
+	aml_name(a, "_UID");
+	aml_integer(a, 0);
+	aml_crs_irq(a, LAYOUT_GSI_GED);
+	aml_method_begin(a, "_EVT", 1); /* there is one interrupt: which needn't be asked */
+	aml_notify(a, "VGEN", 0x80);
+	aml_end(a);
+	aml_end(a);
+}
+
 static int write_dsdt(struct writer *w, unsigned devices, uint64_t *ret_addr)
 {
 	uint8_t table[DSDT_MAX];
@@ -186,6 +214,7 @@ static int write_dsdt(struct writer *w, unsigned devices, uint64_t *ret_addr)
 	for (unsigned i = 0; i < devices; i++)
 		dsdt_virtio(&a, i);
 	dsdt_pvpanic(&a);
+	dsdt_genid(&a);
 	aml_end(&a);
 	aml_name(&a, "\\_S5_");
 	aml_package_begin(&a, 4);
@@ -289,7 +318,7 @@ int acpi_write(struct gmem *m, const struct acpi_config *cfg)
 	uint64_t dsdt, fadt, madt, xsdt;
 	int r;
 
-	BUG_ON(cfg->devices > LAYOUT_IOAPIC_PINS - LAYOUT_GSI_VIRTIO);
+	BUG_ON(cfg->devices > LAYOUT_GSI_GED - LAYOUT_GSI_VIRTIO);
 	r = write_dsdt(&w, cfg->devices, &dsdt);
 	if (r == 0)
 		r = write_fadt(&w, dsdt, &fadt);

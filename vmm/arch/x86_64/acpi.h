@@ -2,7 +2,8 @@
 /*
  * acpi.h - the ACPI tables of the machine, hardware-reduced (no PM timer, no 8259, no 8042):
  * RSDP, XSDT, FADT, MADT and a DSDT that lists the virtio-mmio devices as LNRO0005, the panic
- * port as QEMU0001 and the S5 state. Pure over gmem.
+ * port as QEMU0001, the generation id as VMGENCTR with an event device that tells of its change
+ * (genid.h), and the S5 state. Pure over gmem.
  */
 #ifndef VMM_ARCH_X86_64_ACPI_H
 #define VMM_ARCH_X86_64_ACPI_H

@@ -18,8 +18,10 @@ enum {
 	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
+	OP_METHOD = 0x14,
 	OP_EXT = 0x5b,
 	OP_EXT_DEVICE = 0x82,
+	OP_NOTIFY = 0x86,
 };
 
 /* Resource descriptors (ACPI 6.5, section 6.4). */
@@ -129,6 +131,22 @@ void aml_package_begin(struct aml *a, uint8_t count)
 	put8(a, count);
 }
 
+void aml_method_begin(struct aml *a, const char *name, uint8_t args)
+{
+	BUG_ON(args > 7);
+	put8(a, OP_METHOD);
+	begin(a);
+	put_name(a, name);
+	put8(a, args); /* not serialized */
+}
+
+void aml_notify(struct aml *a, const char *name, uint8_t value)
+{
+	put8(a, OP_NOTIFY);
+	put_name(a, name);
+	aml_integer(a, value);
+}
+
 void aml_name(struct aml *a, const char *name)
 {
 	put8(a, OP_NAME);
@@ -177,6 +195,15 @@ static void crs_end(struct aml *a)
 	aml_end(a);
 }
 
+static void put_irq(struct aml *a, uint32_t gsi)
+{
+	put8(a, RES_INTERRUPT);
+	put_le(a, 6, 2);
+	put8(a, 1U << 0 | 1U << 1); /* consumer, edge; active high, exclusive */
+	put8(a, 1);		    /* one interrupt */
+	put_le(a, gsi, 4);
+}
+
 void aml_crs_mmio(struct aml *a, uint32_t base, uint32_t size, uint32_t gsi)
 {
 	crs_begin(a, 12 + 9 + 2);
@@ -185,11 +212,14 @@ void aml_crs_mmio(struct aml *a, uint32_t base, uint32_t size, uint32_t gsi)
 	put8(a, 1); /* read-write */
 	put_le(a, base, 4);
 	put_le(a, size, 4);
-	put8(a, RES_INTERRUPT);
-	put_le(a, 6, 2);
-	put8(a, 1U << 0 | 1U << 1); /* consumer, edge; active high, exclusive */
-	put8(a, 1);		    /* one interrupt */
-	put_le(a, gsi, 4);
+	put_irq(a, gsi);
+	crs_end(a);
+}
+
+void aml_crs_irq(struct aml *a, uint32_t gsi)
+{
+	crs_begin(a, 9 + 2);
+	put_irq(a, gsi);
 	crs_end(a);
 }
 

@@ -32,7 +32,9 @@ void aml_scope_begin(struct aml *a, const char *name);
 void aml_device_begin(struct aml *a, const char *name);
 /* DefPackage of `count` elements, which follow. */
 void aml_package_begin(struct aml *a, uint8_t count);
-/* Ends the innermost scope, device or package. */
+/* Method(NAME) with `args` arguments, of the statements that follow. */
+void aml_method_begin(struct aml *a, const char *name, uint8_t args);
+/* Ends the innermost scope, device, package or method. */
 void aml_end(struct aml *a);
 
 /* Name(NAME, ...): the object follows. */
@@ -43,6 +45,11 @@ void aml_string(struct aml *a, const char *s);
 /* Name(_CRS, Buffer) with one memory range and one edge-triggered, active-high, exclusive
  * interrupt (for a virtio-mmio device). */
 void aml_crs_mmio(struct aml *a, uint32_t base, uint32_t size, uint32_t gsi);
+/* Notify(NAME, value): a statement; NAME is looked for outwards. */
+void aml_notify(struct aml *a, const char *name, uint8_t value);
+
+/* Name(_CRS, Buffer) with one such interrupt alone. */
+void aml_crs_irq(struct aml *a, uint32_t gsi);
 /* Name(_CRS, Buffer) with one range of I/O ports. */
 void aml_crs_io(struct aml *a, uint16_t port, uint8_t count);
 

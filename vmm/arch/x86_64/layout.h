@@ -5,6 +5,7 @@
  *   0x00000000  boot data below: GDT, start_info, zero page, page tables, command line
  *   0x0009fc00  end of the usable low memory
  *   0x000e0000  ACPI tables, RSDP first (where a kernel without boot information looks for it)
+ *   0x000f0000  the generation id
  *   0x000ffff0  nine bytes of code that reset the machine
  *   0x00100000  kernel, RAM ... up to 3 GiB
  *   0xd0000000  one page of MMIO for each virtio device
@@ -32,6 +33,7 @@
 #define LAYOUT_LOW_END	    UINT64_C(0x9fc00)
 #define LAYOUT_ACPI	    UINT64_C(0xe0000)
 #define LAYOUT_ACPI_END	    UINT64_C(0xf0000)
+#define LAYOUT_GENID	    UINT64_C(0xf0000)
 #define LAYOUT_RESET_VECTOR UINT64_C(0xffff0) /* where real mode starts, and restarts */
 #define LAYOUT_FIRMWARE_END UINT64_C(0x100000)
 #define LAYOUT_KERNEL_MIN   UINT64_C(0x100000) /* nothing of the kernel may lie below */
@@ -51,6 +53,7 @@ _Static_assert(LAYOUT_VIRTIO >= GMEM_HOLE_START, "devices lie in the hole");
 /* Interrupts: device n has IOAPIC pin LAYOUT_GSI_VIRTIO + n. */
 #define LAYOUT_IOAPIC_PINS 24U
 #define LAYOUT_GSI_VIRTIO  5U
+#define LAYOUT_GSI_GED	   23U /* the generic event device: the generation id has changed */
 
 /* I/O ports. */
 #define PORT_SLEEP_CONTROL 0x600 /* ACPI hardware-reduced sleep registers */

@@ -251,7 +251,9 @@ static int wait_ms(const struct loop *l, int timeout_ms)
 int loop_step(struct loop *l, int timeout_ms)
 {
 	struct epoll_event ev[LOOP_BATCH];
-	int n = epoll_wait(l->epfd, ev, LOOP_BATCH, wait_ms(l, timeout_ms));
+	/* Not epoll_wait: that is one system call or another, by C library and architecture, and
+	 * our filters would need both. */
+	int n = epoll_pwait(l->epfd, ev, LOOP_BATCH, wait_ms(l, timeout_ms), NULL);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;

@@ -103,14 +103,17 @@ static int save_region(const struct gmem_region *r, int fd, uint64_t off)
 
 int gmem_save(const struct gmem *m, int fd)
 {
-	struct stat st;
 	uint64_t off = 0;
+	off_t end = lseek(fd, 0, SEEK_END);
 	int r = 0;
 
-	if (fstat(fd, &st) < 0)
+	if (end < 0)
 		return -errno;
-	if (st.st_size < 0 || (uint64_t)st.st_size != m->bytes || st.st_blocks != 0)
+	/* Nothing but a hole: what isn't written below must be zero. */
+	if ((uint64_t)end != m->bytes || lseek(fd, 0, SEEK_DATA) >= 0)
 		return -EINVAL;
+	if (errno != ENXIO)
+		return -errno;
 	for (unsigned i = 0; i < m->count && r == 0; i++) {
 		r = save_region(&m->regions[i], fd, off);
 		off += m->regions[i].size;

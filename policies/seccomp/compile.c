@@ -188,7 +188,7 @@ int main(int argc, char **argv)
 	}
 	if (!check_filter(&p, f, len, &cases) || !write_outputs(&p, f, len, argv))
 		return 1;
-	printf("%s: %zu rules, %zu instructions, %zu calls compared\n", p.file, p.count, len,
-	       cases);
+	printf("%s: %zu calls, %zu rules, %zu instructions, %zu cases compared\n", p.file,
+	       policy_calls(&p), p.count, len, cases);
 	return 0;
 }

@@ -204,6 +204,7 @@ static const struct named table[] = {
 	N(SEEK_SET),
 	N(SEEK_CUR),
 	N(SEEK_END),
+	N(SEEK_DATA),
 	N(EPOLL_CLOEXEC),
 	N(EPOLL_CTL_ADD),
 	N(EPOLL_CTL_MOD),
@@ -315,6 +316,7 @@ static const struct named table[] = {
 	N(EPERM),
 	N(EACCES),
 	N(EINVAL),
+	N(ENOMEM),
 	N(ENOTTY),
 };
 

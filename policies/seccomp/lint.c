@@ -49,6 +49,25 @@ static const char *const never[] = {
 	"fork",
 };
 
+/* Nor, with any argument, for the VMM once it has begun to listen. */
+static const char *const never_in_vmm[] = {
+	"open",	    "openat",  "openat2",   "creat",	  "socket",    "socketpair",   "connect",
+	"bind",	    "listen",  "accept",    "accept4",	  "execve",    "execveat",     "mount",
+	"umount2",  "unshare", "setns",	    "chroot",	  "kill",      "memfd_create", "unlink",
+	"unlinkat", "rename",  "renameat2", "pivot_root", "setresuid", "capset",
+};
+
+/* How many calls a policy may allow; what is answered with an errno isn't allowed. */
+static const struct {
+	const char *policy;
+	size_t calls;
+} ceilings[] = {
+	{ "vmm-vcpu.policy", 10 },
+	{ "vmm-blk.policy", 20 },
+	{ "vmm-net.policy", 20 },
+	{ "vmm-control.policy", 20 },
+};
+
 /* The argument that decides what the call does must be named by each rule that allows it. */
 static const struct {
 	const char *name;
@@ -132,6 +151,29 @@ static bool lint_fd(const struct policy *p, const struct rule *r)
 	return true;
 }
 
+static const char *base_name(const struct policy *p)
+{
+	const char *slash = strrchr(p->file, '/');
+
+	return slash == NULL ? p->file : slash + 1;
+}
+
+static bool lint_never(const struct policy *p, const struct rule *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
+		if (resolve(never[i]) == r->nr)
+			return policy_complain(p, r->line, "%s is never allowed", never[i]);
+	}
+	if (strncmp(base_name(p), "vmm-", 4) != 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(never_in_vmm); i++) {
+		if (resolve(never_in_vmm[i]) == r->nr)
+			return policy_complain(p, r->line, "%s is never allowed in the VMM",
+					       never_in_vmm[i]);
+	}
+	return true;
+}
+
 static bool lint_rule(const struct policy *p, const struct rule *r)
 {
 	/* PROT_EXEC is the same bit in mmap, mprotect and pkey_mprotect, and the same argument. */
@@ -139,11 +181,7 @@ static bool lint_rule(const struct policy *p, const struct rule *r)
 
 	if (r->err != 0)
 		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
-		if (resolve(never[i]) == r->nr)
-			return policy_complain(p, r->line, "%s is never allowed", never[i]);
-	}
-	if (!lint_needed(p, r) || !lint_fd(p, r))
+	if (!lint_never(p, r) || !lint_needed(p, r) || !lint_fd(p, r))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(protects); i++) {
 		if (resolve(protects[i]) == r->nr && !bit_is_clear(r, 2, PROT_EXEC))
@@ -169,9 +207,21 @@ static bool lint_pair(const struct policy *p, const struct rule *old, const stru
 	return true;
 }
 
+static bool lint_ceiling(const struct policy *p)
+{
+	size_t calls = policy_calls(p);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ceilings); i++) {
+		if (strcmp(base_name(p), ceilings[i].policy) == 0 && calls > ceilings[i].calls)
+			return policy_complain(p, 1, "allows %zu calls; %zu are enough", calls,
+					       ceilings[i].calls);
+	}
+	return true;
+}
+
 bool policy_lint(const struct policy *p)
 {
-	bool ok = true;
+	bool ok = lint_ceiling(p);
 
 	for (size_t i = 0; i < p->count; i++) {
 		const struct rule *r = &p->rules[i];

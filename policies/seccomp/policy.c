@@ -392,6 +392,19 @@ uint64_t cond_sample(const struct cond *c)
 	abort();
 }
 
+size_t policy_calls(const struct policy *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->count; i++) {
+		bool first = p->rules[i].err == 0;
+		for (size_t k = 0; k < i && first; k++)
+			first = p->rules[k].nr != p->rules[i].nr;
+		n += first;
+	}
+	return n;
+}
+
 int policy_eval(const struct policy *p, int nr, const uint64_t args[POLICY_ARGS])
 {
 	for (size_t i = 0; i < p->count; i++) {

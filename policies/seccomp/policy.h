@@ -53,6 +53,9 @@ MUST_USE bool policy_lint(const struct policy *p);
 /* What the text says about a call: 0 = allowed, errno > 0, or -1 = killed. */
 int policy_eval(const struct policy *p, int nr, const uint64_t args[POLICY_ARGS]);
 
+/* How many different calls it allows. */
+size_t policy_calls(const struct policy *p);
+
 /* The same conditions, in whatever order? */
 bool rule_same_conds(const struct rule *a, const struct rule *b);
 

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "api/proto/contract.h"
@@ -242,6 +244,46 @@ Test(vmm_pause, a_thousand_times_during_block_traffic, .timeout = 60)
 		done(m);
 	}
 	/* The sign to end. */
+	cr_assert_eq(pwrite(f.drives[0].fd, "stop", 4, (off_t)(DISK_BYTES - 512)), 4);
+	expect_end(&v, "ok blk-loop\n");
+}
+
+/* As by a debugger or a shell: whatever a thread waits in, it goes on, and its filter lets it. */
+static void stop_and_continue(const struct vmm *v)
+{
+	int status = 0;
+
+	cr_assert_eq(kill(v->pid, SIGSTOP), 0);
+	cr_assert_eq(waitpid(v->pid, &status, WUNTRACED), v->pid);
+	cr_assert(WIFSTOPPED(status), "status %#x", (unsigned)status);
+	cr_assert_eq(kill(v->pid, SIGCONT), 0);
+}
+
+Test(vmm_pause, stopped_and_continued, .timeout = 60)
+{
+	static char id[] = "d";
+	Casemate__Vmm__V1__Drive drive = CASEMATE__VMM__V1__DRIVE__INIT, *drives[1] = { &drive };
+	configure_req q = vmm_request("test=blk-loop");
+	struct vmm_files f = guest_files();
+	struct vmm v;
+
+	f.drives[0] = (struct drive_file){ .fd = make_file("x", 1) };
+	cr_assert_eq(ftruncate(f.drives[0].fd, (off_t)DISK_BYTES), 0);
+	f.drives_count = 1;
+	drive.id = id;
+	q.drives = drives;
+	q.n_drives = 1;
+	vmm_spawn(&v, &f);
+	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
+	stop_and_continue(&v);
+	call(&v, VMM_START);
+	vmm_console_until(&v, "looping\n");
+	for (unsigned i = 0; i < 20; i++) {
+		stop_and_continue(&v);
+		call(&v, VMM_PAUSE);
+		stop_and_continue(&v);
+		call(&v, VMM_RESUME);
+	}
 	cr_assert_eq(pwrite(f.drives[0].fd, "stop", 4, (off_t)(DISK_BYTES - 512)), 4);
 	expect_end(&v, "ok blk-loop\n");
 }

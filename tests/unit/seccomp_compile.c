@@ -112,12 +112,52 @@ Test(seccomp_compile, broad_rules_are_refused, .init = cr_redirect_stderr)
 		"tgkill # any signal\n",
 		"read arg0 >= 64 # 2^32 + 3 is descriptor 3\n",
 		"shutdown arg0 != 3 # 2^32 + 3 is descriptor 3\n",
+		"openat # any flags\n",
+		"memfd_create # any flags\n",
+		"fallocate arg0 == 8 # any mode\n",
 		"ptrace # never allowed\n",
 		"io_uring_enter # never allowed\n",
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(broad); i++)
 		cr_expect_not(parse(broad[i]), "accepted: %s", broad[i]);
+}
+
+/* By the name of the policy: what holds for the VMM's threads. */
+static bool parse_as(const char *name, const char *text)
+{
+	FILE *in = fmemopen((void *)(uintptr_t)text, strlen(text), "r");
+	bool ok;
+
+	cr_assert_not_null(in);
+	p = (struct policy){ .file = name };
+	ok = policy_parse(&p, in);
+	(void)fclose(in);
+	return ok && policy_lint(&p);
+}
+
+Test(seccomp_compile, a_thread_has_its_ceiling, .init = cr_redirect_stderr)
+{
+	static const char ten[] = "getpid # 1 call\ngettid # 2 calls\ngetuid # 3 calls\n"
+				  "geteuid # 4 calls\ngetgid # 5 calls\ngetegid # 6 calls\n"
+				  "getppid # 7 calls\nuname # 8 calls\numask # 9 calls\n"
+				  "read arg0 == 1 # 10 calls\nread arg0 == 2 # the same call\n"
+				  "mremap -> ENOMEM # an answer, no call\n";
+	char more[sizeof(ten) + 32];
+
+	(void)snprintf(more, sizeof(more), "%sfsync # one too many\n", ten);
+	cr_expect(parse_as("policies/vmm-vcpu.policy", ten));
+	cr_expect_not(parse_as("policies/vmm-vcpu.policy", more));
+	cr_expect(parse_as("policies/vmm-blk.policy", more));
+}
+
+Test(seccomp_compile, the_vmm_opens_nothing, .init = cr_redirect_stderr)
+{
+	static const char text[] = "openat arg2 & O_CREAT == 0 # reads files\n";
+
+	cr_expect(parse_as("daemon.policy", text));
+	cr_expect_not(parse_as("vmm-control.policy", text));
+	cr_expect_not(parse_as("policies/seccomp/vmm-new.policy", text));
 }
 
 static void put(const char *dir, const char *name, const char *text)

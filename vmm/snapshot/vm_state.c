@@ -80,11 +80,11 @@ static int collect(struct vm *vm, struct snap_writer *w, struct err *err)
 
 static int write_file(int fd, const uint8_t *p, size_t len, struct err *err)
 {
-	struct stat st;
+	off_t size = lseek(fd, 0, SEEK_END);
 
-	if (fstat(fd, &st) < 0)
+	if (size < 0)
 		return err_sys(err, -errno, "state file");
-	if (st.st_size != 0)
+	if (size != 0)
 		return err_set(err, -EINVAL, "state file: it isn't empty");
 	for (size_t off = 0; off < len;) {
 		ssize_t n = pwrite(fd, p + off, len - off, (off_t)off);

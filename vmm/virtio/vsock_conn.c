@@ -92,9 +92,7 @@ int vsock_conn_new(struct vsock *v, uint32_t host_port, uint32_t guest_port, int
 
 	if (c == NULL)
 		return -ENOSPC;
-	r = fd_set_nonblock(fd, true);
-	if (r == 0)
-		r = loop_io_add(v->dev.loop, fd, EVENTS_READ, vsock_on_fd, c, &io);
+	r = loop_io_add(v->dev.loop, fd, EVENTS_READ, vsock_on_fd, c, &io);
 	if (r < 0)
 		return r;
 	ring = c->ring;
@@ -252,13 +250,15 @@ static void write_failed(struct vsock_conn *c)
 	}
 }
 
-/* writev: bytes written, 0 when the fd is full or will take nothing more. */
-static uint32_t write_some(struct vsock_conn *c, const struct iovec *iov, size_t count)
+/* Bytes written, 0 when the socket is full or will take nothing more. It need not be non-blocking:
+ * whoever has another descriptor of it could change that at any time. */
+static uint32_t write_some(struct vsock_conn *c, struct iovec *iov, size_t count)
 {
+	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = count };
 	ssize_t n;
 
 	do
-		n = writev(c->fd, iov, (int)count);
+		n = sendmsg(c->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return (uint32_t)n;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <linux/virtio_vsock.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/bug.h"
 #include "base/num.h"
@@ -257,10 +258,12 @@ static int take_buffers(struct vsock *v, struct rx_buffer b[RX_BATCH], uint64_t 
 
 static ssize_t read_some(struct vsock_conn *c, size_t count)
 {
+	/* No room for descriptors: those that a peer passes are dropped by the kernel. */
+	struct msghdr msg = { .msg_iov = c->v->iov, .msg_iovlen = count };
 	ssize_t n;
 
 	do
-		n = readv(c->fd, c->v->iov, (int)count);
+		n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	return n;
 }

@@ -86,26 +86,37 @@ static const uint32_t msrs[] = {
 };
 #define MSRS_MAX (sizeof(msrs) / sizeof(msrs[0]))
 
-union one_msr {
+/*
+ * As many as one call takes: each call of a vCPU loads its state onto the processor and back, which
+ * costs more than the MSR (20 us where the host is itself a guest).
+ */
+union msr_buf {
 	struct kvm_msrs h;
-	uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+	uint8_t room[sizeof(struct kvm_msrs) + MSRS_MAX * sizeof(struct kvm_msr_entry)];
 };
 
 /* ---- Saving ------------------------------------------------------------------------------ */
 
+/* KVM stops at the first one that it doesn't have. */
 static void save_msrs(int fd, unsigned index, struct snap_writer *w)
 {
 	struct kvm_msr_entry kept[MSRS_MAX];
-	size_t n = 0;
+	size_t kept_count = 0;
 
 	for (size_t i = 0; i < MSRS_MAX; i++) {
-		union one_msr one = { .h = { .nmsrs = 1 } };
-		one.h.entries[0].index = msrs[i];
-		if (ioctl(fd, KVM_GET_MSRS, &one.h) == 1)
-			kept[n++] = one.h.entries[0];
+		union msr_buf u = { .h = { .nmsrs = (uint32_t)(MSRS_MAX - i) } };
+		int n;
+		for (size_t k = i; k < MSRS_MAX; k++)
+			u.h.entries[k - i].index = msrs[k];
+		n = ioctl(fd, KVM_GET_MSRS, &u.h);
+		if (n <= 0)
+			continue;
+		memcpy(&kept[kept_count], u.h.entries, (size_t)n * sizeof(kept[0]));
+		kept_count += (size_t)n;
+		i += (size_t)n;
 	}
-	if (n > 0)
-		snap_put(w, SNAP_MSRS, index, true, kept, n * sizeof(kept[0]));
+	if (kept_count > 0)
+		snap_put(w, SNAP_MSRS, index, true, kept, kept_count * sizeof(kept[0]));
 }
 
 static int save_events(int fd, unsigned index, struct snap_writer *w, struct err *err)
@@ -271,34 +282,54 @@ static bool is_listed(uint32_t msr)
 	return false;
 }
 
-static int load_msr(int fd, const struct kvm_msr_entry *e, struct err *err)
+/* There are KVMs that let an MSR be read but not written: has it this value anyway? */
+static bool has_value(int fd, const struct kvm_msr_entry *e)
 {
-	union one_msr one = { .h = { .nmsrs = 1 } };
+	union msr_buf u = { .h = { .nmsrs = 1 } };
 
-	if (!is_listed(e->index))
-		return err_set(err, -EINVAL, "state file: MSR 0x%" PRIx32, e->index);
-	one.h.entries[0] = (struct kvm_msr_entry){ .index = e->index, .data = e->data };
-	if (ioctl(fd, KVM_SET_MSRS, &one.h) == 1)
-		return 0;
-	/* There are KVMs that let an MSR be read but not written: has it this value anyway? */
-	if (ioctl(fd, KVM_GET_MSRS, &one.h) == 1 && one.h.entries[0].data == e->data)
-		return 0;
-	return err_set(err, -ENOTSUP, "this host's KVM refuses MSR 0x%" PRIx32, e->index);
+	u.h.entries[0].index = e->index;
+	return ioctl(fd, KVM_GET_MSRS, &u.h) == 1 && u.h.entries[0].data == e->data;
+}
+
+/* In their order. KVM stops at the first one that it refuses. */
+static int set_msrs(int fd, const struct kvm_msr_entry *e, size_t count, struct err *err)
+{
+	while (count > 0) {
+		union msr_buf u = { .h = { .nmsrs = (uint32_t)count } };
+		int n;
+		memcpy(u.h.entries, e, count * sizeof(*e));
+		n = ioctl(fd, KVM_SET_MSRS, &u.h);
+		if (n > 0) {
+			e += n;
+			count -= (size_t)n;
+		} else if (has_value(fd, e)) {
+			e++;
+			count--;
+		} else {
+			return err_set(err, -ENOTSUP, "this host's KVM refuses MSR 0x%" PRIx32,
+				       e->index);
+		}
+	}
+	return 0;
 }
 
 static int load_msrs(int fd, unsigned index, const struct snap_reader *r, struct err *err)
 {
 	const struct snap_section *s = snap_find(r, SNAP_MSRS, index);
-	struct kvm_msr_entry e;
-	int rc = 0;
+	struct kvm_msr_entry entries[MSRS_MAX];
+	size_t count;
 
-	if (s == NULL || s->len % sizeof(e) != 0)
+	if (s == NULL || s->len % sizeof(entries[0]) != 0 || s->len > sizeof(entries))
 		return err_set(err, -EINVAL, "state file: MSRs of vcpu %u", index);
-	for (size_t off = 0; off < s->len && rc == 0; off += sizeof(e)) {
-		memcpy(&e, s->data + off, sizeof(e));
-		rc = load_msr(fd, &e, err);
+	count = s->len / sizeof(entries[0]);
+	memcpy(entries, s->data, s->len);
+	for (size_t i = 0; i < count; i++) {
+		if (!is_listed(entries[i].index))
+			return err_set(err, -EINVAL, "state file: MSR 0x%" PRIx32,
+				       entries[i].index);
+		entries[i].reserved = 0;
 	}
-	return rc;
+	return set_msrs(fd, entries, count, err);
 }
 
 static int load_tsc_khz(int fd, unsigned index, const struct snap_reader *r, struct err *err)

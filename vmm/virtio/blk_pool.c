@@ -106,17 +106,19 @@ static void stop_threads(void)
 	pool.stopping = false;
 }
 
-/* All are started before the first one is waited for: they lock themselves down side by side. */
-static int start_threads(void)
+/* So many there are afterwards. All are started before the first one is waited for: they lock
+ * themselves down side by side. */
+static int start_threads(unsigned count)
 {
+	unsigned first = pool.threads_count;
 	int r = 0;
 
-	while (r == 0 && pool.threads_count < BLK_POOL_THREADS) {
+	while (r == 0 && pool.threads_count < count) {
 		r = virtio_thread_start(&pool.threads[pool.threads_count], virtio_blk_ops.name,
 					thread_main, NULL);
 		pool.threads_count += r == 0;
 	}
-	for (unsigned i = 0; i < pool.threads_count; i++) {
+	for (unsigned i = first; i < pool.threads_count; i++) {
 		int ready = virtio_thread_ready(&pool.threads[i]);
 		r = r == 0 ? ready : r;
 	}
@@ -127,11 +129,10 @@ static int start_threads(void)
 
 int blk_pool_join(struct blk_lane *lane)
 {
-	if (pool.lanes == NULL) {
-		int r = start_threads();
-		if (r < 0)
-			return r;
-	}
+	int r = start_threads(pool.lanes == NULL ? BLK_POOL_LANE_MAX : BLK_POOL_THREADS);
+
+	if (r < 0)
+		return r;
 	BUG_ON(pthread_cond_init(&lane->idle, NULL) != 0);
 	pthread_mutex_lock(&pool.lock);
 	if (pool.lanes == NULL) {

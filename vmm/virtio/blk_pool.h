@@ -18,7 +18,7 @@
 
 #include "base/compiler.h"
 
-/* Measured, in docs/ARCHITECTURE.md. */
+/* Measured, in docs/ARCHITECTURE.md. A lane alone has no use for more than it may have. */
 #define BLK_POOL_THREADS  8U
 #define BLK_POOL_LANE_MAX 6U
 
@@ -46,8 +46,9 @@ struct blk_lane {
 	struct blk_lane *next;
 };
 
-/* Adds a lane; the first one starts the threads, which virtio_set_thread_hook's function locks
- * down. Before the VM runs. 0 or -errno. */
+/* Adds a lane; the first one starts BLK_POOL_LANE_MAX threads, the second one the others;
+ * virtio_set_thread_hook's function locks them down. Before the VM runs. 0 or -errno, and then no
+ * lane has a thread any more. */
 MUST_USE int blk_pool_join(struct blk_lane *lane);
 /* Removes it, without its requests; the last one ends the threads. dev->lock not held. A lane that
  * never joined is fine. */

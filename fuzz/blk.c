@@ -179,7 +179,7 @@ static void check(struct device_rig *r)
 
 	(void)r;
 	BUG_ON(now->pooled != pooled);
-	BUG_ON(length_of(now->free) + pooled != BLK_REQUESTS_MAX);
+	BUG_ON(now->used > BLK_REQUESTS_MAX || length_of(now->free) + pooled != now->used);
 	BUG_ON(fstat(disk, &st) < 0 || (uint64_t)st.st_size > FILE_MAX);
 	BUG_ON(now->file.read_only && st.st_blocks != 0);
 }

@@ -2,5 +2,6 @@
 casemate_fuzz(http_client SOURCES http_client.c LINKS cli_core)
 casemate_fuzz(spec SOURCES spec.c LINKS daemon_core)
 casemate_fuzz(e2b_create SOURCES e2b_create.c LINKS daemon_core)
+casemate_fuzz(http_forward SOURCES http_forward.c LINKS daemon_core)
 casemate_fuzz(http_head SOURCES http_head.c LINKS http)
 casemate_fuzz(cpu_template SOURCES cpu_template.c LINKS daemon_core)

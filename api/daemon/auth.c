@@ -14,12 +14,12 @@
 #define HOST_MAX     255U
 #define USED_STEP_MS 60000 /* how exact used_ms is: not a write for each request */
 
-/* Is name dom, or does it end in ".dom"? */
+/* Is name dom, or does it end in ".dom"? A port of dom's doesn't count. */
 static bool is_below(const char *name, const char *dom)
 {
-	size_t n = strlen(name), d = strlen(dom);
+	size_t n = strlen(name), d = strcspn(dom, ":");
 
-	return n >= d && strcasecmp(name + n - d, dom) == 0 && (n == d || name[n - d - 1] == '.');
+	return n >= d && strncasecmp(name + n - d, dom, d) == 0 && (n == d || name[n - d - 1] == '.');
 }
 
 static bool is_address(const char *name)

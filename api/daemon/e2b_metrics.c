@@ -23,8 +23,8 @@ static uint64_t group_number(const struct sandbox *s, const char *file, const ch
 	const char *at = text;
 	uint64_t n = 0;
 
-	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup%s/%s", sandbox_cgroup(s), file);
-	if (sandbox_cgroup(s)[0] != '/' || fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", sandbox_cgroup(s), file);
+	if (sandbox_cgroup(s)[0] == '\0' || fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
 		return 0;
 	if (key != NULL) {
 		at = strstr(text, key);

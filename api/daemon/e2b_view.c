@@ -112,11 +112,11 @@ static void add_access(json_t *o, const struct service *sv, const struct sandbox
 	const struct profile *p = sandbox_profile(s);
 	char token[CREDENTIAL_TOKEN_LEN + 1];
 
-	if (p != NULL && p->secure) {
+	if (p == NULL || p->secure) {
 		credential_token(store_secret(sv->store), CREDENTIAL_ACCESS, sandbox_id(s), token);
 		add_text(o, "envdAccessToken", token);
 	}
-	if (p != NULL && p->private_traffic) {
+	if (p == NULL || p->private_traffic) {
 		credential_token(store_secret(sv->store), CREDENTIAL_TRAFFIC, sandbox_id(s), token);
 		add_text(o, "trafficAccessToken", token);
 	}

@@ -2,7 +2,7 @@
 /*
  * profile.h - what the public API knows of a sandbox and the VM doesn't care about: the name of its
  * template, its metadata, who may talk to it. A sandbox owns one (sandbox_set_profile); NULL stands
- * for the defaults: no metadata, open to who knows the id on the unix socket.
+ * for the defaults: no metadata, and closed: all its ports need a token.
  *
  * And the request that makes one in the form of the E2B API, which differs from ours (spec.h):
  * members that aren't known are ignored, because newer SDKs send more; what is known and can't be

@@ -114,6 +114,9 @@ int64_t sandbox_created_unix_ms(const struct sandbox *s);
 const char *sandbox_reason(const struct sandbox *s);
 /* Its group, as a path; "" = none. */
 const char *sandbox_cgroup(const struct sandbox *s);
+/* One more stream into its guest, for a request of a client's: false when there are max already. */
+bool sandbox_stream_begin(struct sandbox *s, unsigned max);
+void sandbox_stream_end(struct sandbox *s);
 /* Profile.h: taken over. NULL when it has none, or has ended. */
 void sandbox_set_profile(struct sandbox *s, struct profile *p);
 const struct profile *sandbox_profile(const struct sandbox *s);

@@ -53,6 +53,7 @@ struct sandbox {
 	enum sandbox_path path;
 	struct spec spec;
 	struct profile *profile; /* profile.h; NULL = none */
+	unsigned streams;	 /* requests of clients under way in its guest */
 	int64_t end_unix_ms;	 /* its timeout; 0 = none */
 	const void *lease;
 	struct sandbox_watch *watches;

@@ -45,6 +45,20 @@ const char *sandbox_cgroup(const struct sandbox *s)
 	return s->cgroup;
 }
 
+bool sandbox_stream_begin(struct sandbox *s, unsigned max)
+{
+	if (s->streams >= max)
+		return false;
+	s->streams++;
+	return true;
+}
+
+void sandbox_stream_end(struct sandbox *s)
+{
+	BUG_ON(s->streams == 0);
+	s->streams--;
+}
+
 void sandbox_set_profile(struct sandbox *s, struct profile *p)
 {
 	profile_free(s->profile);

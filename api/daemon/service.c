@@ -276,10 +276,37 @@ static void list(struct http_req *req, void *arg)
 	http_answer(req, 200, l.list == NULL ? NULL : json_pack("{s:o}", "sandboxes", l.list));
 }
 
+struct recalled {
+	struct http_req *req;
+	bool answered;
+};
+
+/* What the store remembers of one that this daemon never had, or has forgotten. */
+static void on_recalled(const struct store_sandbox *b, void *arg)
+{
+	struct recalled *r = arg;
+	const struct principal *p = auth_principal(r->req);
+
+	if (!p->admin && strcmp(p->tenant->limits.name, b->tenant) != 0)
+		return;
+	r->answered = true;
+	http_answer(r->req, 200,
+		    json_pack("{s:s, s:s, s:I, s:I, s:{s:s, s:s}}", "id", b->id, "state", "ended",
+			      "created_unix_ms", (json_int_t)b->created_ms, "ended_unix_ms",
+			      (json_int_t)b->ended_ms, "end", "reason", b->reason, "detail", ""));
+}
+
 static void show(struct http_req *req, void *arg)
 {
-	struct sandbox *s = service_find(req, arg);
+	struct service *sv = arg;
+	struct recalled r = { .req = req };
+	struct sandbox *s;
 
+	if (sandbox_id_valid(http_param(req)) &&
+	    sandboxes_find(sv->sandboxes, http_param(req)) == NULL &&
+	    store_sandbox_find(sv->store, http_param(req), on_recalled, &r) == 0 && r.answered)
+		return;
+	s = service_find(req, sv);
 	if (s != NULL)
 		http_answer(req, 200, sandbox_json(s));
 }

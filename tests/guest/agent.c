@@ -2,20 +2,24 @@
 /*
  * agent.c - the least that casemated takes for an agent: ttrpc on vsock, where every call succeeds
  * and has an empty answer. It connects to host port 1024 once and takes connections to port 1024
- * for ever, so that starting a sandbox can be measured without a Linux in it. `dirty=MIB` makes it
- * write that much memory first.
+ * for ever, so that starting a sandbox can be measured without a Linux in it. On ports 49983 (HTTP)
+ * and 49984 (the forwarder: port 3000 is open, others aren't) it serves agent_http.c. `dirty=MIB`
+ * makes it write that much memory first.
  *
  * ttrpc's frame: length and stream (32 bits each, big endian), type (1 request, 2 response), flags.
  * Calls come in one packet each: the host writes them in one piece.
  */
 #include "guest.h"
 
-#define PORT	    1024U
-#define HOST_CID    2U
-#define RX_BUFS	    16U
-#define RX_BYTES    4096U
-#define BUF_ALLOC   65536U
-#define FRAME_BYTES 10U
+#define PORT	     1024U
+#define HTTP_PORT    49983U
+#define FORWARD_PORT 49984U
+#define OPEN_PORT    3000U
+#define HOST_CID     2U
+#define RX_BUFS	     16U
+#define RX_BYTES     4096U
+#define BUF_ALLOC    65536U
+#define FRAME_BYTES  10U
 
 enum {
 	OP_REQUEST = 1,
@@ -43,6 +47,9 @@ static uint8_t answer[FRAME_BYTES];
 /* What was taken from each connection, by the host's port; the host has 64 of them at a time. */
 #define CONNS 256U
 static uint32_t taken[CONNS];
+/* And what it is: its head, or the forwarder's two bytes, have come. */
+static uint8_t knocked[CONNS], headed[CONNS];
+static uint8_t page[RX_BYTES + 512];
 
 static uint64_t guest_cid(void)
 {
@@ -95,6 +102,31 @@ static void serve(const struct header *h, const uint8_t *data)
 	}
 }
 
+static void serve_http(const struct header *h, const uint8_t *data)
+{
+	static const uint8_t open = 0, closed = 111;
+	uint32_t len = h->len, n;
+	bool close;
+
+	if (h->dst_port == FORWARD_PORT && !knocked[h->src_port % CONNS]) {
+		bool there = len >= 2 && data[0] == (OPEN_PORT & 0xff) && data[1] == OPEN_PORT >> 8;
+		knocked[h->src_port % CONNS] = 1;
+		send(h, OP_RW, 0, there ? &open : &closed, 1);
+		if (!there)
+			send(h, OP_SHUTDOWN, SHUTDOWN_BOTH, NULL, 0);
+		data += 2;
+		len = len > 2 ? len - 2 : 0;
+	}
+	if (len == 0 || headed[h->src_port % CONNS])
+		return;
+	headed[h->src_port % CONNS] = 1;
+	n = agent_http(data, len, page, sizeof(page), &close);
+	if (n > 0)
+		send(h, OP_RW, 0, page, n);
+	if (close)
+		send(h, OP_SHUTDOWN, SHUTDOWN_BOTH, NULL, 0);
+}
+
 static void on_packet(uint16_t i)
 {
 	const struct header *h = (const struct header *)rx[i];
@@ -102,11 +134,15 @@ static void on_packet(uint16_t i)
 	switch (h->op) {
 	case OP_REQUEST:
 		taken[h->src_port % CONNS] = 0;
+		knocked[h->src_port % CONNS] = headed[h->src_port % CONNS] = 0;
 		send(h, OP_RESPONSE, 0, NULL, 0);
 		break;
 	case OP_RW:
 		taken[h->src_port % CONNS] += h->len;
-		serve(h, rx[i] + sizeof(*h));
+		if (h->dst_port == HTTP_PORT || h->dst_port == FORWARD_PORT)
+			serve_http(h, rx[i] + sizeof(*h));
+		else
+			serve(h, rx[i] + sizeof(*h));
 		break;
 	case OP_SHUTDOWN:
 		send(h, OP_RST, 0, NULL, 0);

@@ -10,6 +10,7 @@
 #include "api/daemon/credential.h"
 #include "api/daemon/e2b_view.h"
 #include "api/daemon/profile.h"
+#include "api/daemon/route.h"
 #include "api/daemon/tenant.h"
 #include "base/num.h"
 
@@ -93,6 +94,65 @@ Test(api, hosts)
 		cr_assert(!auth_host_ok(bad[i], "sb.example.org"), "%s", bad[i]);
 	cr_assert(!auth_host_ok(NULL, NULL));
 	cr_assert(!auth_host_ok("sb.example.org", NULL));
+}
+
+#define ID "iabcdefghij012345678"
+
+Test(api, routes)
+{
+	static const struct {
+		enum route_kind kind;
+		const char *id;
+		unsigned port;
+		const char *target, *fields;
+	} cases[] = {
+		{ ROUTE_CONTROL, "", 0, "/v2/sandboxes", "Host: localhost\r\n" },
+		{ ROUTE_CONTROL, "", 0, "/files?path=x", "Host: localhost\r\n" },
+		{ ROUTE_SANDBOX, ID, 49983, "/x",
+		  "Host: h\r\nE2b-Sandbox-Id: " ID "\r\nE2b-Sandbox-Port: 49983\r\n" },
+		{ ROUTE_SANDBOX, ID, 80, "/x",
+		  "Host: h\r\nE2b-Sandbox-Id: " ID "-client\r\nE2b-Sandbox-Port: 80\r\n" },
+		{ ROUTE_SANDBOX, "", 80, "/x",
+		  "Host: h\r\nE2b-Sandbox-Id: ../x\r\nE2b-Sandbox-Port: 80\r\n" },
+		{ ROUTE_MALFORMED, "", 0, "/x", "Host: h\r\nE2b-Sandbox-Id: " ID "\r\n" },
+		{ ROUTE_MALFORMED, "", 0, "/x", "Host: h\r\nE2b-Sandbox-Port: 80\r\n" },
+		{ ROUTE_MALFORMED, "", 0, "/x",
+		  "Host: h\r\nE2b-Sandbox-Id: " ID "\r\nE2b-Sandbox-Port: 65536\r\n" },
+		{ ROUTE_SANDBOX, ID, 3000, "/x", "Host: 3000-" ID ".localhost:8443\r\n" },
+		{ ROUTE_SANDBOX, "", 3000, "/x", "Host: 3000-nobody.localhost\r\n" },
+		{ ROUTE_CONTROL, "", 0, "/x", "Host: 3000-" ID "\r\n" },
+		{ ROUTE_CONTROL, "", 0, "/x", "Host: 0-" ID ".localhost\r\n" },
+		{ ROUTE_CONTROL, "", 0, "/x", "Host: 99999-" ID ".localhost\r\n" },
+		{ ROUTE_TOKEN, "", 49983, "/health", "Host: h\r\nX-Access-Token: t\r\n" },
+		{ ROUTE_CONTROL, "", 0, "/health",
+		  "Host: h\r\nX-Access-Token: t\r\nX-API-Key: k\r\n" },
+		{ ROUTE_SIGNATURE, "", 49983, "/files?path=a&signature=v1_x", "Host: h\r\n" },
+		{ ROUTE_SIGNATURE, "", 49983, "/files?signature=v1_x", "Host: h\r\n" },
+		{ ROUTE_CONTROL, "", 0, "/other?signature=v1_x", "Host: h\r\n" },
+	};
+	struct http_head h;
+	struct route r;
+	char text[512], path[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int n = snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n%s\r\n", cases[i].target,
+				 cases[i].fields);
+		cr_assert_eq(http_request_parse(text, (size_t)n, &h), 0);
+		snprintf(path, sizeof(path), "%s", h.target);
+		path[strcspn(path, "?")] = '\0';
+		route_find(&h, path, &r);
+		cr_assert_eq(r.kind, cases[i].kind, "%zu: %d", i, (int)r.kind);
+		if (r.kind == ROUTE_SANDBOX)
+			cr_assert_str_eq(r.id, cases[i].id, "%zu", i);
+		if (cases[i].port != 0)
+			cr_assert_eq(r.port, cases[i].port, "%zu", i);
+	}
+	cr_assert(route_is_internal("/init") && route_is_internal("///init/") &&
+		  route_is_internal("/freeze") && route_is_internal("/%69nit") &&
+		  route_is_internal("/./init") && route_is_internal("/a/../init") &&
+		  route_is_internal("/a%zz"));
+	cr_assert(!route_is_internal("/initial") && !route_is_internal("/files") &&
+		  !route_is_internal("/"));
 }
 
 /* ---- Tenants ------------------------------------------------------------------------------- */

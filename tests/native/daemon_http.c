@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public API with VMs behind it: two tenants, the ports of a guest, a guest that lies, clients
+ * that are slow, and the death of the daemon.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/num.h"
+#include "tests/native/daemon_rig.h"
+
+static struct daemon_rig d;
+static struct answer a;
+
+static void set_up(void)
+{
+	daemon_rig_open(&d);
+}
+
+static void tear_down(void)
+{
+	daemon_rig_close(&d);
+}
+
+/* A key of a tenant's, as a header line. */
+static const char *key_of(const char *tenant, const char *limits)
+{
+	static char lines[4][128];
+	static unsigned at;
+	char body[256], *line = lines[at++ % 4];
+
+	(void)snprintf(body, sizeof(body), "{\"tenant\":\"%s\",\"limits\":%s}", tenant, limits);
+	daemon_rig_ask(&d, false, "POST", "/v1/keys", "", body, &a);
+	cr_assert_eq(a.status, 201, "%s", a.body);
+	(void)snprintf(line, sizeof(lines[0]), "X-API-Key: %s\r\n", answer_text(&a, "key"));
+	return line;
+}
+
+#define SMALL "{}"
+
+static unsigned ask(const char *method, const char *target, const char *fields, const char *body)
+{
+	daemon_rig_ask(&d, true, method, target, fields, body, &a);
+	return a.status;
+}
+
+static void make(const char *key, char id[32], char token[64])
+{
+	cr_assert_eq(ask("POST", "/v2/sandboxes", key,
+			 "{\"templateID\":\"base\",\"timeout\":300,\"metadata\":{\"who\":\"me\"}}"),
+		     201, "%s", a.body);
+	(void)snprintf(id, 32, "%s", answer_text(&a, "sandboxID"));
+	if (token != NULL)
+		(void)snprintf(token, 64, "%s", answer_text(&a, "envdAccessToken"));
+}
+
+/* ---- Tenants ------------------------------------------------------------------------------- */
+
+static size_t listed(const char *key, const char *query)
+{
+	char target[128];
+	json_t *list;
+	size_t n;
+
+	(void)snprintf(target, sizeof(target), "/v2/sandboxes%s", query);
+	cr_assert_eq(ask("GET", target, key, NULL), 200, "%s", a.body);
+	list = answer_json(&a);
+	n = json_array_size(list);
+	json_decref(list);
+	return n;
+}
+
+/* Each verb on a sandbox: for its owner it works (the control), for another tenant there is none.
+ */
+Test(daemon_http, tenants, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const struct {
+		const char *method, *collection, *rest, *body;
+		unsigned owner;
+	} verbs[] = {
+		{ "GET", "/sandboxes/", "", NULL, 200 },
+		{ "GET", "/sandboxes/", "/metrics", NULL, 200 },
+		{ "POST", "/sandboxes/", "/timeout", "{\"timeout\":100}", 204 },
+		{ "POST", "/sandboxes/", "/refreshes", "{}", 204 },
+		{ "POST", "/v2/sandboxes/", "/connect", "{}", 200 },
+		{ "POST", "/sandboxes/", "/connect", "{\"timeout\":10}", 200 },
+		{ "POST", "/sandboxes/", "/resume", "{}", 409 },
+		{ "GET", "/v1/sandboxes/", "", NULL, 200 },
+		{ "GET", "/v1/sandboxes/", "/logs", NULL, 200 },
+		{ "GET", "/v1/sandboxes/", "/metrics", NULL, 200 },
+		{ "GET", "/v1/sandboxes/", "/jail", NULL, 200 },
+		{ "GET", "/v1/sandboxes/", "/agent", NULL, 426 },
+		{ "DELETE", "/sandboxes/", "", NULL, 204 },
+	};
+	const char *alice = key_of("alice", "{\"sandboxes\":1}"), *bob = key_of("bob", SMALL);
+	char id[32], target[96];
+
+	make(alice, id, NULL);
+	cr_assert_eq(listed(alice, ""), 1);
+	cr_assert_eq(listed(alice, "?metadata=who%3Dme&state=running&limit=1"), 1);
+	cr_assert_eq(listed(alice, "?metadata=who%3Dyou"), 0);
+	cr_assert_eq(listed(alice, "?state=paused"), 0);
+	cr_assert_eq(listed(bob, ""), 0);
+	cr_assert_eq(ask("GET", "/v2/sandboxes?limit=0", alice, NULL), 400);
+	cr_assert_eq(ask("GET", "/v2/sandboxes?nextToken=x", alice, NULL), 400);
+	cr_assert_eq(ask("POST", "/v2/sandboxes", alice, "{\"templateID\":\"base\"}"), 429,
+		     "her limit is one");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		(void)snprintf(target, sizeof(target), "%s%s%s", verbs[i].collection, id,
+			       verbs[i].rest);
+		cr_assert_eq(ask(verbs[i].method, target, bob, verbs[i].body), 404, "%s %s: %s",
+			     verbs[i].method, target, a.body);
+		cr_assert_eq(ask(verbs[i].method, target, "", verbs[i].body), 401, "%s %s: %s",
+			     verbs[i].method, target, a.body);
+		cr_assert_eq(ask(verbs[i].method, target, alice, verbs[i].body), verbs[i].owner,
+			     "%s %s: %s", verbs[i].method, target, a.body);
+	}
+	cr_assert_eq(ask("DELETE", target, alice, NULL), 404, "it is gone");
+	cr_assert_eq(listed(alice, ""), 0);
+}
+
+Test(daemon_http, the_operators, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const char *const paths[] = { "/v1/status", "/v1/keys", "/v1/tenants" };
+	const char *key = key_of("alice", SMALL);
+	char id[32], target[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		cr_assert_eq(ask("GET", paths[i], key, NULL), 403, "%s", a.body);
+		daemon_rig_ask(&d, false, "GET", paths[i], "", NULL, &a);
+		cr_assert_eq(a.status, 200);
+	}
+	cr_assert_eq(ask("POST", "/v1/sandboxes", key, "{\"cpuset_cpus\":\"0\"}"), 400);
+	cr_assert_eq(ask("GET", "/v2/sandboxes", "Host: evil.example\r\n", NULL), 421);
+	cr_assert_eq(ask("GET", "/templates", key, NULL), 501);
+	cr_assert_eq(ask("GET", "/v2/sandboxes", "X-API-Key: e2b_0000\r\n", NULL), 401);
+	/* A key that is revoked. */
+	cr_assert_eq(listed(key, ""), 0);
+	daemon_rig_ask(&d, false, "GET", "/v1/keys", "", NULL, &a);
+	json_t *keys = answer_json(&a);
+	(void)snprintf(id, sizeof(id), "%s",
+		       json_string_value(json_object_get(
+			       json_array_get(json_object_get(keys, "keys"), 0), "id")));
+	cr_assert_null(strstr(a.body, "e2b_"), "a key can be read: %s", a.body);
+	json_decref(keys);
+	(void)snprintf(target, sizeof(target), "/v1/keys/%s", id);
+	daemon_rig_ask(&d, false, "DELETE", target, "", NULL, &a);
+	cr_assert_eq(a.status, 204);
+	cr_assert_eq(ask("GET", "/v2/sandboxes", key, NULL), 401);
+}
+
+/* ---- The guest's ports --------------------------------------------------------------------- */
+
+Test(daemon_http, ports, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[32], token[64], agent[128], open[256], named[512];
+
+	make(key, id, token);
+	(void)snprintf(agent, sizeof(agent), "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\n",
+		       id);
+	(void)snprintf(open, sizeof(open), "%sX-Access-Token: %s\r\n", agent, token);
+	cr_assert_eq(ask("GET", "/health", agent, NULL), 204);
+	cr_assert_eq(ask("GET", "/echo", agent, NULL), 401, "no token");
+	cr_assert_eq(ask("GET", "/echo", open, NULL), 200);
+	cr_assert_not_null(strstr(a.body, "GET /echo HTTP/1.1\r\n"), "%s", a.body);
+	cr_assert_eq(ask("POST", "/init", open, "{}"), 404, "the host's alone");
+	cr_assert_eq(ask("POST", "//init", open, "{}"), 404);
+	/* By the token alone, as older SDKs do. */
+	(void)snprintf(named, sizeof(named), "X-Access-Token: %s\r\n", token);
+	cr_assert_eq(ask("GET", "/files?path=x", named, NULL), 200, "%s", a.body);
+	cr_assert_eq(ask("GET", "/files?path=x", "X-Access-Token: ea_no\r\n", NULL), 401);
+	/* A port of the guest, by host name. What is not the guest's business stays here. */
+	(void)snprintf(named, sizeof(named),
+		       "Host: 3000-%s.localhost:1\r\n%sX-Hop: 1\r\nConnection: X-Hop\r\n", id, key);
+	cr_assert_eq(ask("POST", "/a?b=c", named, "hello"), 200, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "POST /a?b=c HTTP/1.1"), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\r\n\r\nhello"), "%s", a.body);
+	cr_assert_null(strcasestr(a.body, "api-key"), "%s", a.body);
+	cr_assert_null(strcasestr(a.body, "X-Hop"), "%s", a.body);
+	(void)snprintf(named, sizeof(named), "Host: 3001-%s.localhost\r\n", id);
+	cr_assert_eq(ask("GET", "/", named, NULL), 502);
+	cr_assert_not_null(strstr(a.body, "port is not open"), "%s", a.body);
+	/* One header of the two; nobody's id. */
+	(void)snprintf(named, sizeof(named), "E2b-Sandbox-Id: %s\r\n", id);
+	cr_assert_eq(ask("GET", "/health", named, NULL), 400);
+	cr_assert_eq(ask("GET", "/health",
+			 "E2b-Sandbox-Id: iaaaaaaaaaaaaaaaaaaa\r\nE2b-Sandbox-Port: 49983\r\n",
+			 NULL),
+		     502);
+	cr_assert_not_null(strstr(a.body, "The sandbox was not found"), "%s", a.body);
+}
+
+/* What a guest answers can't run into the answer to the next request of the same connection. */
+Test(daemon_http, a_guest_that_lies, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const struct {
+		const char *path;
+		unsigned status;
+		bool whole;
+		const char *body;
+	} lies[] = {
+		{ "/chunks", 200, true, "hello!" },
+		{ "/untilclose", 200, true, "all of it" },
+		{ "/smuggle", 200, true, "hello" },
+		{ "/short", 200, false, "hello" },
+		{ "/badchunk", 200, false, "hello" },
+		{ "/garbage", 502, true, "malformed" },
+		{ "/twice", 502, true, "malformed" },
+		{ "/switch", 502, true, "malformed" },
+		{ "/silent", 502, true, "without an answer" },
+	};
+	char id[32], token[64], text[512];
+
+	make(key_of("alice", SMALL), id, token);
+	for (size_t i = 0; i < ARRAY_SIZE(lies); i++) {
+		int fd = daemon_rig_dial(&d, true);
+		int n = snprintf(text, sizeof(text),
+				 "GET %s HTTP/1.1\r\nHost: x\r\nE2b-Sandbox-Id: %s\r\n"
+				 "E2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n\r\n",
+				 lies[i].path, id, token);
+		cr_assert_eq(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+		daemon_rig_read(fd, &a);
+		cr_assert_eq(a.status, lies[i].status, "%s: %s", lies[i].path, a.head);
+		cr_assert_eq(a.whole, lies[i].whole, "%s: %s", lies[i].path, a.body);
+		cr_assert_not_null(strstr(a.body, lies[i].body), "%s: %s", lies[i].path, a.body);
+		/* The next request on it gets its own answer, or none. */
+		n = snprintf(text, sizeof(text),
+			     "GET /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n");
+		(void)!send(fd, text, (size_t)n, MSG_NOSIGNAL);
+		daemon_rig_read(fd, &a);
+		cr_assert_eq(a.status, lies[i].whole ? 401 : 0, "%s: %s%s", lies[i].path, a.head,
+			     a.body);
+		close(fd);
+	}
+}
+
+/* A guest that doesn't answer holds up those who ask it, so many of them, and nobody else. */
+Test(daemon_http, a_guest_that_is_silent, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[32], token[64], text[512];
+	int fds[60], n;
+
+	make(key, id, token);
+	n = snprintf(text, sizeof(text),
+		     "GET /never HTTP/1.1\r\nHost: x\r\nE2b-Sandbox-Id: %s\r\n"
+		     "E2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n\r\n",
+		     id, token);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = daemon_rig_dial(&d, true);
+		cr_assert_eq(send(fds[i], text, (size_t)n, MSG_NOSIGNAL), n);
+	}
+	daemon_rig_read(fds[59], &a);
+	cr_assert_eq(a.status, 429, "%s", a.body);
+	cr_assert_eq(listed(key, ""), 1);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	/* They are given back. */
+	(void)snprintf(text, sizeof(text),
+		       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n",
+		       id, token);
+	for (unsigned i = 0; i < 200 && ask("GET", "/echo", text, NULL) == 429; i++)
+		usleep(5000);
+	cr_assert_eq(a.status, 200, "%s", a.body);
+}
+
+/* ---- Clients ------------------------------------------------------------------------------- */
+
+/* More connections than there may be: those who wait for nothing make room. */
+Test(daemon_http, many_idle_clients, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static int fds[1200];
+	const char *key = key_of("alice", SMALL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = daemon_rig_dial(&d, true);
+		cr_assert_geq(fds[i], 0);
+		(void)!send(fds[i], "GET / HT", 8, MSG_NOSIGNAL);
+	}
+	cr_assert_eq(listed(key, ""), 0);
+	daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
+	cr_assert_eq(a.status, 200);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+Test(daemon_http, bodies, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const struct {
+		unsigned status;
+		const char *fields, *body;
+	} cases[] = {
+		{ 404, "Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n" },
+		{ 400, "Transfer-Encoding: chunked\r\n", "2\n{}\r\n0\r\n\r\n" },
+		{ 400, "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n", "{}" },
+		{ 400, "Content-Length: 2\r\nContent-Length: 2\r\n", "{}" },
+		{ 501, "Transfer-Encoding: gzip\r\n", "x" },
+		{ 413, "Content-Length: 70000\r\n", NULL },
+	};
+	static char big[80000], text[81000];
+	const char *key = key_of("alice", SMALL);
+
+	memset(big, ' ', 70000);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		int fd = daemon_rig_dial(&d, true);
+		int n = snprintf(text, sizeof(text),
+				 "POST /sandboxes/iaaaaaaaaaaaaaaaaaaa/timeout HTTP/1.1\r\n"
+				 "Host: localhost\r\n%s%s\r\n%s",
+				 key, cases[i].fields, cases[i].body == NULL ? big : cases[i].body);
+		(void)!send(fd, text, (size_t)n, MSG_NOSIGNAL);
+		daemon_rig_read(fd, &a);
+		cr_assert_eq(a.status, cases[i].status, "%zu: %s%s", i, a.head, a.body);
+		close(fd);
+	}
+}
+
+/* ---- The daemon's death -------------------------------------------------------------------- */
+
+/* kill -9 right after the answer: the next daemon knows what was acknowledged and what became of
+ * it, and nothing of it runs. */
+Test(daemon_http, kill_9, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[32], token[64], target[64], fields[256];
+
+	make(key, id, token);
+	daemon_rig_stop(&d, SIGKILL);
+	daemon_rig_start(&d);
+	(void)snprintf(target, sizeof(target), "/v1/sandboxes/%s", id);
+	cr_assert_eq(ask("GET", target, key, NULL), 200, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\"state\":\"ended\""), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "daemon-restart"), "%s", a.body);
+	cr_assert_eq(listed(key, ""), 0, "the key is still good, and no sandbox is left");
+	cr_assert_eq(ask("GET", target, key_of("bob", SMALL), NULL), 404);
+	(void)snprintf(fields, sizeof(fields),
+		       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n",
+		       id, token);
+	cr_assert_eq(ask("GET", "/echo", fields, NULL), 502);
+	daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
+	cr_assert_not_null(strstr(a.body, "\"jails\":0"), "%s", a.body);
+	make(key, id, NULL);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon_rig.h - jailer, casemated and the bare-metal guest, which stands for a guest with an agent
+ * (tests/guest/agent_http.c), and an HTTP client that sends bytes as they are. What can't be done
+ * fails the test.
+ */
+#ifndef TESTS_NATIVE_DAEMON_RIG_H
+#define TESTS_NATIVE_DAEMON_RIG_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "tests/native/jail_rig.h"
+
+struct daemon_rig {
+	struct rig jail;
+	pid_t daemon;
+	unsigned port; /* of 127.0.0.1 */
+	char socket[100];
+};
+
+/* Skips the test where it can't be. */
+void daemon_rig_open(struct daemon_rig *d);
+void daemon_rig_close(struct daemon_rig *d);
+void daemon_rig_start(struct daemon_rig *d);
+/* SIGTERM: it must end with 0. SIGKILL: it does. */
+void daemon_rig_stop(struct daemon_rig *d, int signo);
+
+/* A connection to the unix socket (net = false) or to the port. */
+int daemon_rig_dial(const struct daemon_rig *d, bool net);
+
+struct answer {
+	unsigned status;
+	char head[8192];
+	char body[65536];
+	bool whole; /* it ended as it said that it would */
+};
+
+/* Reads one answer. status 0: the connection ended before. */
+void daemon_rig_read(int fd, struct answer *ret);
+/* One request on a connection of its own. fields: lines with CRLF, "" = none; body NULL = none. */
+void daemon_rig_ask(const struct daemon_rig *d, bool net, const char *method, const char *target,
+		    const char *fields, const char *body, struct answer *ret);
+/* The body, which must be JSON; new reference. */
+json_t *answer_json(const struct answer *a);
+/* A string of it, copied to one of a few static places. */
+const char *answer_text(const struct answer *a, const char *name);
+
+#endif

@@ -1,26 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verb_doctor.c - casemate doctor: is the host fit to run untrusted tenants? The daemon, which is
- * on that host, looks; when it can't be reached, the checks run here and say so.
+ * on that host, looks; when it can't be reached, the checks run here and say so. Root on that host
+ * also has a jail tried (doctor_jail.h).
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api/cli/cli.h"
+#include "api/cli/doctor_jail.h"
 #include "api/cli/http_client.h"
 #include "api/host/hostcheck.h"
 #include "base/fd.h"
 #include "base/log.h"
 
 #define STATUS_MS 10000U
+#define LIBEXEC	  "/usr/libexec/casemate"
+#define STORE	  "/var/lib/casemate"
 
 struct doctor {
 	json_t *checks; /* [{code, level, what, why, fix}] */
 	size_t fails;
 	size_t warns;
+	struct doctor_jail_config jail;
 };
 
 /* Text from the daemon, which has it from files and from the jailer: not for a terminal as is. */
@@ -106,6 +113,61 @@ static void add_local(struct doctor *d)
 		hostcheck_run(root, add_check, d);
 }
 
+/* Does the daemon run under the kernel that we run under? */
+static bool same_host(const json_t *status)
+{
+	const char *theirs = json_string_value(json_object_get(status, "boot_id"));
+	char ours[64];
+	ssize_t n = fd_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", ours, sizeof(ours));
+
+	if (n < 0 || theirs == NULL)
+		return false;
+	ours[strcspn(ours, "\n")] = '\0';
+	return strcmp(ours, theirs) == 0;
+}
+
+static void add_tally(struct doctor *d, const char *code, const struct doctor_jail_tally *t,
+		      const char *why)
+{
+	unsigned bad = t->succeeded - t->need_selinux;
+	char what[160];
+
+	(void)snprintf(what, sizeof(what), "%u of %u attacks succeed%s%s", t->succeeded, t->tried,
+		       t->succeeded > 0 ? ": " : "", t->ids);
+	add(d, code,
+	    bad > 0	       ? "F"
+	    : t->succeeded > 0 ? "W"
+			       : "ok",
+	    what, why,
+	    t->succeeded == 0 ? ""
+	    : bad == 0	      ? "these wait for SELinux; see the check selinux"
+		       : "do not use this host; report it with the output of casemate doctor");
+}
+
+/* status: the daemon's, or NULL. */
+static void add_probe(struct cli *cli, struct doctor *d, const json_t *status)
+{
+	static const char full[] =
+		"0: attacks by casemate-probe in the place of the VMM, in a real "
+		"jail with all layers";
+	static const char alone[] = "0: the same without the filters and the Landlock that the VMM "
+				    "puts on itself: the jail alone";
+	struct doctor_jail_result r;
+	struct err err = { 0 };
+
+	if (status != NULL && !same_host(status))
+		(void)err_set(&err, -EREMOTE, "the daemon is on another host");
+	else if (geteuid() != 0)
+		(void)err_set(&err, -EPERM, "it takes root");
+	else if (doctor_jail_try(cli->loop, &d->jail, &r, &err) == 0) {
+		add_tally(d, "jail-probe", &r.full, full);
+		add_tally(d, "jail-alone", &r.alone, alone);
+		return;
+	}
+	add(d, "jail-probe", "W", err.msg, full,
+	    "run casemate doctor as root on the daemon's host");
+}
+
 static void examine(struct cli *cli, struct doctor *d)
 {
 	struct http_client *http = NULL;
@@ -125,6 +187,7 @@ static void examine(struct cli *cli, struct doctor *d)
 		add_jailer(d, json_object_get(status, "jailer"));
 		add_remote(d, json_object_get(status, "checks"));
 	}
+	add_probe(cli, d, r < 0 ? NULL : status);
 	json_decref(status);
 	http_client_free(http);
 }
@@ -149,40 +212,62 @@ static void print_table(const struct doctor *d)
 		     d->warns);
 }
 
+static int usage(void)
+{
+	(void)puts("Usage: casemate doctor [--json] [--libexec DIR] [--store DIR]\n"
+		   "Checks the host; exit status 1 when a check failed (F).\n\n"
+		   "  --json         an array of {code, level, what, why, fix}\n"
+		   "  --libexec DIR  where casemate-jailer and casemate-probe are, for the live\n"
+		   "                 probe of a jail (default " LIBEXEC ")\n"
+		   "  --store DIR    the jailer's store, for the same (default " STORE ")");
+	return CLI_OK;
+}
+
+static void print(const struct doctor *d, bool json)
+{
+	char *text;
+
+	if (!json) {
+		print_table(d);
+		return;
+	}
+	text = json_dumps(d->checks, JSON_COMPACT | JSON_ENSURE_ASCII);
+	(void)puts(text == NULL ? "[]" : text);
+	free(text);
+}
+
 int verb_doctor(struct cli *cli, int argc, char **argv)
 {
 	static const struct option longs[] = { { "json", no_argument, NULL, 'j' },
+					       { "libexec", required_argument, NULL, 'l' },
+					       { "store", required_argument, NULL, 's' },
 					       { "help", no_argument, NULL, 'h' },
 					       { NULL, 0, NULL, 0 } };
-	struct doctor d = { .fails = 0 };
+	struct doctor d = { .jail = { .libexec = LIBEXEC, .store = STORE } };
 	bool json = false;
-	char *text;
 	int c;
 
 	optind = 0;
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
-		if (c == 'h') {
-			(void)puts("Usage: casemate doctor [--json]\n"
-				   "Checks the host; exit status 1 when a check failed (F).");
-			return CLI_OK;
-		}
-		if (c != 'j')
-			return cli_fail("doctor: unknown option %.64s; see casemate doctor --help",
+	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
+		if (c == 'h')
+			return usage();
+		if (c == 'j')
+			json = true;
+		else if (c == 'l')
+			d.jail.libexec = optarg;
+		else if (c == 's')
+			d.jail.store = optarg;
+		else
+			return cli_fail("doctor: %s %.64s; see casemate doctor --help",
+					c == ':' ? "missing value of" : "unknown option",
 					argv[optind - 1]);
-		json = true;
 	}
 	if (optind < argc)
 		return cli_fail("doctor: unexpected argument \"%.64s\"", argv[optind]);
 	d.checks = json_array();
 	examine(cli, &d);
-	if (json) {
-		text = json_dumps(d.checks, JSON_COMPACT | JSON_ENSURE_ASCII);
-		(void)puts(text == NULL ? "[]" : text);
-		free(text);
-	} else {
-		print_table(&d);
-	}
+	print(&d, json);
 	json_decref(d.checks);
 	return d.fails > 0 ? 1 : CLI_OK;
 }

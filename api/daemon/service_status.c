@@ -84,12 +84,24 @@ static json_t *no_jailer_json(const char *why)
 	return json_pack("{s:b, s:o}", "reachable", 0, "error", text_json(why));
 }
 
+/* Which boot of which host this is: whoever asks may be on another. */
+static json_t *boot_id_json(void)
+{
+	char id[64] = "";
+
+	if (fd_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", id, sizeof(id)) < 0)
+		id[0] = '\0';
+	id[strcspn(id, "\n")] = '\0';
+	return text_json(id);
+}
+
 /* jailer: reference taken over. */
 static void answer(struct status *st, json_t *jailer)
 {
 	const struct service *sv = st->sv;
-	json_t *o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o}", "version", CASEMATE_VERSION,
-			      "uptime_ms", (json_int_t)(now_ms() - sv->started_ms), "sandboxes",
+	json_t *o = json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", "version",
+			      CASEMATE_VERSION, "boot_id", boot_id_json(), "uptime_ms",
+			      (json_int_t)(now_ms() - sv->started_ms), "sandboxes",
 			      (json_int_t)sandboxes_live(sv->sandboxes), "sandboxes_max",
 			      (json_int_t)sv->sandboxes_max, "memory_max_bytes",
 			      (json_int_t)sv->limits.memory_max, "pool",

@@ -44,23 +44,22 @@ static void check_parents(struct checkup *c)
 }
 
 struct files {
-	unsigned count, verity, unknown;
+	unsigned count, unknown;
 	struct words bad;
 };
 
 static void look_at(int dir, const char *name, const char *file, struct files *f)
 {
-	struct statx x;
+	struct stat st;
 	char path[160];
 
 	if ((size_t)snprintf(path, sizeof(path), "%s/%s", name, file) >= sizeof(path) ||
-	    statx(dir, path, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &x) < 0) {
+	    fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		f->unknown += errno != ENOENT; /* a kernel may have no initrd */
 		return;
 	}
 	f->count++;
-	f->verity += (x.stx_attributes & STATX_ATTR_VERITY) != 0;
-	if (x.stx_uid != 0 || (x.stx_mode & (S_IWGRP | S_IWOTH)) != 0)
+	if (!roots_alone(&st))
 		words_add(&f->bad, name);
 }
 
@@ -74,7 +73,9 @@ static int look_below(const struct checkup *c, const char *path, const char *fil
 		return -errno;
 	}
 	for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-		if (e->d_name[0] != '.')
+		/* As the jailer has it; "lost+found" is none. */
+		if (e->d_name[0] != '.' &&
+		    e->d_name[strspn(e->d_name, "abcdefghijklmnopqrstuvwxyz0123456789._-")] == '\0')
 			look_at(dirfd(d), e->d_name, file, f);
 	(void)closedir(d);
 	return 0;
@@ -101,16 +102,6 @@ static void check_files(struct checkup *c)
 	else
 		checkup_found(c, f.bad.len > 0 ? HOSTCHECK_FAIL : HOSTCHECK_OK, "%s",
 			      f.bad.len > 0 ? f.bad.text : "root's alone");
-}
-
-static void check_verity(struct checkup *c)
-{
-	struct files f = { .count = 0 };
-
-	if (look_at_store(c, &f) < 0 || f.count == 0)
-		return;
-	checkup_found(c, f.verity == f.count ? HOSTCHECK_OK : HOSTCHECK_INFO, "%u of %u files",
-		      f.verity, f.count);
 }
 
 static void check_space(struct checkup *c)
@@ -149,9 +140,6 @@ const struct check hostcheck_store[] = {
 	  "chown root and chmod go-w these directories" },
 	{ "store-files", check_files, "kernels and images that only root may write",
 	  "chown root and chmod go-w the files of these" },
-	{ "store-verity", check_verity,
-	  "fs-verity: a changed kernel or image is noticed when it is read",
-	  "fsverity enable FILE, on a file system that has it" },
 	{ "store-space", check_space, "1 GiB or more: scratch disks are sparse files there",
 	  "make room below /var/lib/casemate" },
 	{ "store-mount", check_flags, "nosuid and nodev: nothing in it is a program or a device",

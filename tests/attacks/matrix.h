@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "tests/attacks/off.h"
-#include "tests/attacks/wire.h"
+#include "probe/off.h"
+#include "probe/wire.h"
 
 #define MATRIX_ROWS_MAX 128
 

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "probe/tiny.h"
 #include "tests/attacks/harness.h"
 #include "tests/attacks/siege.h"
-#include "tests/attacks/tiny.h"
 #include "tests/attacks/world.h"
 
 #define KEPT   WORLD_BIN "/kept"

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "api/rpc/rpc.h"
-#include "tests/attacks/wire.h"
+#include "probe/wire.h"
 
 struct Casemate__Jailer__V1__CreateRequest;
 

@@ -21,8 +21,8 @@
 
 #include "base/fd.h"
 #include "base/num.h"
+#include "probe/tiny.h"
 #include "tests/attacks/harness.h"
-#include "tests/attacks/tiny.h"
 #include "tests/attacks/world.h"
 
 #define SHM_KEY	   0x7f3aca5e

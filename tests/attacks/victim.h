@@ -3,7 +3,7 @@
 #ifndef TESTS_ATTACKS_VICTIM_H
 #define TESTS_ATTACKS_VICTIM_H
 
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 
 #define VICTIM_UID 65533
 

@@ -19,3 +19,11 @@ jail_test(jail_crash native/jail_crash.c)
 jail_test(jail_layers native/jail_layers.c)
 jail_test(jail_inspect native/jail_inspect.c)
 jail_test(jail_vmm native/jail_vmm.c)
+
+# doctor's live probe, by the CLI with the product's jailer and with one that leaves layers out.
+if(NOT CASEMATE_SANITIZE)
+  jail_test(doctor native/doctor.c)
+  target_compile_definitions(doctor PRIVATE CLI_BIN="$<TARGET_FILE:casemate>"
+    DOCTOR_PROBE_BIN="$<TARGET_FILE:casemate-probe>")
+  add_dependencies(doctor casemate casemate-probe)
+endif()

@@ -22,7 +22,7 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 #include "vmm/vmm_fds.h"
 
 /* A call that nobody may make said why: for the arguments, so it may be made. */
@@ -154,19 +154,19 @@ static int console_level(const struct scene *s)
 }
 
 const struct attack attacks_kernel[] = {
-	{ "V41", "create another VM", another_vm, ATTACK_RUNNING_ONLY },
-	{ "V43", "load a module", load_module, 0 },
-	{ "V44", "load a BPF program", load_bpf, 0 },
-	{ "V45", "perf_event_open of a CPU", perf_event, 0 },
-	{ "V47", "io_uring_setup", io_uring, 0 },
-	{ "V49", "reboot", reboot_host, 0 },
-	{ "V50", "settimeofday", set_time, 0 },
-	{ "V51", "swapon", swap_on, 0 },
-	{ "V54", "TIOCSTI on descriptor 0", fake_input, 0 },
-	{ "V81", "kexec_load", load_kernel, 0 },
-	{ "V83", "fanotify_init", watch_files, 0 },
-	{ "V84", "acct", account, 0 },
-	{ "V85", "adjtimex", adjust_clock, 0 },
-	{ "V86", "set the console's log level", console_level, 0 },
+	{ "V41", "create another VM", another_vm, ATTACK_RUNNING_ONLY | ATTACK_ANYWHERE },
+	{ "V43", "load a module", load_module, ATTACK_ANYWHERE },
+	{ "V44", "load a BPF program", load_bpf, ATTACK_ANYWHERE },
+	{ "V45", "perf_event_open of a CPU", perf_event, ATTACK_ANYWHERE },
+	{ "V47", "io_uring_setup", io_uring, ATTACK_ANYWHERE },
+	{ "V49", "reboot", reboot_host, ATTACK_ANYWHERE },
+	{ "V50", "settimeofday", set_time, ATTACK_ANYWHERE },
+	{ "V51", "swapon", swap_on, ATTACK_ANYWHERE },
+	{ "V54", "TIOCSTI on descriptor 0", fake_input, ATTACK_ANYWHERE },
+	{ "V81", "kexec_load", load_kernel, ATTACK_ANYWHERE },
+	{ "V83", "fanotify_init", watch_files, ATTACK_ANYWHERE },
+	{ "V84", "acct", account, ATTACK_ANYWHERE },
+	{ "V85", "adjtimex", adjust_clock, ATTACK_ANYWHERE },
+	{ "V86", "set the console's log level", console_level, ATTACK_ANYWHERE },
 	{ NULL, NULL, NULL, 0 },
 };

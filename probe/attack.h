@@ -12,8 +12,8 @@
  *
  * README.md tells how to add one.
  */
-#ifndef TESTS_ATTACKS_ATTACK_H
-#define TESTS_ATTACKS_ATTACK_H
+#ifndef PROBE_ATTACK_H
+#define PROBE_ATTACK_H
 
 #include <errno.h>
 #include <stdbool.h>
@@ -67,6 +67,9 @@ enum attack_flag {
 	/* Only a resource limit stands against it: with that one off it may succeed. It is told,
 	 * and README.md says what bounds the harm. */
 	ATTACK_RESTS_ON_RLIM = 1U << 4,
+	/* Does no harm wherever it succeeds, and needs no more of the scene than `secret`, `victim`
+	 * and `victim_canary`: `casemate doctor` tries it on hosts in production. */
+	ATTACK_ANYWHERE = 1U << 5,
 };
 
 struct attack {

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 #include "vmm/vmm_fds.h"
 
 static struct ifreq nic(const char *name)
@@ -112,10 +112,10 @@ static int take_tap(const struct scene *s)
 const struct attack attacks_net[] = {
 	{ "V35", "a packet socket on the host's interface", packet_socket, 0 },
 	{ "V36", "a raw socket on the host's interface", raw_socket, 0 },
-	{ "V37", "an AF_VSOCK socket", vsock, ATTACK_NEEDS_X },
-	{ "V38", "an AF_ALG socket", alg_socket, ATTACK_NEEDS_X },
+	{ "V37", "an AF_VSOCK socket", vsock, ATTACK_NEEDS_X | ATTACK_ANYWHERE },
+	{ "V38", "an AF_ALG socket", alg_socket, ATTACK_NEEDS_X | ATTACK_ANYWHERE },
 	{ "V39", "see the host's interface", see_nic, 0 },
-	{ "V42", "make a tap", make_tap, 0 },
+	{ "V42", "make a tap", make_tap, ATTACK_ANYWHERE },
 	{ "V72", "attach to the host's tap", take_tap, 0 },
 	{ NULL, NULL, NULL, 0 },
 };

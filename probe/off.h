@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* off.h - the layers of the jail that the battery takes away, and the sets that it tries. */
-#ifndef TESTS_ATTACKS_OFF_H
-#define TESTS_ATTACKS_OFF_H
+#ifndef PROBE_OFF_H
+#define PROBE_OFF_H
 
 #include <stddef.h>
 

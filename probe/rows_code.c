@@ -9,8 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "tests/attacks/attack.h"
-#include "tests/attacks/tiny.h"
+#include "probe/attack.h"
+#include "probe/tiny.h"
 
 #ifndef MFD_EXEC /* Linux 6.3; Debian 12's headers are older */
 #define MFD_EXEC 0x0010U
@@ -139,16 +139,16 @@ static int i386_open(const struct scene *s)
 }
 
 const struct attack attacks_code[] = {
-	{ "V12", "execve /bin/sh", exec_shell, 0 },
-	{ "V13", "execute a memfd", exec_memfd, 0 },
+	{ "V12", "execve /bin/sh", exec_shell, ATTACK_ANYWHERE },
+	{ "V13", "execute a memfd", exec_memfd, ATTACK_ANYWHERE },
 	{ "V14", "execute a set-uid helper", exec_suid, 0 },
-	{ "V15", "map memory writable and executable", map_code, 0 },
-	{ "V16", "make written memory executable", protect_code, 0 },
-	{ "V17", "setuid(0)", become_root, 0 },
-	{ "V18", "raise capabilities", raise_capabilities, 0 },
-	{ "V19", "make a user namespace", user_namespace, 0 },
-	{ "V53", "run a program without ASLR", fixed_addresses, 0 },
-	{ "V55", "open a file by the x32 ABI", x32_open, 0 },
-	{ "V56", "open a file by the i386 ABI", i386_open, 0 },
+	{ "V15", "map memory writable and executable", map_code, ATTACK_ANYWHERE },
+	{ "V16", "make written memory executable", protect_code, ATTACK_ANYWHERE },
+	{ "V17", "setuid(0)", become_root, ATTACK_ANYWHERE },
+	{ "V18", "raise capabilities", raise_capabilities, ATTACK_ANYWHERE },
+	{ "V19", "make a user namespace", user_namespace, ATTACK_ANYWHERE },
+	{ "V53", "run a program without ASLR", fixed_addresses, ATTACK_ANYWHERE },
+	{ "V55", "open a file by the x32 ABI", x32_open, ATTACK_ANYWHERE },
+	{ "V56", "open a file by the i386 ABI", i386_open, ATTACK_ANYWHERE },
 	{ NULL, NULL, NULL, 0 },
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attack_probe - the VMM, taken over. The jailer starts it in the place of casemate-vmm; in the
+ * casemate-probe - the VMM, taken over. The jailer starts it in the place of casemate-vmm; in the
  * control run nothing is around it.
  *
  * Each order on the control socket is an attack of its own, in a child: the child closes what the
@@ -26,8 +26,9 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "tests/attacks/off.h"
-#include "tests/attacks/wire.h"
+#include "base/num.h"
+#include "probe/off.h"
+#include "probe/wire.h"
 #include "vmm/landlock.h"
 #include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
@@ -134,9 +135,9 @@ static const struct attack *find_order(const char *id)
 }
 
 /* The child. Ends by the one system call that every filter allows. */
-static NORETURN void attack(const struct wire_order *o, volatile struct wire_answer *shared)
+static NORETURN void attack(const struct wire_order *o, const struct attack *a,
+			    volatile struct wire_answer *shared)
 {
-	const struct attack *a = find_order(o->id);
 	int r;
 
 	shared->kind = WIRE_HARNESS;
@@ -177,9 +178,9 @@ static bool ended_in_time(pid_t pid, int *ret_status)
 	return false;
 }
 
-static struct wire_answer obey(const struct wire_order *o, volatile struct wire_answer *shared)
+static struct wire_answer run_attack(const struct wire_order *o, const struct attack *a,
+				     volatile struct wire_answer *shared)
 {
-	struct wire_answer a = { .kind = WIRE_LATE };
 	int status = 0;
 	pid_t pid;
 
@@ -188,14 +189,52 @@ static struct wire_answer obey(const struct wire_order *o, volatile struct wire_
 	if (pid < 0)
 		return (struct wire_answer){ .kind = WIRE_HARNESS, .value = -errno };
 	if (pid == 0)
-		attack(o, shared);
+		attack(o, a, shared);
 	if (!ended_in_time(pid, &status))
-		return a;
+		return (struct wire_answer){ .kind = WIRE_LATE };
 	if (shared->kind != WIRE_NONE)
 		return *shared;
 	if (WIFSIGNALED(status))
 		return (struct wire_answer){ .kind = WIRE_SIGNAL, .value = WTERMSIG(status) };
 	return (struct wire_answer){ .kind = WIRE_EXIT, .value = WEXITSTATUS(status) };
+}
+
+/* What kills it is seen by whoever ordered it. */
+static struct wire_answer run_here(const struct wire_order *o, const struct attack *a)
+{
+	int r = get_ready(o);
+
+	if (r < 0)
+		return (struct wire_answer){ .kind = WIRE_HARNESS, .value = r };
+	r = a->run(&o->scene);
+	return (struct wire_answer){ .kind = WIRE_RETURN, .value = r };
+}
+
+/* "#17": the row of that number, if doctor may try it. */
+static struct wire_answer try_row(const struct wire_order *o, volatile struct wire_answer *shared)
+{
+	struct wire_answer ret = { .kind = WIRE_END };
+	const struct attack *a = NULL;
+	uint64_t i;
+
+	if (parse_u64(o->id + strlen(WIRE_ROW), 0, WIRE_ROWS_MAX, &i) == 0)
+		a = attack_at((size_t)i);
+	if (a == NULL)
+		return ret;
+	ret.kind = WIRE_SKIPPED;
+	if ((a->flags & ATTACK_ANYWHERE) != 0 &&
+	    (o->role != SECCOMP_START || (a->flags & ATTACK_RUNNING_ONLY) == 0))
+		ret = o->here != 0 ? run_here(o, a) : run_attack(o, a, shared);
+	(void)snprintf(ret.id, sizeof(ret.id), "%s", a->id);
+	ret.flags = a->flags;
+	return ret;
+}
+
+static struct wire_answer obey(const struct wire_order *o, volatile struct wire_answer *shared)
+{
+	if (strncmp(o->id, WIRE_ROW, strlen(WIRE_ROW)) == 0)
+		return try_row(o, shared);
+	return run_attack(o, find_order(o->id), shared);
 }
 
 /* As pid 1 we inherit what attacks leave behind. */
@@ -243,10 +282,12 @@ int main(void)
 		return 1;
 	while (fd_read_full(VMM_FD_CONTROL, &o, sizeof(o)) == 0) {
 		struct wire_answer a;
+		o.id[sizeof(o.id) - 1] = '\0';
 		memcpy(low, o.scene.secret, sizeof(o.scene.secret));
 		o.scene.low_page = (uint32_t)(uintptr_t)low;
 		a = obey(&o, shared);
-		reap_orphans();
+		if (o.here == 0)
+			reap_orphans();
 		if (fd_write_full(VMM_FD_CONTROL, &a, sizeof(a)) < 0)
 			return 1;
 	}

@@ -4,11 +4,11 @@
  * order, one answer, over the control socket; both are of the same build, so structs go as they
  * are.
  */
-#ifndef TESTS_ATTACKS_WIRE_H
-#define TESTS_ATTACKS_WIRE_H
+#ifndef PROBE_WIRE_H
+#define PROBE_WIRE_H
 
 #include "base/compiler.h"
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 
 /* In place of a role: no filter at all, and all filters as they are before Configure. */
 #define WIRE_ROLE_NONE UINT32_MAX
@@ -18,10 +18,18 @@
 /* An order to look for the secret in whatever the jail was given: succeeds when it is there. */
 #define WIRE_LOOK "look"
 
+/* With a number behind it: that row of the table, if it is ATTACK_ANYWHERE. For doctor, which knows
+ * no row by its name. */
+#define WIRE_ROW      "#"
+#define WIRE_ROWS_MAX 128
+
 struct wire_order {
 	char id[8];
 	uint32_t role; /* enum seccomp_role, or WIRE_ROLE_NONE */
 	uint32_t off;  /* mask of enum off: what the probe itself leaves out */
+	/* In the probe's own process, which can then only end: in a jail of the product there are
+	 * no others, for the filter that the jailer hands down knows threads only. */
+	uint32_t here;
 	struct scene scene;
 };
 
@@ -33,12 +41,17 @@ enum wire_kind {
 	WIRE_LATE,    /* it went on and on */
 	WIRE_GONE,    /* jail and probe are gone */
 	WIRE_HARNESS, /* value: the harness could not set the attack up */
+	WIRE_SKIPPED, /* a row by its number that is not for everywhere, or not for this role */
+	WIRE_END,     /* there is no row of that number */
 	WIRE_KIND_COUNT
 };
 
 struct wire_answer {
 	uint32_t kind;
 	int32_t value;
+	/* Of a row that was ordered by its number: */
+	char id[8];
+	uint32_t flags; /* mask of enum attack_flag */
 };
 
 /* Has the attacker got what he wanted? */

@@ -5,7 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 
 static const struct attack *const tables[] = { attacks_file, attacks_code,   attacks_peer,
 					       attacks_net,  attacks_kernel, attacks_resource };

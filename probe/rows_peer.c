@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 
 static int trace(const struct scene *s)
 {
@@ -152,17 +152,17 @@ static int read_key(const struct scene *s)
 }
 
 const struct attack attacks_peer[] = {
-	{ "V23", "ptrace a neighbour", trace, 0 },
-	{ "V24", "process_vm_readv of a neighbour", read_memory, 0 },
-	{ "V25", "/proc/N/mem of a neighbour", proc_mem, 0 },
-	{ "V26", "/proc/N/environ of a neighbour", proc_environ, 0 },
-	{ "V27", "send a signal to a neighbour", send_signal, 0 },
+	{ "V23", "ptrace a neighbour", trace, ATTACK_ANYWHERE },
+	{ "V24", "process_vm_readv of a neighbour", read_memory, ATTACK_ANYWHERE },
+	{ "V25", "/proc/N/mem of a neighbour", proc_mem, ATTACK_ANYWHERE },
+	{ "V26", "/proc/N/environ of a neighbour", proc_environ, ATTACK_ANYWHERE },
+	{ "V27", "send a signal to a neighbour", send_signal, ATTACK_ANYWHERE },
 	{ "V29", "pidfd_getfd from a neighbour", steal_fd, 0 },
 	{ "V30", "System V memory of a neighbour", sysv_segment, 0 },
 	{ "V31", "/dev/shm of a neighbour", posix_segment, 0 },
 	{ "V32", "an abstract socket of the host", abstract_socket, 0 },
 	{ "V33", "a control socket of the host", control_socket, 0 },
-	{ "V48", "add_key", add_key, ATTACK_NEEDS_X },
+	{ "V48", "add_key", add_key, ATTACK_NEEDS_X | ATTACK_ANYWHERE },
 	{ "V68", "receive a descriptor from an accomplice", receive_fd, 0 },
 	{ "V79", "read a key of the host's session", read_key, 0 },
 	{ NULL, NULL, NULL, 0 },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/attacks/wire.h"
+#include "probe/wire.h"
 
 #include <poll.h>
 #include <signal.h>

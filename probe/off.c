@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/attacks/off.h"
+#include "probe/off.h"
 
 #include <stdio.h>
 #include <string.h>

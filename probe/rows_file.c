@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 #include "vmm/vmm_fds.h"
 
 #define DISK_FILL (64 * MIB)
@@ -248,17 +248,17 @@ const struct attack attacks_file[] = {
 	{ "V02", "read a neighbour's disk", disk_read, 0 },
 	{ "V03", "write a neighbour's disk", disk_write, 0 },
 	{ "V05", "make a device node and open it", device_node, 0 },
-	{ "V06", "open /dev/mem or /dev/kmsg", kernel_memory, 0 },
-	{ "V07", "openat from a leaked directory", leaked_directory, 0 },
+	{ "V06", "open /dev/mem or /dev/kmsg", kernel_memory, ATTACK_ANYWHERE },
+	{ "V07", "openat from a leaked directory", leaked_directory, ATTACK_ANYWHERE },
 	{ "V08", "open_by_handle_at", file_handle, 0 },
 	{ "V09", "break out of a chroot", chroot_breakout, 0 },
 	{ "V11", "fill the host's disk", disk_fill, 0 },
-	{ "V20", "enter the mount namespace of pid 1", enter_mount_namespace, 0 },
+	{ "V20", "enter the mount namespace of pid 1", enter_mount_namespace, ATTACK_ANYWHERE },
 	{ "V21", "mount over /", mount_tmpfs, 0 },
 	{ "V69", "open VFIO", vfio, 0 },
 	{ "V70", "change a template's memory", shared_memory, 0 },
 	{ "V71", "change the base image", base_image, 0 },
-	{ "V80", "mount by fsopen and fsmount", mount_by_fd, 0 },
+	{ "V80", "mount by fsopen and fsmount", mount_by_fd, ATTACK_ANYWHERE },
 	{ "V87", "make its own disk longer", disk_grow, ATTACK_RESTS_ON_RLIM },
 	{ NULL, NULL, NULL, 0 },
 };

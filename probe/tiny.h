@@ -3,8 +3,8 @@
  * tiny.h - whole programs as bytes: an ELF header, one PT_LOAD, a few instructions. They need no
  * library, no file and no path, as an attacker's would.
  */
-#ifndef TESTS_ATTACKS_TINY_H
-#define TESTS_ATTACKS_TINY_H
+#ifndef PROBE_TINY_H
+#define PROBE_TINY_H
 
 #define TINY_HEADERS 120
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "tests/attacks/attack.h"
+#include "probe/attack.h"
 #include "vmm/vmm_fds.h"
 
 #define FORKS	    150
@@ -157,12 +157,12 @@ static int outlive(const struct scene *s)
 
 const struct attack attacks_resource[] = {
 	{ "V57", "150 processes", fork_bomb, ATTACK_ENDS_JAIL },
-	{ "V59", "1000 descriptors", descriptors, ATTACK_RUNNING_ONLY },
+	{ "V59", "1000 descriptors", descriptors, ATTACK_RUNNING_ONLY | ATTACK_ANYWHERE },
 	{ "V60", "more memory than its share", memory, ATTACK_ENDS_JAIL },
-	{ "V61", "lock 16 MiB of memory", lock_memory, 0 },
-	{ "V62", "real-time priority", real_time, 0 },
-	{ "V63", "a nicer priority than others", priority, 0 },
-	{ "V65", "core dumps on again", core_dump, 0 },
+	{ "V61", "lock 16 MiB of memory", lock_memory, ATTACK_ANYWHERE },
+	{ "V62", "real-time priority", real_time, ATTACK_ANYWHERE },
+	{ "V63", "a nicer priority than others", priority, ATTACK_ANYWHERE },
+	{ "V65", "core dumps on again", core_dump, ATTACK_ANYWHERE },
 	{ "V66", "move to another cgroup", leave_cgroup, 0 },
 	{ "V74", "flood the log pipe", flood, 0 },
 	{ "V77", "outlive the jail", outlive, ATTACK_OUTLIVES },

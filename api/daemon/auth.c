@@ -19,7 +19,8 @@ static bool is_below(const char *name, const char *dom)
 {
 	size_t n = strlen(name), d = strcspn(dom, ":");
 
-	return n >= d && strncasecmp(name + n - d, dom, d) == 0 && (n == d || name[n - d - 1] == '.');
+	return n >= d && strncasecmp(name + n - d, dom, d) == 0 &&
+	       (n == d || name[n - d - 1] == '.');
 }
 
 static bool is_address(const char *name)

@@ -360,6 +360,8 @@ static void destroy(struct http_req *req, void *arg)
 
 const struct http_route service_routes[] = {
 	{ "GET", "/v1/status", service_status },
+	{ "GET", "/v1/events", service_events },
+	{ "GET", "/metrics", service_prometheus },
 	{ "POST", "/v1/sandboxes", create },
 	{ "GET", "/v1/sandboxes", list },
 	{ "GET", "/v1/sandboxes/{}", show },

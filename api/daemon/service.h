@@ -14,6 +14,7 @@
 
 struct jailer;
 struct service;
+struct subscriber;
 
 /* A request that waits for a change of a sandbox: the request's state. */
 struct service_wait {
@@ -34,7 +35,10 @@ struct service {
 	const char *domain; /* of sandboxes' host names; NULL = none */
 	struct spec_limits limits;
 	size_t sandboxes_max;
-	uint64_t started_ms; /* monotonic */
+	uint64_t started_ms;		 /* monotonic */
+	struct subscriber *subscribers;	 /* service_events.c */
+	uint64_t events;		 /* published so far: the last one's number */
+	uint64_t started, ended, failed; /* sandboxes */
 };
 
 extern const struct http_route service_routes[];
@@ -62,8 +66,12 @@ void service_answer_failed(struct http_req *req, const struct sandbox *s);
 void service_answer_refused(struct http_req *req, int code, const char *msg);
 
 /* Routes with a file of their own. */
-void service_status(struct http_req *req, void *arg);  /* service_status.c */
-void service_agent(struct http_req *req, void *arg);   /* service_agent.c */
+void service_status(struct http_req *req, void *arg);	  /* service_status.c */
+void service_agent(struct http_req *req, void *arg);	  /* service_agent.c */
+void service_events(struct http_req *req, void *arg);	  /* service_events.c */
+void service_prometheus(struct http_req *req, void *arg); /* service_prometheus.c */
+/* Tells listeners of /v1/events what state it is in now. */
+void service_publish(struct service *sv, const struct sandbox *s);
 void service_jail(struct http_req *req, void *arg);    /* service_jail.c */
 void service_logs(struct http_req *req, void *arg);    /* service_logs.c */
 void service_metrics(struct http_req *req, void *arg); /* service_metrics.c */

@@ -207,18 +207,24 @@ static int put(const struct service *sv, const struct sandbox *s)
 /* Called before whoever waits for the sandbox gets an answer: what is acknowledged is stored. */
 void service_changed(struct sandbox *s, void *arg)
 {
-	const struct service *sv = arg;
+	struct service *sv = arg;
 	const int64_t now = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	int r = 0;
 
+	service_publish(sv, s);
 	if (sandbox_tenant(s) == NULL)
 		return;
 	switch (sandbox_state(s)) {
 	case SANDBOX_RUNNING:
+		sv->started++;
 		r = put(sv, s);
 		break;
 	case SANDBOX_ENDED:
 	case SANDBOX_FAILED:
+		if (sandbox_state(s) == SANDBOX_ENDED)
+			sv->ended++;
+		else
+			sv->failed++;
 		r = store_sandbox_end(sv->store, sandbox_id(s), now, sandbox_reason(s));
 		break;
 	case SANDBOX_CREATING:

@@ -386,6 +386,8 @@ const struct http_route service_e2b_routes[] = {
 	{ "POST", "/v2/sandboxes/{}/connect", connect_to },
 	{ "POST", "/sandboxes/{}/resume", resume },
 	{ "GET", "/sandboxes/{}/metrics", e2b_metrics },
+	{ "GET", "/sandboxes/{}/logs", e2b_logs_v1 },
+	{ "GET", "/v2/sandboxes/{}/logs", e2b_logs_v2 },
 	{ "POST", "/sandboxes/{}/pause", not_yet },
 	{ "POST", "/sandboxes/{}/fork", not_yet },
 	{ "POST", "/sandboxes/{}/snapshots", not_yet },

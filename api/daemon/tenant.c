@@ -103,6 +103,17 @@ struct tenant *tenants_find(const struct tenants *t, const char *name)
 	return NULL;
 }
 
+size_t tenants_count(const struct tenants *t)
+{
+	return t->count;
+}
+
+const struct tenant *tenants_at(const struct tenants *t, size_t i)
+{
+	BUG_ON(i >= t->count);
+	return t->list[i];
+}
+
 struct tenant *tenants_local(const struct tenants *t)
 {
 	struct tenant *local = tenants_find(t, TENANT_LOCAL);

@@ -39,6 +39,8 @@ struct tenants;
 MUST_USE int tenants_new(struct store *store, struct tenants **ret, struct err *err);
 void tenants_free(struct tenants *t); /* NULL is fine */
 struct tenant *tenants_find(const struct tenants *t, const char *name);
+size_t tenants_count(const struct tenants *t);
+const struct tenant *tenants_at(const struct tenants *t, size_t i);
 struct tenant *tenants_local(const struct tenants *t);
 /* Has s the form of a tenant's name? */
 bool tenant_name_valid(const char *s);

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "base/num.h"
 #include "tests/native/daemon_rig.h"
+#include "tests/native/openapi.h"
 
 static struct daemon_rig d;
 static struct answer a;
@@ -44,9 +46,17 @@ static const char *key_of(const char *tenant, const char *limits)
 
 #define SMALL "{}"
 
+/* One request; what isn't for a guest must be answered as api/openapi.yaml says. */
 static unsigned ask(const char *method, const char *target, const char *fields, const char *body)
 {
+	char path[128];
+
 	daemon_rig_ask(&d, true, method, target, fields, body, &a);
+	(void)snprintf(path, sizeof(path), "%s", target);
+	path[strcspn(path, "?")] = '\0';
+	if (strstr(fields, "andbox") == NULL && strstr(fields, "Host: 300") == NULL &&
+	    strstr(fields, "Access-Token") == NULL)
+		openapi_check(method, path, &a);
 	return a.status;
 }
 
@@ -86,6 +96,8 @@ Test(daemon_http, tenants, .init = set_up, .fini = tear_down, .timeout = 120)
 	} verbs[] = {
 		{ "GET", "/sandboxes/", "", NULL, 200 },
 		{ "GET", "/sandboxes/", "/metrics", NULL, 200 },
+		{ "GET", "/sandboxes/", "/logs", NULL, 200 },
+		{ "GET", "/v2/sandboxes/", "/logs", NULL, 200 },
 		{ "POST", "/sandboxes/", "/timeout", "{\"timeout\":100}", 204 },
 		{ "POST", "/sandboxes/", "/refreshes", "{}", 204 },
 		{ "POST", "/v2/sandboxes/", "/connect", "{}", 200 },
@@ -127,7 +139,7 @@ Test(daemon_http, tenants, .init = set_up, .fini = tear_down, .timeout = 120)
 
 Test(daemon_http, the_operators, .init = set_up, .fini = tear_down, .timeout = 120)
 {
-	static const char *const paths[] = { "/v1/status", "/v1/keys", "/v1/tenants" };
+	static const char *const paths[] = { "/v1/status", "/v1/keys", "/v1/tenants", "/metrics" };
 	const char *key = key_of("alice", SMALL);
 	char id[32], target[64];
 
@@ -135,6 +147,7 @@ Test(daemon_http, the_operators, .init = set_up, .fini = tear_down, .timeout = 1
 		cr_assert_eq(ask("GET", paths[i], key, NULL), 403, "%s", a.body);
 		daemon_rig_ask(&d, false, "GET", paths[i], "", NULL, &a);
 		cr_assert_eq(a.status, 200);
+		openapi_check("GET", paths[i], &a);
 	}
 	cr_assert_eq(ask("POST", "/v1/sandboxes", key, "{\"cpuset_cpus\":\"0\"}"), 400);
 	cr_assert_eq(ask("GET", "/v2/sandboxes", "Host: evil.example\r\n", NULL), 421);
@@ -319,6 +332,57 @@ Test(daemon_http, bodies, .init = set_up, .fini = tear_down, .timeout = 120)
 		cr_assert_eq(a.status, cases[i].status, "%zu: %s%s", i, a.head, a.body);
 		close(fd);
 	}
+}
+
+/* ---- Events and the rest ------------------------------------------------------------------- */
+
+/* Waits until the stream has said this. */
+static void expect_event(int fd, const char *part)
+{
+	static char text[16384];
+	static size_t len;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	while (strstr(text, part) == NULL) {
+		cr_assert_eq(poll(&p, 1, 20000), 1, "no \"%s\" in \"%s\"", part, text);
+		ssize_t n = recv(fd, text + len, sizeof(text) - 1 - len, 0);
+		cr_assert_gt(n, 0, "no \"%s\" in \"%s\"", part, text);
+		len += (size_t)n;
+	}
+	cr_assert_null(strstr(text, "bob"), "another's event: %s", text);
+}
+
+Test(daemon_http, events, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *alice = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	char text[512], id[32], target[96];
+	int fd = daemon_rig_dial(&d, true);
+	int n = snprintf(text, sizeof(text), "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
+			 alice);
+
+	cr_assert_eq(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+	expect_event(fd, "text/event-stream");
+	expect_event(fd, ": ping");
+	make(bob, id, NULL);
+	make(alice, id, NULL);
+	(void)snprintf(text, sizeof(text), "{\"id\":\"%s\",\"state\":\"running\"", id);
+	expect_event(fd, text);
+	(void)snprintf(target, sizeof(target), "/sandboxes/metrics?sandbox_ids=%s,x", id);
+	cr_assert_eq(ask("GET", target, alice, NULL), 200);
+	cr_assert_not_null(strstr(a.body, id));
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s", id);
+	cr_assert_eq(ask("DELETE", target, alice, NULL), 204);
+	(void)snprintf(text, sizeof(text),
+		       "{\"id\":\"%s\",\"state\":\"ended\",\"reason\":\"deleted\"", id);
+	expect_event(fd, text);
+	close(fd);
+	daemon_rig_ask(&d, false, "GET", "/metrics", "", NULL, &a);
+	cr_assert_not_null(strstr(a.body, "casemate_sandboxes_started_total 2\n"), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "casemate_tenant_sandboxes{tenant=\"bob\"} 1\n"), "%s",
+			   a.body);
+	cr_assert_eq(ask("GET", "/teams", alice, NULL), 200);
+	cr_assert_eq(ask("GET", "/health", alice, NULL), 200);
+	cr_assert_eq(ask("GET", "/snapshots", alice, NULL), 501);
 }
 
 /* ---- The daemon's death -------------------------------------------------------------------- */

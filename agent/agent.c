@@ -173,6 +173,7 @@ void agent_done(struct agent *a)
 	loop_free(a->loop);
 	env_done(&a->envs);
 	free(a->default_cwd);
+	explicit_bzero(a->token, sizeof(a->token));
 	*a = (struct agent){ 0 };
 }
 

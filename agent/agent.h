@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/agent_limits.h"
 #include "agent/env.h"
 #include "agent/file.h"
 #include "agent/passwd.h"
@@ -41,6 +42,8 @@ struct agent {
 	enum agent_end ending;
 	/* Identity. */
 	bool identified;
+	uint8_t token[AGENT_TOKEN_MAX]; /* who has it may identify again */
+	size_t token_len;		/* 0: nobody may */
 	struct env envs;
 	char default_user[PASSWD_NAME_MAX * 2];
 	char *default_cwd; /* NULL = the user's home */

@@ -8,6 +8,7 @@
 #define AGENT_SESSIONS_MAX  64
 #define AGENT_PROCESSES_MAX 256
 #define AGENT_FILES_MAX	    64 /* transfers at once */
+#define AGENT_TOKEN_MAX	    64 /* bytes */
 
 #define PROCESS_TAG_MAX	     128	   /* bytes */
 #define PROCESS_READ_BYTES   (32U * 1024U) /* largest data event */

@@ -19,6 +19,7 @@
 
 #define ENTROPY_BYTES_MIN 32
 #define ENTROPY_BYTES_MAX 256
+#define TOKEN_BYTES_MIN	  16
 #define LABEL_MAX	  63
 #define NS_PER_S	  INT64_C(1000000000)
 
@@ -65,6 +66,10 @@ static int check(const struct agent *a, const identify_pb *req, struct err *err)
 	if (a->is_init && (n < ENTROPY_BYTES_MIN || n > ENTROPY_BYTES_MAX))
 		return err_set(err, -EINVAL, "%zu bytes of entropy: must be %d to %d", n,
 			       ENTROPY_BYTES_MIN, ENTROPY_BYTES_MAX);
+	if (req->token.len != 0 &&
+	    (req->token.len < TOKEN_BYTES_MIN || req->token.len > sizeof(a->token)))
+		return err_set(err, -EINVAL, "%zu bytes of token: must be %d to %zu",
+			       req->token.len, TOKEN_BYTES_MIN, sizeof(a->token));
 	if (req->unix_time_ns < 0)
 		return err_set(err, -EINVAL, "the time is before 1970");
 	if (req->default_cwd[0] != '\0' && req->default_cwd[0] != '/')
@@ -187,5 +192,24 @@ int identity_apply(struct agent *a, const identify_pb *req, struct err *err)
 	free(a->default_cwd);
 	a->default_cwd = cwd;
 	memcpy(a->default_user, req->default_user, strlen(req->default_user) + 1);
+	explicit_bzero(a->token, sizeof(a->token));
+	a->token_len = req->token.len;
+	if (a->token_len > 0)
+		memcpy(a->token, req->token.data, a->token_len);
+	a->identified = true;
 	return 0;
+}
+
+bool identity_may_change(const struct agent *a, const identify_pb *req)
+{
+	const ProtobufCBinaryData *t = &req->token_before;
+	uint8_t differs = 0;
+
+	if (!a->identified)
+		return t->len == 0;
+	if (a->token_len == 0 || t->len != a->token_len)
+		return false;
+	for (size_t i = 0; i < t->len; i++)
+		differs |= t->data[i] ^ a->token[i];
+	return differs == 0;
 }

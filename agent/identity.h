@@ -16,6 +16,10 @@
 MUST_USE int identity_apply(struct agent *a, const Casemate__Agent__V1__IdentifyRequest *req,
 			    struct err *err);
 
+/* May this request set the identity: there is none yet, or it has the token of the one there is.
+ * Takes as long whatever the token's bytes are. Pure. */
+bool identity_may_change(const struct agent *a, const Casemate__Agent__V1__IdentifyRequest *req);
+
 /* Is it 1 to 63 letters, digits and inner hyphens, or several of that joined by dots? Pure. */
 bool identity_hostname_valid(const char *name);
 

@@ -12,6 +12,7 @@
 
 static void identify(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
+	const Casemate__Agent__V1__IdentifyRequest *q = (const void *)in;
 	Casemate__Agent__V1__IdentifyResponse out;
 	char version[] = CASEMATE_VERSION;
 	struct agent *a = arg;
@@ -19,17 +20,16 @@ static void identify(struct rpc_call *call, const ProtobufCMessage *in, int *fds
 	struct err err;
 
 	(void)fds;
-	/* Once for the sandbox, not once a connection: its tenant must not become another. */
-	if (a->identified) {
+	/* Once for the sandbox, not once a connection: its tenant must not become another. What is
+	 * forked from it gets an identity of its own, and only casemated has the token for that. */
+	if (!identity_may_change(a, q)) {
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "the sandbox has its identity already");
 		return;
 	}
-	if (identity_apply(a, (const Casemate__Agent__V1__IdentifyRequest *)(const void *)in,
-			   &err) < 0) {
+	if (identity_apply(a, q, &err) < 0) {
 		rpc_fail_err(call, &err);
 		return;
 	}
-	a->identified = true;
 	casemate__agent__v1__identify_response__init(&out);
 	out.agent_version = version;
 	if (uname(&un) == 0)

@@ -391,6 +391,31 @@ Test(agent_files, identity_is_given_once)
 	agent_run_done(&run);
 }
 
+static enum rpc_code identify(const char *token, const char *before)
+{
+	Casemate__Agent__V1__IdentifyRequest in = CASEMATE__AGENT__V1__IDENTIFY_REQUEST__INIT;
+
+	in.token = (ProtobufCBinaryData){ strlen(token), (uint8_t *)(uintptr_t)token };
+	in.token_before = (ProtobufCBinaryData){ strlen(before), (uint8_t *)(uintptr_t)before };
+	return agent_test_call(&t, 0, AGENT_IDENTIFY, &in.base, NULL, NULL);
+}
+
+/* In a fork: by whoever knows the token of the time before, and only once with each. */
+Test(agent_files, identity_of_a_fork)
+{
+	cr_assert_eq(identify("0123456789abcdef", "x"), RPC_FAILED_PRECONDITION);
+	cr_assert_eq(identify("short", ""), RPC_INVALID_ARGUMENT);
+	cr_assert_eq(identify("0123456789abcdef", ""), RPC_OK);
+	cr_assert_eq(identify("fedcba9876543210", ""), RPC_FAILED_PRECONDITION);
+	cr_assert_eq(identify("fedcba9876543210", "0123456789abcdeF"), RPC_FAILED_PRECONDITION);
+	cr_assert_eq(identify("fedcba9876543210", "0123456789abcde"), RPC_FAILED_PRECONDITION);
+	cr_assert_eq(identify("fedcba9876543210", "0123456789abcdef"), RPC_OK);
+	cr_assert_eq(identify("0000000000000000", "0123456789abcdef"), RPC_FAILED_PRECONDITION);
+	/* Without a new one there is no next time. */
+	cr_assert_eq(identify("", "fedcba9876543210"), RPC_OK);
+	cr_assert_eq(identify("", ""), RPC_FAILED_PRECONDITION);
+}
+
 Test(agent_files, shutdown_answers_first)
 {
 	Casemate__Agent__V1__ShutdownRequest in = CASEMATE__AGENT__V1__SHUTDOWN_REQUEST__INIT;

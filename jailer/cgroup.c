@@ -306,6 +306,13 @@ int cgroup_limit(const struct cgroup_host *h, const struct cgroup *c, const stru
 	return h->version == 2 ? cgroup_v2_limit(c, l, err) : cgroup_v1_limit(c, l, err);
 }
 
+int cgroup_limit_memory(const struct cgroup_host *h, const struct cgroup *c, uint64_t memory_bytes,
+			struct err *err)
+{
+	return h->version == 2 ? cgroup_v2_limit_memory(c, memory_bytes, err)
+			       : cgroup_v1_limit_memory(c, memory_bytes, err);
+}
+
 int cgroup_open_events(const struct cgroup_host *h, const struct cgroup *c)
 {
 	int fd;

@@ -103,6 +103,9 @@ MUST_USE int cgroup_create(const struct cgroup_host *h, uint32_t slot, struct cg
 /* What depends on the request. -ENOTSUP: a cpuset is asked for and this host has none. */
 MUST_USE int cgroup_limit(const struct cgroup_host *h, const struct cgroup *c,
 			  const struct cgroup_limits *l, struct err *err);
+/* Another limit of guest memory, alone, while the jail runs. */
+MUST_USE int cgroup_limit_memory(const struct cgroup_host *h, const struct cgroup *c,
+				 uint64_t memory_bytes, struct err *err);
 /* SIGKILL to all in it. */
 void cgroup_kill(const struct cgroup *c);
 /* Removes the group: 0, or -EBUSY while something is in it (call again). */

@@ -30,11 +30,13 @@ MUST_USE int cgroup_v2_close_devices(int dir, struct err *err);
 MUST_USE int cgroup_v2_base(const struct cgroup_host *h, const struct cgroup *c, struct err *err);
 MUST_USE int cgroup_v2_limit(const struct cgroup *c, const struct cgroup_limits *l,
 			     struct err *err);
+MUST_USE int cgroup_v2_limit_memory(const struct cgroup *c, uint64_t memory_bytes, struct err *err);
 
 /* cgroup_v1.c: the same. */
 MUST_USE int cgroup_v1_close_devices(int dir, struct err *err);
 MUST_USE int cgroup_v1_base(const struct cgroup_host *h, const struct cgroup *c, struct err *err);
 MUST_USE int cgroup_v1_limit(const struct cgroup *c, const struct cgroup_limits *l,
 			     struct err *err);
+MUST_USE int cgroup_v1_limit_memory(const struct cgroup *c, uint64_t memory_bytes, struct err *err);
 
 #endif

@@ -72,24 +72,34 @@ int cgroup_v1_base(const struct cgroup_host *h, const struct cgroup *c, struct e
 	return r;
 }
 
-int cgroup_v1_limit(const struct cgroup *c, const struct cgroup_limits *l, struct err *err)
+int cgroup_v1_limit_memory(const struct cgroup *c, uint64_t memory_bytes, struct err *err)
 {
-	uint64_t memory = l->memory_bytes + CGROUP_MEMORY_ALLOWANCE;
-	int mem = c->dir[CGROUP_V1_MEMORY], cpu = c->dir[CGROUP_V1_CPU];
+	uint64_t memory = memory_bytes + CGROUP_MEMORY_ALLOWANCE;
+	int mem = c->dir[CGROUP_V1_MEMORY];
 	char text[24];
-	int r;
+	int both, r;
 
+	/* Memory and swap together; it can't be less than memory alone, so what grows begins here.
+	 * Without swap accounting the file is missing, and then the group's pages are simply kept
+	 * from being swapped. */
+	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)memory);
+	both = cgroup_write(mem, "memory.memsw.limit_in_bytes", text);
 	r = cgroup_set_u64(mem, "memory.limit_in_bytes", memory, err);
 	if (r < 0)
 		return r;
-	/* Memory and swap together: without swap accounting the file is missing, and then the
-	 * group's pages are simply kept from being swapped. */
-	(void)snprintf(text, sizeof(text), "%llu", (unsigned long long)memory);
-	r = cgroup_write(mem, "memory.memsw.limit_in_bytes", text);
-	if (r == -ENOENT)
-		r = cgroup_write(mem, "memory.swappiness", "0");
+	if (both == -EINVAL) /* it shrinks: memory alone had to be first */
+		both = cgroup_write(mem, "memory.memsw.limit_in_bytes", text);
+	if (both == -ENOENT)
+		both = cgroup_write(mem, "memory.swappiness", "0");
+	return both < 0 ? err_sys(err, both, "cgroup memory.memsw.limit_in_bytes") : 0;
+}
+
+int cgroup_v1_limit(const struct cgroup *c, const struct cgroup_limits *l, struct err *err)
+{
+	int r = cgroup_v1_limit_memory(c, l->memory_bytes, err), cpu = c->dir[CGROUP_V1_CPU];
+
 	if (r < 0)
-		return err_sys(err, r, "cgroup memory.memsw.limit_in_bytes");
+		return r;
 	r = cgroup_set_u64(cpu, "cpu.shares", (uint64_t)l->vcpus * CPU_SHARES_PER_VCPU, err);
 	return r < 0 ? r
 		     : cgroup_set_u64(cpu, "cpu.cfs_quota_us", CGROUP_CPU_QUOTA_US(l->vcpus), err);

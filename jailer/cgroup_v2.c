@@ -151,11 +151,17 @@ static int set_place(int dir, const char *file, const char *list, struct err *er
 	return 0;
 }
 
+int cgroup_v2_limit_memory(const struct cgroup *c, uint64_t memory_bytes, struct err *err)
+{
+	return cgroup_set_u64(c->dir[CGROUP_V2], "memory.max",
+			      memory_bytes + CGROUP_MEMORY_ALLOWANCE, err);
+}
+
 int cgroup_v2_limit(const struct cgroup *c, const struct cgroup_limits *l, struct err *err)
 {
 	int dir = c->dir[CGROUP_V2];
 	char cpu[48];
-	int r = cgroup_set_u64(dir, "memory.max", l->memory_bytes + CGROUP_MEMORY_ALLOWANCE, err);
+	int r = cgroup_v2_limit_memory(c, l->memory_bytes, err);
 
 	if (r == 0)
 		r = cgroup_set_u64(dir, "cpu.weight", l->vcpus * CPU_WEIGHT_PER_VCPU, err);

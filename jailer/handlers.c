@@ -96,6 +96,30 @@ void create_restored(struct rpc_call *call, const struct request *q, struct sess
 		refuse_call(call, &err);
 }
 
+static void handle_reserve(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__ReserveRequest *m = (const void *)in;
+	const Casemate__Jailer__V1__ReserveResponse out =
+		CASEMATE__JAILER__V1__RESERVE_RESPONSE__INIT;
+	struct session *s = arg;
+	struct err err = { 0 };
+	struct jail *j;
+
+	(void)fds;
+	if (!request_id_ok(m->id) || m->snapshots > REQUEST_SNAPSHOTS_MAX) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id, or more than %d snapshots",
+			 REQUEST_SNAPSHOTS_MAX);
+		return;
+	}
+	j = jail_find(s->jails, m->id);
+	if (j == NULL)
+		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", m->id);
+	else if (jail_reserve(j, m->snapshots, &err) < 0)
+		refuse_call(call, &err);
+	else
+		rpc_reply(call, &out.base, NULL);
+}
+
 static void reply_destroyed(struct rpc_call *call)
 {
 	Casemate__Jailer__V1__DestroyResponse out = CASEMATE__JAILER__V1__DESTROY_RESPONSE__INIT;
@@ -256,6 +280,7 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_CREATE], .fn = handle_create },
 	{ .method = &jailer_methods[JAILER_RESTORE], .fn = handle_restore },
 	{ .method = &jailer_methods[JAILER_SEAL], .fn = handle_seal },
+	{ .method = &jailer_methods[JAILER_RESERVE], .fn = handle_reserve },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },

@@ -167,6 +167,17 @@ static void on_ended(struct cell *c, const struct ending *how, bool oom, void *a
 	announce(j);
 }
 
+/*
+ * The largest file that the VMM may write to. Without a disk that is a snapshot's memory; with one
+ * it is the disk, which must not grow, unless a snapshot was announced.
+ */
+static uint64_t file_bytes_max(const struct request *q)
+{
+	if (q->scratch_bytes > 0 && !q->snapshot)
+		return q->scratch_bytes;
+	return MAX(q->scratch_bytes, q->memory_bytes);
+}
+
 static int start(struct jail *j, struct cell *c, struct err *err)
 {
 	struct cell_claim q = {
@@ -176,8 +187,7 @@ static int start(struct jail *j, struct cell *c, struct err *err)
 			    .cpus = j->req.cpus,
 			    .mems = j->req.mems },
 		.nic_queues = j->req.nic_queues,
-		.file_bytes_max =
-			MAX(j->req.scratch_bytes, j->req.snapshot ? j->req.memory_bytes : 0),
+		.file_bytes_max = file_bytes_max(&j->req),
 	};
 	int r = plan_finish(&j->plan, j->jails->host, &j->req, c->slot, err);
 
@@ -246,6 +256,14 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 	js->count++;
 	pool_get(q->nic_queues > 0 ? &js->nics : &js->plain, &j->line);
 	return 0;
+}
+
+int jail_reserve(struct jail *j, unsigned snapshots, struct err *err)
+{
+	if (j->state != JAIL_RUNNING)
+		return err_set(err, -EBUSY, "jail %s doesn't run", j->req.id);
+	return cgroup_limit_memory(&j->jails->host->cgroups, &j->cell->cgroup,
+				   j->req.memory_bytes * (1 + (uint64_t)snapshots), err);
 }
 
 /* ---- Its end ------------------------------------------------------------------------------ */

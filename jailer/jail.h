@@ -88,6 +88,9 @@ unsigned jails_left(const struct jails *js);
  * this returns. */
 MUST_USE int jail_create(struct jails *js, const struct request *q, const void *owner,
 			 jail_created_fn *created, void *arg, struct err *err);
+/* Sets the memory limit to the guest's memory and this many snapshots of it. -EBUSY: it doesn't
+ * run (yet); or another -errno, with err. */
+MUST_USE int jail_reserve(struct jail *j, unsigned snapshots, struct err *err);
 struct jail *jail_find(struct jails *js, const char *id);
 /* Calls w->ended when the jail has ended: before this returns, if it has. */
 void jail_wait(struct jail *j, struct jail_waiter *w);

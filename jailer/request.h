@@ -20,6 +20,7 @@
 #define REQUEST_SCRATCH_MAX    (UINT64_C(256) << 30)
 #define REQUEST_NIC_QUEUES_MAX 8
 #define REQUEST_SCRATCH_ALIGN  UINT64_C(4096)
+#define REQUEST_SNAPSHOTS_MAX  8   /* at a time, of one VM */
 #define REQUEST_CPUSET_MAX     128 /* characters */
 
 struct request {

@@ -55,6 +55,7 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	[JAILER_CREATE] = JAILER("Create", create, 0, 2, SMALL),
 	[JAILER_RESTORE] = JAILER("Restore", restore, 2, 2, SMALL),
 	[JAILER_SEAL] = JAILER("Seal", seal, 2, 0, SMALL),
+	[JAILER_RESERVE] = JAILER("Reserve", reserve, 0, 0, SMALL),
 	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, 0, SMALL),
 	[JAILER_WAIT] = JAILER("Wait", wait, 0, 0, SMALL),
 	[JAILER_LIST] = JAILER("List", list, 0, 0, LARGE),

@@ -15,6 +15,7 @@
 
 #include "api/proto/contract.h"
 #include "base/bug.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "vmm/control_internal.h"
 #include "vmm/seccomp.h"
@@ -146,12 +147,29 @@ static void handle_resume(struct rpc_call *call, const ProtobufCMessage *in, int
 
 static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
-	const Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
+	const Casemate__Vmm__V1__SnapshotRequest *q = (const void *)in;
+	Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
 	struct control *c = arg;
 	struct err err = { 0 };
+	uint64_t begin = now_ns();
+	int r;
 
-	(void)in;
-	if (vm_state_save(&c->vm, fds[0], fds[1], &err) < 0)
+	if (q->live != (c->state == STATE_RUNNING)) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM is %s",
+			 q->live ? "paused" : "running");
+		return;
+	}
+	if (q->live) {
+		vm_pause(&c->vm);
+		advance(c, EVENT_PAUSED);
+	}
+	r = vm_state_save(&c->vm, fds[0], fds[1], &err);
+	if (q->live) {
+		advance(c, EVENT_RESUMED);
+		vm_resume(&c->vm);
+		out.paused_ns = now_ns() - begin;
+	}
+	if (r < 0)
 		rpc_fail_err(call, &err);
 	else
 		rpc_reply(call, &out.base, NULL);
@@ -310,7 +328,8 @@ static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_START], handle_start, IN(STATE_READY), .once = true },
 	{ &vmm_methods[VMM_PAUSE], handle_pause, IN(STATE_RUNNING), .once = false },
 	{ &vmm_methods[VMM_RESUME], handle_resume, IN(STATE_PAUSED), .once = false },
-	{ &vmm_methods[VMM_SNAPSHOT], handle_snapshot, IN(STATE_PAUSED), .once = false },
+	{ &vmm_methods[VMM_SNAPSHOT], handle_snapshot, IN(STATE_PAUSED) | IN(STATE_RUNNING),
+	  .once = false },
 	{ &vmm_methods[VMM_WAIT], handle_wait, IN_BUILT | IN(STATE_ENDED), .once = false },
 	{ &vmm_methods[VMM_STOP], handle_stop, IN(STATE_NEW) | IN_BUILT, .once = false },
 	{ &vmm_methods[VMM_LISTEN], control_listen, IN_BUILT, .once = false },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client asks for in POST /v1/sandboxes. */
+/* What a client asks for in POST /v1/sandboxes, and to fork one. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,14 +16,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						   .kernel = "default",
 						   .image = "default" };
 	struct err err = { 0 };
-	struct spec s;
+	struct spec s, copy;
+	struct spec_fork f;
 
-	if (size > 65536 || spec_parse((const char *)data, size, &limits, &s, &err) < 0)
+	if (size > 65536)
+		return 0;
+	if (spec_parse_fork((const char *)data, size, &f, &err) == 0)
+		BUG_ON(f.count < 1 || f.count > SPEC_FORK_MAX);
+	if (spec_parse((const char *)data, size, &limits, &s, &err) < 0)
 		return 0;
 	BUG_ON(s.vcpus < 1 || s.vcpus > SPEC_VCPUS_MAX);
 	BUG_ON(s.memory_bytes < SPEC_MEMORY_MIN || s.memory_bytes > limits.memory_max);
 	BUG_ON(s.memory_bytes % SPEC_MEMORY_STEP != 0 || s.scratch_bytes > limits.scratch_max);
 	BUG_ON(s.envs_count > SPEC_ENVS_MAX || s.image[0] == '.' || s.kernel[0] == '\0');
+	if (spec_copy(&s, &copy) == 0)
+		spec_done(&copy);
 	spec_done(&s);
 	return 0;
 }

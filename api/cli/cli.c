@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -41,4 +42,15 @@ bool cli_id_valid(const char *id)
 {
 	return strlen(id) == 20 && id[0] == 'i' &&
 	       strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789") == 20;
+}
+
+int cli_print_json(const json_t *o)
+{
+	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+
+	if (text == NULL)
+		return cli_fail("out of memory");
+	(void)puts(text);
+	free(text);
+	return CLI_OK;
 }

@@ -5,6 +5,7 @@
 #ifndef API_CLI_CLI_H
 #define API_CLI_CLI_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -37,11 +38,15 @@ int cli_fail(const char *fmt, ...) PRINTF(1, 2);
 /* The same, and returns nothing: for what isn't the end. */
 void cli_warn(const char *fmt, ...) PRINTF(1, 2);
 
+/* One line on standard output; returns the exit status. */
+int cli_print_json(const json_t *o);
+
 /* A verb: argv[0] is its name. Returns the exit status. */
 typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 cli_verb_fn verb_create;
 cli_verb_fn verb_doctor;
 cli_verb_fn verb_exec;
+cli_verb_fn verb_fork;
 cli_verb_fn verb_inspect;
 cli_verb_fn verb_key;
 cli_verb_fn verb_logs;

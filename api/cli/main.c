@@ -22,6 +22,7 @@ static const struct {
 	{ "run", verb_run, "run a command in a new sandbox that ends with it" },
 	{ "create", verb_create, "make a sandbox and print its id" },
 	{ "exec", verb_exec, "run a command in a sandbox" },
+	{ "fork", verb_fork, "make sandboxes that go on where one is" },
 	{ "ps", verb_ps, "list sandboxes" },
 	{ "rm", verb_rm, "end sandboxes" },
 	{ "inspect", verb_inspect, "show a sandbox's jail as the kernel sees it" },

@@ -20,17 +20,6 @@
 #define CALL_MS 5000U
 #define RM_MS	35000U
 
-static int print_json(const json_t *o)
-{
-	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
-
-	if (text == NULL)
-		return cli_fail("out of memory");
-	(void)puts(text);
-	free(text);
-	return CLI_OK;
-}
-
 /* ---- create -------------------------------------------------------------------------------- */
 
 static int create_help(void)
@@ -55,7 +44,7 @@ static int create(struct cli *cli, const struct run_opts *o)
 	else if (r < 0)
 		status = cli_fail("%s", err.msg);
 	else if (o->json)
-		status = print_json(info);
+		status = cli_print_json(info);
 	else
 		(void)puts(s.id);
 	json_decref(info);
@@ -184,7 +173,7 @@ int verb_ps(struct cli *cli, int argc, char **argv)
 	status = call(cli, "GET", f.all ? "/v1/sandboxes?all=true" : "/v1/sandboxes", CALL_MS,
 		      &answer);
 	if (status == 0 && f.json) {
-		status = print_json(answer);
+		status = cli_print_json(answer);
 	} else if (status == 0) {
 		(void)printf("%-20s %-9s %5s %7s %-12s %-12s %7s %7s %7s\n", "ID", "STATE", "VCPUS",
 			     "MEMORY", "IMAGE", "KERNEL", "PID", "UID", "AGE");
@@ -323,7 +312,7 @@ int verb_metrics(struct cli *cli, int argc, char **argv)
 	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s/metrics", argv[optind]);
 	status = call(cli, "GET", path, CALL_MS, &answer);
 	if (status == 0 && f.json)
-		status = print_json(answer);
+		status = cli_print_json(answer);
 	else if (status == 0)
 		print_metrics(answer);
 	json_decref(answer);

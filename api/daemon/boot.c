@@ -6,8 +6,8 @@
  *     VMM Configure -> Listen(AGENT_PORT) -> Start -> (Wait stays open until the VM ends)
  *     agent Identify, over the connection that the guest makes to AGENT_PORT -> BOOTED
  *
- * A template's way begins with Restore instead, and needs no Listen: its agent is there. A spare
- * stops before Start until it is claimed.
+ * A template's or a fork's way begins with Restore instead, and needs no Listen: its agent is
+ * there. A spare stops before Start until it is claimed.
  *
  * A step that fails names the thing and the reason and ends the sandbox. Callbacks of calls that
  * were dropped because the sandbox is stopping find another state than CREATING and do nothing.
@@ -20,6 +20,7 @@
 
 #include "api/daemon/cpu_template.h"
 #include "api/daemon/jailer.h"
+#include "api/daemon/origin.h"
 #include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
@@ -294,10 +295,10 @@ static void on_configured(const struct rpc_status *st, const ProtobufCMessage *o
 	s->time_ns[SANDBOX_T_CONFIGURED] = now_ns();
 	if (s->kind == SANDBOX_KIND_SPARE)
 		sandbox_event(s, SANDBOX_EV_READY);
-	else if (s->path == SANDBOX_PATH_RESTORE)
-		boot_restored(s);
-	else
+	else if (s->path == SANDBOX_PATH_COLD)
 		boot_listen(s);
+	else
+		boot_restored(s);
 }
 
 static Casemate__Vmm__V1__HugePages huge_pages_of(enum spec_pages pages)
@@ -488,15 +489,32 @@ static void on_boot_deadline(void *arg)
 	boot_vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, &ops);
 }
 
+/* State and memory that it goes on from, with what the jailer wants to know of them; NULL: it
+ * boots. */
+static const int *begin_from(const struct sandbox *s, Casemate__Jailer__V1__RestoreRequest *restore)
+{
+	const struct pool_template *t;
+
+	if (s->origin != NULL) {
+		restore->unsealed = true; /* ours from the beginning */
+		return origin_fds(s->origin);
+	}
+	if (s->table->pool == NULL || s->kind == SANDBOX_KIND_MOULD)
+		return NULL;
+	t = pool_template(s->table->pool, &s->spec);
+	if (t == NULL)
+		return NULL;
+	restore->seal.data = (uint8_t *)(uintptr_t)t->seal;
+	restore->seal.len = t->seal_len;
+	return t->fds;
+}
+
 int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 {
 	static const struct rpc_pending_ops ops = { .done = on_created };
 	Casemate__Jailer__V1__CreateRequest req = CASEMATE__JAILER__V1__CREATE_REQUEST__INIT;
 	Casemate__Jailer__V1__RestoreRequest restore = CASEMATE__JAILER__V1__RESTORE_REQUEST__INIT;
-	const struct pool_template *template =
-		s->table->pool == NULL || s->kind == SANDBOX_KIND_MOULD
-			? NULL
-			: pool_template(s->table->pool, &s->spec);
+	const int *files = begin_from(s, &restore);
 	int r = loop_timer_add(s->table->cfg.loop, s->table->cfg.boot_timeout_ms, on_boot_deadline,
 			       s, &s->boot_timer);
 
@@ -512,16 +530,14 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.cpuset_mems = s->spec.cpuset_mems;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
 	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
-	if (template != NULL) {
+	if (files != NULL) {
 		restore.create = &req;
-		restore.seal.data = (uint8_t *)(uintptr_t) template->seal;
-		restore.seal.len = template->seal_len;
 		req.kernel = (char *)(uintptr_t) "";
-		s->path = SANDBOX_PATH_RESTORE;
+		s->path = s->origin != NULL ? SANDBOX_PATH_FORK : SANDBOX_PATH_RESTORE;
 	}
-	r = rpc_start(jailer, &jailer_methods[template != NULL ? JAILER_RESTORE : JAILER_CREATE],
-		      template != NULL ? &restore.base : &req.base,
-		      template != NULL ? template->fds : NULL, 0, &ops, s, &s->create_call);
+	r = rpc_start(jailer, &jailer_methods[files != NULL ? JAILER_RESTORE : JAILER_CREATE],
+		      files != NULL ? &restore.base : &req.base, files, 0, &ops, s,
+		      &s->create_call);
 	if (r == 0)
 		s->jailed = true;
 	return r;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "api/daemon/origin.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
 #include "base/bug.h"
@@ -61,7 +62,7 @@ static int send_identity(struct sandbox *s)
 	Casemate__Agent__V1__IdentifyRequest req = CASEMATE__AGENT__V1__IDENTIFY_REQUEST__INIT;
 	Casemate__Agent__V1__IdentifyRequest__EnvsEntry entry[SPEC_ENVS_MAX];
 	Casemate__Agent__V1__IdentifyRequest__EnvsEntry *entries[SPEC_ENVS_MAX];
-	uint8_t entropy[BOOT_ENTROPY];
+	uint8_t entropy[BOOT_ENTROPY], before[ORIGIN_TOKEN_BYTES];
 	struct rpc_pending *p;
 	int r;
 
@@ -80,8 +81,15 @@ static int send_identity(struct sandbox *s)
 	req.unix_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
 	req.default_user = s->spec.user;
 	req.default_cwd = s->spec.cwd;
+	BUG_ON(getrandom(s->token, sizeof(s->token), 0) != (ssize_t)sizeof(s->token));
+	req.token = (ProtobufCBinaryData){ .len = sizeof(s->token), .data = s->token };
+	if (s->origin != NULL) {
+		memcpy(before, origin_token(s->origin), sizeof(before));
+		req.token_before = (ProtobufCBinaryData){ .len = sizeof(before), .data = before };
+	}
 	r = rpc_start(s->agent, &agent_methods[AGENT_IDENTIFY], &req.base, NULL, 0, &ops, s, &p);
 	explicit_bzero(entropy, sizeof(entropy));
+	explicit_bzero(before, sizeof(before));
 	return r;
 }
 

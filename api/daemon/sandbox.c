@@ -16,6 +16,7 @@
 #include <sys/random.h>
 
 #include "api/daemon/jailer.h"
+#include "api/daemon/origin.h"
 #include "api/daemon/pool.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/sandbox_internal.h"
@@ -116,9 +117,20 @@ static void close_vm(struct sandbox *s)
 	s->rest_timer = NULL;
 }
 
+/* Last user of what it was forked from? Then its parent's jail needs less. */
+static void drop_origin(struct sandbox *s)
+{
+	struct origin *o = s->origin;
+
+	s->origin = NULL;
+	origin_unref(o);
+	explicit_bzero(s->token, sizeof(s->token));
+}
+
 void sandbox_free(struct sandbox *s)
 {
 	close_vm(s);
+	drop_origin(s);
 	fd_closep(&s->template_fds[0]);
 	fd_closep(&s->template_fds[1]);
 	loop_timer_del(s->boot_timer);
@@ -234,6 +246,7 @@ static void enter_ended(struct sandbox *s)
 	s->lease = NULL;
 	profile_free(s->profile);
 	s->profile = NULL;
+	drop_origin(s);
 	spec_done(&s->spec);
 	log_info("sandbox.end", "id=%s state=%s reason=%s detail=\"%s\"", s->id,
 		 state_names[s->state], s->reason, s->fault[0] != '\0' ? s->fault : s->detail);
@@ -405,8 +418,8 @@ static void claim(struct sandbox *s, struct spec *spec)
 	boot_claimed(s);
 }
 
-int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
-			struct sandbox **ret, struct err *err)
+static int create(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
+		  struct origin *origin, struct sandbox **ret, struct err *err)
 {
 	struct sandbox *s;
 	int r = may_create(t, spec, kind, err);
@@ -423,6 +436,10 @@ int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kin
 	*spec = (struct spec){ 0 };
 	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	sandbox_id_make(s->id);
+	if (origin != NULL) {
+		s->origin = origin_ref(origin);
+		memcpy(s->parent, origin_parent(origin), sizeof(s->parent));
+	}
 	sandboxes_link(t, s);
 	r = boot_begin(s, jailer_conn(t->cfg.jailer));
 	if (r < 0) {
@@ -437,6 +454,18 @@ int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kin
 	}
 	*ret = s;
 	return 0;
+}
+
+int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
+			struct sandbox **ret, struct err *err)
+{
+	return create(t, spec, kind, NULL, ret, err);
+}
+
+int sandbox_create_child(struct sandboxes *t, struct spec *spec, struct origin *origin,
+			 struct sandbox **ret, struct err *err)
+{
+	return create(t, spec, SANDBOX_KIND_TENANT, origin, ret, err);
 }
 
 int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret, struct err *err)

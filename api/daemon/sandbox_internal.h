@@ -33,7 +33,16 @@ enum sandbox_kind {
 };
 
 /* How it came to run. */
-enum sandbox_path { SANDBOX_PATH_COLD, SANDBOX_PATH_RESTORE, SANDBOX_PATH_POOL };
+enum sandbox_path {
+	SANDBOX_PATH_COLD,
+	SANDBOX_PATH_RESTORE,
+	SANDBOX_PATH_POOL,
+	SANDBOX_PATH_FORK,
+};
+
+#define SANDBOX_TOKEN_BYTES 32U
+
+struct origin;
 
 enum sandbox_time {
 	SANDBOX_T_BEGIN,
@@ -64,7 +73,14 @@ struct sandbox {
 	struct loop_timer *rest_timer; /* boot_template.c */
 	int template_fds[2];	       /* the same; -1 = none */
 	struct rpc_pending *seal_call; /* the same */
-	struct loop_timer *end_timer;  /* VMM gone: how long to wait for the jailer's reason */
+
+	/* Forks: of what it is one (NULL = of none), and how many of its own live (origin.h). */
+	struct origin *origin;
+	char parent[SANDBOX_ID_LEN + 1];
+	unsigned origins;
+	bool forking;			    /* one is under way */
+	uint8_t token[SANDBOX_TOKEN_BYTES]; /* its agent's: identity once more, in a child */
+	struct loop_timer *end_timer;	    /* VMM gone: how long to wait for the jailer's reason */
 
 	/* The jail. jailed: one may exist; only Destroy or the jailer's List clears it. */
 	bool jailed;
@@ -127,6 +143,10 @@ void sandbox_jail_gone(struct sandbox *s);
 /* sandbox_create for the pool too. */
 MUST_USE int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
 				 struct sandbox **ret, struct err *err);
+
+/* One that goes on from origin. */
+MUST_USE int sandbox_create_child(struct sandboxes *t, struct spec *spec, struct origin *origin,
+				  struct sandbox **ret, struct err *err);
 
 /* Starts the chain of boot.c. 0, or -errno and no callback will come. */
 MUST_USE int boot_begin(struct sandbox *s, struct rpc_conn *jailer);

@@ -88,7 +88,8 @@ const char *sandbox_path_name(const struct sandbox *s)
 {
 	static const char *const names[] = { [SANDBOX_PATH_COLD] = "cold",
 					     [SANDBOX_PATH_RESTORE] = "restore",
-					     [SANDBOX_PATH_POOL] = "pool" };
+					     [SANDBOX_PATH_POOL] = "pool",
+					     [SANDBOX_PATH_FORK] = "fork" };
 
 	return names[s->path];
 }
@@ -167,6 +168,8 @@ json_t *sandbox_json(const struct sandbox *s)
 	/* The setters take the references over, also when they fail. */
 	if (json_object_set_new(o, "jail", jail) < 0 ||
 	    json_object_set_new(o, "guest", guest) < 0 ||
+	    json_object_set_new(o, "parent",
+				s->parent[0] != '\0' ? json_string(s->parent) : json_null()) < 0 ||
 	    json_object_set_new(o, "end", s->reason[0] != '\0' ? json_incref(end) : json_null()) <
 		    0) {
 		json_decref(end);

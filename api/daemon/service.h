@@ -69,6 +69,7 @@ void service_answer_refused(struct http_req *req, int code, const char *msg);
 void service_status(struct http_req *req, void *arg);	  /* service_status.c */
 void service_agent(struct http_req *req, void *arg);	  /* service_agent.c */
 void service_events(struct http_req *req, void *arg);	  /* service_events.c */
+void service_fork(struct http_req *req, void *arg);	  /* service_fork.c */
 void service_prometheus(struct http_req *req, void *arg); /* service_prometheus.c */
 /* Tells listeners of /v1/events what state it is in now. */
 void service_publish(struct service *sv, const struct sandbox *s);

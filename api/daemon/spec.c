@@ -296,17 +296,13 @@ void spec_defaults(struct spec *s, const struct spec_limits *lim)
 	memcpy(s->image, lim->image, strnlen(lim->image, SPEC_NAME_MAX));
 }
 
-int spec_parse(const char *body, size_t len, const struct spec_limits *lim, struct spec *ret,
-	       struct err *err)
+/* The body's object; an empty body is an empty one. 0 and a new reference, or -errno. */
+static int load_object(const char *body, size_t len, json_t **ret, struct err *err)
 {
 	json_error_t jerr;
-	struct spec s;
-	json_t *root;
-	int r = 0;
+	json_t *root =
+		len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, &jerr);
 
-	spec_defaults(&s, lim);
-	/* An empty body asks for the defaults. */
-	root = len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, &jerr);
 	if (root == NULL) {
 		char shown[128];
 		if (len == 0)
@@ -314,8 +310,61 @@ int spec_parse(const char *body, size_t len, const struct spec_limits *lim, stru
 		(void)log_escape(shown, sizeof(shown), jerr.text, strlen(jerr.text));
 		return err_set(err, -EINVAL, "body: line %d: %s", jerr.line, shown);
 	}
-	if (!json_is_object(root))
-		r = err_set(err, -EINVAL, "body: must be a JSON object");
+	if (!json_is_object(root)) {
+		json_decref(root);
+		return err_set(err, -EINVAL, "body: must be a JSON object");
+	}
+	*ret = root;
+	return 0;
+}
+
+static int set_fork_field(const char *name, const json_t *v, struct spec_fork *q, struct err *err)
+{
+	char shown[64];
+	uint64_t n = 0;
+	int r;
+
+	if (strcmp(name, "count") == 0) {
+		r = take_number(name, v, 1, SPEC_FORK_MAX, &n, err);
+		q->count = (unsigned)n;
+		return r;
+	}
+	if (strcmp(name, "lease") == 0) {
+		q->lease = json_is_true(v);
+		return json_is_boolean(v) ? 0
+					  : err_set(err, -EINVAL, "lease: must be true or false");
+	}
+	(void)log_escape(shown, sizeof(shown), name, strlen(name));
+	return err_set(err, -EINVAL, "%s: unknown field", shown);
+}
+
+int spec_parse_fork(const char *body, size_t len, struct spec_fork *ret, struct err *err)
+{
+	struct spec_fork q = { .count = 1 };
+	json_t *root = NULL;
+	int r = load_object(body, len, &root, err);
+
+	if (r < 0)
+		return r;
+	for (void *it = json_object_iter(root); it != NULL && r == 0;
+	     it = json_object_iter_next(root, it))
+		r = set_fork_field(json_object_iter_key(it), json_object_iter_value(it), &q, err);
+	json_decref(root);
+	if (r == 0)
+		*ret = q;
+	return r;
+}
+
+int spec_parse(const char *body, size_t len, const struct spec_limits *lim, struct spec *ret,
+	       struct err *err)
+{
+	struct spec s;
+	json_t *root = NULL;
+	int r = load_object(body, len, &root, err);
+
+	if (r < 0)
+		return r;
+	spec_defaults(&s, lim);
 	for (void *it = json_object_iter(root); it != NULL && r == 0;
 	     it = json_object_iter_next(root, it))
 		r = set_field(json_object_iter_key(it), json_object_iter_value(it), lim, &s, err);
@@ -323,6 +372,37 @@ int spec_parse(const char *body, size_t len, const struct spec_limits *lim, stru
 	if (r < 0) {
 		spec_done(&s);
 		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+int spec_copy(const struct spec *src, struct spec *ret)
+{
+	struct spec s = *src;
+
+	s.envs = NULL;
+	s.envs_count = 0;
+	s.cpu = NULL;
+	if (src->envs_count > 0)
+		s.envs = calloc(src->envs_count, sizeof(*s.envs));
+	if (src->cpu != NULL)
+		s.cpu = malloc(sizeof(*s.cpu));
+	if ((src->envs_count > 0 && s.envs == NULL) || (src->cpu != NULL && s.cpu == NULL)) {
+		spec_done(&s);
+		return -ENOMEM;
+	}
+	if (src->cpu != NULL)
+		*s.cpu = *src->cpu;
+	while (s.envs_count < src->envs_count) {
+		struct spec_env *e = &s.envs[s.envs_count];
+		e->name = strdup(src->envs[s.envs_count].name);
+		e->value = strdup(src->envs[s.envs_count].value);
+		s.envs_count++; /* before the check: spec_done frees a half-made pair too */
+		if (e->name == NULL || e->value == NULL) {
+			spec_done(&s);
+			return -ENOMEM;
+		}
 	}
 	*ret = s;
 	return 0;

@@ -25,6 +25,7 @@
 #define SPEC_VCPUS_MAX	 32U
 #define SPEC_MEMORY_MIN	 (UINT64_C(64) << 20)
 #define SPEC_MEMORY_STEP (UINT64_C(2) << 20)
+#define SPEC_FORK_MAX	 64U
 #define SPEC_TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000) /* ms */
 
 struct cpu_template; /* cpu_template.h */
@@ -73,6 +74,16 @@ MUST_USE int spec_parse(const char *body, size_t len, const struct spec_limits *
 void spec_defaults(struct spec *s, const struct spec_limits *lim);
 /* An object of strings as the environment: 0, -EINVAL, -ENOMEM. spec_done frees what there is. */
 MUST_USE int spec_set_envs(const json_t *v, struct spec *s, struct err *err);
+/* All of src, with its own memory: 0 (free with spec_done) or -ENOMEM. */
+MUST_USE int spec_copy(const struct spec *src, struct spec *ret);
+
+/* What POST /v1/sandboxes/ID/fork says. */
+struct spec_fork {
+	unsigned count; /* 1..SPEC_FORK_MAX */
+	bool lease;
+};
+/* As spec_parse; an empty body asks for one. */
+MUST_USE int spec_parse_fork(const char *body, size_t len, struct spec_fork *ret, struct err *err);
 /* Frees what the spec owns; the struct may be zero or done already. */
 void spec_done(struct spec *s);
 

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "tests/bench/start_fork.h"
 #include "tests/bench/start_stack.h"
 #include "tests/bench/stat.h"
 
@@ -31,8 +32,8 @@
 static struct {
 	struct stack_programs programs;
 	const char *where;
-	uint64_t n, cold;
-} opt = { .where = "native", .n = 1000, .cold = 100 };
+	uint64_t n, cold, forks;
+} opt = { .where = "native", .n = 1000, .cold = 100, .forks = 100 };
 
 enum path { PATH_POOL, PATH_RESTORE, PATH_COLD, PATH_COUNT };
 static const char *const path_names[] = { "pool", "restore", "cold" };
@@ -246,6 +247,7 @@ static void parse_options(int argc, char **argv)
 					       { "where", required_argument, NULL, 'w' },
 					       { "n", required_argument, NULL, 'n' },
 					       { "cold", required_argument, NULL, 'c' },
+					       { "forks", required_argument, NULL, 'f' },
 					       { NULL, 0, NULL, 0 } };
 	int c;
 
@@ -260,14 +262,16 @@ static void parse_options(int argc, char **argv)
 			opt.programs.guest = optarg;
 		else if (c == 'w')
 			opt.where = optarg;
-		else if (c == 'n' && parse_u64(optarg, 1, SAMPLES_MAX / 2, &opt.n) == 0)
+		else if (c == 'n' && parse_u64(optarg, 0, SAMPLES_MAX / 2, &opt.n) == 0)
+			continue;
+		else if (c == 'f' && parse_u64(optarg, 0, SAMPLES_MAX, &opt.forks) == 0)
 			continue;
 		else if (c == 'c' && parse_u64(optarg, 1, SAMPLES_MAX, &opt.cold) == 0)
 			continue;
 		else
 			stack_die("usage",
 				  "--daemon, --jailer, --vmm, --guest: FILE; --where TEXT; "
-				  "--n and --cold: how many");
+				  "--n, --cold and --forks: how many");
 	}
 	if (opt.programs.daemon == NULL || opt.programs.jailer == NULL ||
 	    opt.programs.vmm == NULL || opt.programs.guest == NULL)
@@ -281,6 +285,10 @@ int main(int argc, char **argv)
 	parse_options(argc, argv);
 	(void)signal(SIGPIPE, SIG_IGN);
 	stack_set_up(&opt.programs);
+	if (opt.forks > 0)
+		start_fork_rows(opt.forks, opt.where);
+	if (opt.n == 0) /* the forks only */
+		return 0;
 	measure_paths();
 	print_paths();
 	measure_rate(&rate, &share, &end_ms);

@@ -4,7 +4,8 @@
  * and has an empty answer. It connects to host port 1024 once and takes connections to port 1024
  * for ever, so that starting a sandbox can be measured without a Linux in it. On ports 49983 (HTTP)
  * and 49984 (the forwarder: port 3000 is open, others aren't) it serves agent_http.c. `dirty=MIB`
- * makes it write that much memory first.
+ * makes it write that much memory first; so does a request in which "dirty-MIB" stands, as a host
+ * name.
  *
  * ttrpc's frame: length and stream (32 bits each, big endian), type (1 request, 2 response), flags.
  * Calls come in one packet each: the host writes them in one piece.
@@ -87,6 +88,29 @@ static void send(const struct header *to, uint16_t op, uint32_t flags, const voi
 		__asm__ volatile("pause");
 }
 
+static void dirty_memory(uint64_t mib)
+{
+	uint64_t at = UINT64_C(16) << 20;
+
+	for (uint64_t end = at + (mib << 20); at < end; at += 4096)
+		*(volatile uint64_t *)at = at;
+}
+
+static void look_for_orders(const uint8_t *data, uint32_t len)
+{
+	static const char order[] = "dirty-";
+	const uint32_t n = sizeof(order) - 1;
+	uint64_t mib = 0;
+
+	for (uint32_t i = 0; i + n < len; i++) {
+		if (memcmp(data + i, order, n) != 0)
+			continue;
+		for (i += n; i < len && data[i] >= '0' && data[i] <= '9'; i++)
+			mib = mib * 10 + (uint64_t)(data[i] - '0');
+		dirty_memory(mib);
+	}
+}
+
 /* Every request in the packet is answered: stream as asked, type 2, no bytes. */
 static void serve(const struct header *h, const uint8_t *data)
 {
@@ -96,6 +120,8 @@ static void serve(const struct header *h, const uint8_t *data)
 		memset(answer, 0, sizeof(answer));
 		memcpy(answer + 4, data + off + 4, 4);
 		answer[8] = 2;
+		if (data[off + 8] == 1)
+			look_for_orders(data + off, FRAME_BYTES + len);
 		if (data[off + 8] == 1)
 			send(h, OP_RW, 0, answer, sizeof(answer));
 		off += FRAME_BYTES + len;
@@ -156,21 +182,13 @@ static void on_packet(uint16_t i)
 	post(i);
 }
 
-static void dirty_memory(void)
-{
-	uint64_t mib = arg_u64("dirty", 0), at = UINT64_C(16) << 20;
-
-	for (uint64_t end = at + (mib << 20); at < end; at += 4096)
-		*(volatile uint64_t *)at = at;
-}
-
 void test_agent(void)
 {
 	const struct header host = { .src_port = PORT, .dst_port = 2000 };
 	uint16_t head;
 	uint32_t len;
 
-	dirty_memory();
+	dirty_memory(arg_u64("dirty", 0));
 	if (!vdev_open(&vs, VIRTIO_VSOCK, 0, 0, 3))
 		test_fail("no vsock device", 0);
 	for (uint16_t i = 0; i < RX_BUFS; i++)

@@ -150,3 +150,59 @@ Test(spec, deep_nesting)
 	memset(text, '[', sizeof(text));
 	cr_assert_eq(spec_parse(text, sizeof(text), &limits, &s, &err), -EINVAL);
 }
+
+static int parse_fork(const char *text, struct spec_fork *q, struct err *err)
+{
+	return spec_parse_fork(text, strlen(text), q, err);
+}
+
+Test(spec, fork)
+{
+	static const struct {
+		const char *text, *reason;
+	} bad[] = {
+		{ "[]", "object" },
+		{ "{", "line 1" },
+		{ "{\"count\":0}", "count: must be from 1 to 64" },
+		{ "{\"count\":65}", "count" },
+		{ "{\"count\":-1}", "count" },
+		{ "{\"count\":1.5}", "whole number" },
+		{ "{\"count\":1,\"count\":2}", "duplicate" },
+		{ "{\"lease\":1}", "lease" },
+		{ "{\"vcpus\":1}", "vcpus: unknown field" },
+	};
+	struct err err = { 0 };
+	struct spec_fork q;
+
+	cr_assert_eq(parse_fork("", &q, &err), 0);
+	cr_assert(q.count == 1 && !q.lease);
+	cr_assert_eq(parse_fork("{\"count\":64,\"lease\":true}", &q, &err), 0, "%s", err.msg);
+	cr_assert(q.count == 64 && q.lease);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		q.count = 99;
+		cr_expect_eq(parse_fork(bad[i].text, &q, &err), -EINVAL, "%s", bad[i].text);
+		cr_expect_not_null(strstr(err.msg, bad[i].reason), "%s: \"%s\"", bad[i].text,
+				   err.msg);
+		cr_expect_eq(q.count, 99, "the result was touched");
+	}
+}
+
+Test(spec, copy)
+{
+	struct err err = { 0 };
+	struct spec a, b;
+
+	cr_assert_eq(
+		parse("{\"envs\":{\"A\":\"1\",\"B\":\"2\"},\"hostname\":\"h\",\"cpu_template\":{}}",
+		      &a, &err),
+		0, "%s", err.msg);
+	cr_assert_eq(spec_copy(&a, &b), 0);
+	cr_assert_neq(a.envs, b.envs);
+	cr_assert_neq(a.cpu, b.cpu);
+	spec_done(&a); /* what b has is its own */
+	cr_assert_eq(b.envs_count, 2);
+	cr_assert_str_eq(b.envs[0].value, strcmp(b.envs[0].name, "A") == 0 ? "1" : "2");
+	cr_assert_str_eq(b.hostname, "h");
+	cr_assert_not_null(b.cpu);
+	spec_done(&b);
+}

@@ -1,0 +1,143 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # bats sets status and output
+# Forks of a running sandbox: they go on where it is, and nothing ties them to each other.
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+setup_file() {
+	pkill -x casemated
+	until_true 10 no_daemon
+	start_daemon --pool 1
+}
+teardown_file() {
+	pkill -x casemated
+	until_true 10 no_daemon
+	start_daemon
+	clean
+}
+no_daemon() { ! pgrep -x casemated; }
+
+api() { curl -s --unix-socket /run/casemate/casemated.sock "http://casemate$1" "${@:2}"; }
+field() { casemate ps --json --all | jq -r --arg id "$1" ".sandboxes[] | select(.id == \$id) | .$2"; }
+in_it() { casemate exec "$1" -- sh -c "$2"; }
+
+# A program with a file open, a timer that fires and a thread that is busy.
+program='
+import signal, threading, time
+out = open("/tmp/log", "a", buffering=1)
+spun = 0
+ticks = 0
+def spin():
+	global spun
+	while True:
+		spun += 1
+def tick(*_):
+	global ticks
+	ticks += 1
+	out.write("%d %d\n" % (ticks, spun))
+threading.Thread(target=spin, daemon=True).start()
+signal.signal(signal.SIGALRM, tick)
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+while True:
+	time.sleep(60)
+'
+start_program() {
+	in_it "$1" "cat >/tmp/p.py <<'P'
+$program
+P
+python3 /tmp/p.py </dev/null >/dev/null 2>&1 &"
+	until_true 30 ticks_beyond "$1" 3
+}
+last_tick() { in_it "$1" 'tail -n 1 /tmp/log'; }
+ticks_beyond() {
+	local at
+	at=$(last_tick "$1" 2>/dev/null) || return 1
+	[ "${at%% *}" -gt "$2" ] 2>/dev/null
+}
+
+@test "a process goes on in parent and child: file, timer, busy thread" {
+	id=$(casemate create)
+	start_program "$id"
+	child=$(casemate fork "$id")
+	[ "$(field "$child" path)" = fork ]
+	[ "$(field "$child" parent)" = "$id" ]
+	[ "$(field "$id" state)" = running ]
+	for s in "$id" "$child"; do
+		read -r t spun < <(last_tick "$s")
+		until_true 30 ticks_beyond "$s" $((t + 3))
+		read -r _ more < <(last_tick "$s")
+		[ "$more" -gt "$spun" ]
+		# Each tick once: nothing was lost or done twice when it was forked.
+		in_it "$s" "awk '\$1 != NR { exit 1 }' /tmp/log"
+		[ "$(in_it "$s" 'pgrep -c python3')" = 1 ]
+	done
+	casemate rm "$id" "$child"
+}
+
+@test "what the parent writes afterwards isn't in the child, nor the other way round" {
+	id=$(casemate create)
+	in_it "$id" 'echo before >/tmp/a'
+	child=$(casemate fork "$id")
+	in_it "$id" 'echo parent >/tmp/a; echo x >/tmp/only-parent'
+	in_it "$child" 'cat /tmp/a' | grep -qx before
+	in_it "$child" 'echo child >/tmp/a; test ! -e /tmp/only-parent'
+	in_it "$id" 'cat /tmp/a' | grep -qx parent
+	# The control: a second child has it.
+	child2=$(casemate fork "$id")
+	in_it "$child2" 'cat /tmp/a; cat /tmp/only-parent' | tr '\n' ' ' | grep -qx 'parent x '
+	casemate rm "$id" "$child" "$child2"
+}
+
+@test "several at once, and no two are alike" {
+	id=$(casemate create)
+	script='hostname; cat /etc/machine-id /proc/sys/kernel/random/uuid; od -An -tx1 -N16 /dev/urandom'
+	in_it "$id" "$script" >"$BATS_TEST_TMPDIR/all"
+	mapfile -t children < <(casemate fork --count 3 "$id")
+	[ "${#children[@]}" = 3 ]
+	for s in "${children[@]}"; do
+		in_it "$s" "$script" >>"$BATS_TEST_TMPDIR/all"
+		[ "$(in_it "$s" hostname)" = "$s" ]
+	done
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/all")" = 16 ]
+	[ "$(sort -u "$BATS_TEST_TMPDIR/all" | wc -l)" = 16 ]
+	casemate rm "$id"
+	# The parent's end isn't theirs.
+	[ "$(in_it "${children[2]}" 'echo here')" = here ]
+	casemate rm "${children[@]}"
+}
+
+@test "a child of a child, and time" {
+	id=$(casemate create)
+	child=$(casemate fork "$id")
+	grandchild=$(casemate fork "$child")
+	wall=$(in_it "$grandchild" 'date +%s')
+	now=$(date +%s)
+	[ $((now - wall)) -ge 0 ] && [ $((now - wall)) -le 3 ]
+	casemate rm "$id" "$child" "$grandchild"
+}
+
+@test "what can't be forked is refused, and goes on" {
+	id=$(casemate create --scratch 64M)
+	run -125 casemate fork "$id"
+	[[ "$output" = *"scratch disk"* ]]
+	[ "$(in_it "$id" 'echo fine')" = fine ]
+	casemate rm "$id"
+	run -125 casemate fork "$id"
+	[[ "$output" = *"not running"* ]]
+	run -125 casemate fork iaaaaaaaaaaaaaaaaaaa
+	[[ "$output" = *"no such sandbox"* ]]
+	run -125 casemate fork --count 65 "$id"
+	run -125 casemate fork
+}
+
+@test "more than there may be: none is made" {
+	id=$(casemate create)
+	before=$(casemate ps --json | jq '.sandboxes | length')
+	run -125 casemate fork --count 64 "$id"
+	[[ "$output" = *"too many"* || "$output" = *"in use"* ]]
+	[ "$(casemate ps --json | jq '.sandboxes | length')" = "$before" ]
+	[ "$(in_it "$id" 'echo fine')" = fine ]
+	casemate rm "$id"
+}

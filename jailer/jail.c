@@ -168,14 +168,15 @@ static void on_ended(struct cell *c, const struct ending *how, bool oom, void *a
 }
 
 /*
- * The largest file that the VMM may write to. Without a disk that is a snapshot's memory; with one
- * it is the disk, which must not grow, unless a snapshot was announced.
+ * The largest file that the VMM may write to. Without a disk that is a snapshot's memory, an
+ * incremental one's with a bit for each page behind it; with one it is the disk, which must not
+ * grow, unless a snapshot was announced.
  */
 static uint64_t file_bytes_max(const struct request *q)
 {
 	if (q->scratch_bytes > 0 && !q->snapshot)
 		return q->scratch_bytes;
-	return MAX(q->scratch_bytes, q->memory_bytes);
+	return MAX(q->scratch_bytes, q->memory_bytes + q->memory_bytes / 4096 / 8);
 }
 
 static int start(struct jail *j, struct cell *c, struct err *err)

@@ -163,7 +163,7 @@ static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, i
 		vm_pause(&c->vm);
 		advance(c, EVENT_PAUSED);
 	}
-	r = vm_state_save(&c->vm, fds[0], fds[1], &err);
+	r = vm_state_save(&c->vm, q->incremental, fds[0], fds[1], &err);
 	if (q->live) {
 		advance(c, EVENT_RESUMED);
 		vm_resume(&c->vm);

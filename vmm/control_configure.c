@@ -97,6 +97,7 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 		.initrd = q->initrd,
 		.guest_cid = q->guest_cid,
 		.restore = q->restore,
+		.track_dirty = q->track_dirty,
 		.rng = q->rng,
 		.console = q->console,
 	};

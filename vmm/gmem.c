@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <linux/mman.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -131,7 +132,73 @@ void gmem_done(struct gmem *m)
 {
 	for (unsigned i = 0; i < m->count; i++)
 		(void)munmap(m->regions[i].hva - GMEM_GUARD, m->regions[i].size + 2 * GMEM_GUARD);
+	free(m->marks);
 	*m = (struct gmem){ 0 };
+}
+
+/* Atomic, because devices' threads mark too; a bit that is there already costs no write. */
+static void mark_pages(const struct gmem *m, uint64_t first, uint64_t last)
+{
+	for (uint64_t i = first; i <= last; i++) {
+		uint8_t bit = (uint8_t)(1U << (i % 8));
+		if ((__atomic_load_n(&m->marks[i / 8], __ATOMIC_RELAXED) & bit) == 0)
+			(void)__atomic_fetch_or(&m->marks[i / 8], bit, __ATOMIC_RELAXED);
+	}
+}
+
+/* Marks [a, a+len), which lies in RAM. */
+static void mark(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	uint64_t before = 0; /* bytes of the file before the region */
+
+	if (m->marks == NULL || len == 0)
+		return;
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct gmem_region *r = &m->regions[i];
+		if (a.v >= r->gpa && a.v - r->gpa < r->size) {
+			uint64_t at = before + (a.v - r->gpa);
+			mark_pages(m, at / GMEM_PAGE, (at + len - 1) / GMEM_PAGE);
+			return;
+		}
+		before += r->size;
+	}
+}
+
+int gmem_mark_changes(struct gmem *m)
+{
+	m->marks = calloc(1, gmem_marks_bytes(m));
+	return m->marks == NULL ? -ENOMEM : 0;
+}
+
+bool gmem_is_marking(const struct gmem *m)
+{
+	return m->marks != NULL;
+}
+
+uint64_t gmem_marks_bytes(const struct gmem *m)
+{
+	return m->bytes / GMEM_PAGE / 8;
+}
+
+void gmem_mark_bits(struct gmem *m, unsigned n, const uint64_t *bits)
+{
+	uint64_t at = 0;
+
+	BUG_ON(n >= m->count || m->marks == NULL);
+	for (unsigned i = 0; i < n; i++)
+		at += m->regions[i].size / GMEM_PAGE / 8;
+	for (uint64_t i = 0; i < m->regions[n].size / GMEM_PAGE / 64; i++) {
+		uint64_t le = htole64(bits[i]), have;
+		memcpy(&have, m->marks + at + 8 * i, sizeof(have));
+		have |= le;
+		memcpy(m->marks + at + 8 * i, &have, sizeof(have));
+	}
+}
+
+void gmem_unmark(struct gmem *m)
+{
+	if (m->marks != NULL)
+		memset(m->marks, 0, gmem_marks_bytes(m));
 }
 
 /* The host address of [a, a+len), or NULL. The only place where one becomes the other. */
@@ -194,6 +261,7 @@ int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t len)
 		return -EFAULT;
 	memcpy(p, src, len);
 	compiler_barrier();
+	mark(m, a, len);
 	return 0;
 }
 
@@ -205,6 +273,7 @@ int gmem_zero(struct gmem *m, gpa_t a, size_t len)
 		return -EFAULT;
 	memset(p, 0, len);
 	compiler_barrier();
+	mark(m, a, len);
 	return 0;
 }
 
@@ -257,6 +326,7 @@ int gmem_write_le16_release(struct gmem *m, gpa_t a, uint16_t v)
 		return -EFAULT;
 	/* Everything written before is visible to whoever sees this value. */
 	__atomic_store_n(p, htole16(v), __ATOMIC_RELEASE);
+	mark(m, a, sizeof(v));
 	return 0;
 }
 
@@ -274,6 +344,7 @@ int gmem_discard(struct gmem *m, gpa_t a, uint64_t len)
 	whole = (len - head) & ~(uint64_t)(GMEM_PAGE - 1);
 	if (whole == 0)
 		return 0;
+	mark(m, gpa(a.v + head), whole);
 	return madvise(p + head, whole, MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
@@ -285,6 +356,7 @@ int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, siz
 		return -EFAULT;
 	if (*n >= cap)
 		return -E2BIG;
+	mark(m, a, len);
 	iov[(*n)++] = (struct iovec){ .iov_base = p, .iov_len = len };
 	return 0;
 }

@@ -13,6 +13,7 @@
 #ifndef VMM_GMEM_H
 #define VMM_GMEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -49,6 +50,7 @@ struct gmem {
 	unsigned count;
 	uint64_t bytes;
 	enum gmem_pages pages;
+	uint8_t *marks; /* a bit for each page, in the order of the memory file; NULL = not kept */
 };
 
 /* Anonymous private memory of `bytes` (a multiple of 2 MiB), not dumped, with inaccessible guard
@@ -76,6 +78,26 @@ MUST_USE int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, ui
 /* Writes the memory to an empty file of `bytes` (-EINVAL: another size, or it has blocks already);
  * pages of zeros become holes. Nobody else may touch the memory. 0 or -errno. */
 MUST_USE int gmem_save(const struct gmem *m, int fd);
+
+/*
+ * Marks: which pages have changed, for incremental snapshots. From gmem_mark_changes on, every page
+ * that this module writes, gives to the kernel to write (gmem_iov, whichever direction: it doesn't
+ * know) or gives back is marked; what the guest writes, others add (dirty.h). 0 or -ENOMEM.
+ */
+MUST_USE int gmem_mark_changes(struct gmem *m);
+bool gmem_is_marking(const struct gmem *m);
+/* Of the bitmap: pages / 8. */
+uint64_t gmem_marks_bytes(const struct gmem *m);
+/* Adds the bits of region n, one for each of its pages, 64 in a word as KVM has them. */
+void gmem_mark_bits(struct gmem *m, unsigned n, const uint64_t *bits);
+/* Nothing has changed. No effect when none are kept. */
+void gmem_unmark(struct gmem *m);
+/*
+ * Writes the pages that are marked to an empty file of `bytes` + gmem_marks_bytes (-EINVAL, as
+ * gmem_save), at their places, and the bitmap behind them; a page of zeros may be a hole. Nobody
+ * else may touch the memory. 0 or -errno.
+ */
+MUST_USE int gmem_save_marked(const struct gmem *m, int fd);
 
 /* 0, or -EFAULT when [a, a+len) is not wholly inside one region. */
 MUST_USE int gmem_check(const struct gmem *m, gpa_t a, uint64_t len);

@@ -67,6 +67,11 @@ static bool is_zero(const uint8_t *page)
 	return all == 0;
 }
 
+static bool is_marked(const struct gmem *m, uint64_t page)
+{
+	return ((unsigned)m->marks[page / 8] >> (page % 8) & 1U) != 0;
+}
+
 static int write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
 {
 	while (len > 0) {
@@ -82,18 +87,21 @@ static int write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
 	return 0;
 }
 
-/* Writes the runs of pages that aren't zero. */
-static int save_region(const struct gmem_region *r, int fd, uint64_t off)
+/* Writes the runs of pages that aren't zero and, with `marked`, are marked. */
+static int save_region(const struct gmem *m, const struct gmem_region *r, bool marked, int fd,
+		       uint64_t off)
 {
 	uint64_t at = 0;
 	int rc = 0;
 
 	while (at < r->size && rc == 0) {
 		uint64_t start;
-		while (at < r->size && is_zero(r->hva + at))
+		while (at < r->size &&
+		       ((marked && !is_marked(m, (off + at) / PAGE)) || is_zero(r->hva + at)))
 			at += PAGE;
 		start = at;
-		while (at < r->size && !is_zero(r->hva + at))
+		while (at < r->size && (!marked || is_marked(m, (off + at) / PAGE)) &&
+		       !is_zero(r->hva + at))
 			at += PAGE;
 		if (at > start)
 			rc = write_all(fd, r->hva + start, at - start, off + start);
@@ -101,22 +109,35 @@ static int save_region(const struct gmem_region *r, int fd, uint64_t off)
 	return rc;
 }
 
-int gmem_save(const struct gmem *m, int fd)
+static int save(const struct gmem *m, bool marked, int fd)
 {
-	uint64_t off = 0;
+	uint64_t bytes = m->bytes + (marked ? gmem_marks_bytes(m) : 0), off = 0;
 	off_t end = lseek(fd, 0, SEEK_END);
 	int r = 0;
 
 	if (end < 0)
 		return -errno;
 	/* Nothing but a hole: what isn't written below must be zero. */
-	if ((uint64_t)end != m->bytes || lseek(fd, 0, SEEK_DATA) >= 0)
+	if ((uint64_t)end != bytes || lseek(fd, 0, SEEK_DATA) >= 0)
 		return -EINVAL;
 	if (errno != ENXIO)
 		return -errno;
 	for (unsigned i = 0; i < m->count && r == 0; i++) {
-		r = save_region(&m->regions[i], fd, off);
+		r = save_region(m, &m->regions[i], marked, fd, off);
 		off += m->regions[i].size;
 	}
+	if (r == 0 && marked)
+		r = write_all(fd, m->marks, gmem_marks_bytes(m), m->bytes);
 	return r;
+}
+
+int gmem_save(const struct gmem *m, int fd)
+{
+	return save(m, false, fd);
+}
+
+int gmem_save_marked(const struct gmem *m, int fd)
+{
+	BUG_ON(m->marks == NULL);
+	return save(m, true, fd);
 }

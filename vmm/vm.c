@@ -176,9 +176,12 @@ static int create_vm(struct err *err)
 
 static int add_memory(const struct gmem *m, struct err *err)
 {
+	const uint32_t flags = gmem_is_marking(m) ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+
 	for (unsigned i = 0; i < m->count; i++) {
 		const struct kvm_userspace_memory_region slot = {
 			.slot = i,
+			.flags = flags,
 			.guest_phys_addr = m->regions[i].gpa,
 			.memory_size = m->regions[i].size,
 			.userspace_addr = (uintptr_t)m->regions[i].hva,
@@ -248,6 +251,12 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 
 	r = cfg->restore ? load_snapshot(vm, cfg, &from, err)
 			 : load_guest(vm, cfg, &from.entry, err);
+	/* Before the first write that isn't part of what was loaded. */
+	if (r == 0 && cfg->track_dirty) {
+		r = gmem_mark_changes(&vm->gmem);
+		if (r < 0)
+			(void)err_sys(err, r, "dirty log");
+	}
 	if (r == 0)
 		r = create_vm(err);
 	if (r == 0)

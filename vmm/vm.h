@@ -63,6 +63,7 @@ struct vm_config {
 	uint32_t guest_cid;	   /* 0 = no vsock */
 	const uint8_t *generation; /* GENID_BYTES; NULL = random */
 	bool restore;		   /* from a snapshot: cmdline, initrd and boot mean nothing */
+	bool track_dirty;	   /* for incremental snapshots */
 	bool rng;
 	bool console;
 	bool balloon;
@@ -85,6 +86,7 @@ struct vm {
 	struct genid genid;
 	uint64_t pauses;
 	uint32_t guest_cid;
+	uint8_t snapshot[16];	    /* the id of the last one; zeros = none yet */
 	bool restored;		    /* vm_start resumes... */
 	uint64_t clock_ns;	    /* ...at this time of the guest */
 	struct virtio_dev *balloon; /* one of devices, or NULL */

@@ -70,6 +70,7 @@ static const struct named table[] = {
 	N(KVM_ENABLE_CAP),
 	N(KVM_GET_API_VERSION),
 	N(KVM_GET_CLOCK),
+	N(KVM_GET_DIRTY_LOG),
 	N(KVM_GET_CPUID2),
 	N(KVM_GET_DEBUGREGS),
 	N(KVM_GET_DIRTY_LOG),

@@ -27,6 +27,7 @@ vmm_native_test(vmm_net native/vmm_net.c native/tap.c)
 vmm_native_test(vmm_pause native/vmm_pause.c)
 vmm_native_test(vmm_cpu native/vmm_cpu.c)
 vmm_native_test(vmm_snapshot native/vmm_snapshot.c)
+target_link_libraries(vmm_snapshot PRIVATE vmm_core)
 vmm_native_test(vmm_hostile native/vmm_hostile.c native/usage.c native/tap.c)
 if(CASEMATE_SANITIZE)
   # ./dev test asan runs these too: all devices, good and hostile.

@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "tests/native/harness.h"
 #include "vmm/snapshot/file.h"
+#include "vmm/snapshot/merge.h"
 
 #define MEMORY_BYTES (64 * MIB)
 #define CONSOLE_CAP  65536U
@@ -244,6 +245,181 @@ Test(vmm_snapshot, with_requests_under_way)
 	vmm_done(&v);
 	fd_closep(&f.kernel);
 	fd_closep(&f.drives[0].fd);
+}
+
+/* ---- Incremental ------------------------------------------------------------------------- */
+
+static struct snapshot new_incremental_files(void)
+{
+	struct snapshot s = new_files();
+
+	cr_assert_eq(ftruncate(s.memory, (off_t)(MEMORY_BYTES + snap_bitmap_bytes(MEMORY_BYTES))),
+		     0);
+	return s;
+}
+
+/* Of a paused VM. */
+static struct snapshot take_incremental(struct vmm *v)
+{
+	Casemate__Vmm__V1__SnapshotRequest q = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	struct snapshot s = new_incremental_files();
+	const int fds[2] = { s.state, s.memory };
+
+	q.incremental = true;
+	vmm_must(v, VMM_SNAPSHOT, &q, fds, NULL);
+	return s;
+}
+
+static struct snapshot merged(const struct snapshot *base, const struct snapshot *diff)
+{
+	struct snapshot out = { .state = memfd_create("state", MFD_CLOEXEC),
+				.memory = memfd_create("memory", MFD_CLOEXEC) };
+	const struct snap_files files[3] = { { base->state, base->memory },
+					     { diff->state, diff->memory },
+					     { out.state, out.memory } };
+	struct err err = { 0 };
+
+	cr_assert_eq(snap_merge(&files[0], &files[1], &files[2], &err), 0, "%s", err.msg);
+	return out;
+}
+
+static blkcnt_t blocks_of(int fd)
+{
+	struct stat st;
+
+	cr_assert_eq(fstat(fd, &st), 0);
+	return st.st_blocks;
+}
+
+static void expect_same_bytes(int a, int b)
+{
+	static uint8_t x[MIB], y[MIB];
+
+	for (uint64_t at = 0; at < MEMORY_BYTES; at += MIB) {
+		cr_assert_eq(pread(a, x, MIB, (off_t)at), (ssize_t)MIB);
+		cr_assert_eq(pread(b, y, MIB, (off_t)at), (ssize_t)MIB);
+		for (uint64_t page = 0; page < MIB; page += 4096)
+			cr_expect_arr_eq(x + page, y + page, 4096, "page at %" PRIx64, at + page);
+	}
+}
+
+static void boot_tracked(struct vmm *v, configure_req *q, struct vmm_files *f)
+{
+	need_kvm();
+	q->track_dirty = true;
+	f->kernel = open_guest();
+	vmm_spawn(v, f);
+	vmm_must(v, VMM_CONFIGURE, q, NULL, NULL);
+	call(v, VMM_START);
+	fd_closep(&f->kernel);
+}
+
+/* Full, incremental, incremental: merged, they are what a full one of the same moment is, and the
+ * guest goes on from them. */
+Test(vmm_snapshot, incremental)
+{
+	const Casemate__Vmm__V1__SnapshotRequest full = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	configure_req q = request("test=count", 1, false);
+	struct vmm_files f = { .initrd = -1 };
+	struct snapshot s, diffs[2], whole, m[2];
+	uint64_t first = 0, last = 0;
+	struct vmm v, child;
+
+	boot_tracked(&v, &q, &f);
+	vmm_console_until(&v, "count 3\n");
+	s = take(&v);
+	call(&v, VMM_RESUME);
+	vmm_console_until(&v, "count 9\n");
+	call(&v, VMM_PAUSE);
+	diffs[0] = take_incremental(&v);
+	call(&v, VMM_RESUME);
+	vmm_console_until(&v, "count 15\n");
+	call(&v, VMM_PAUSE);
+	diffs[1] = take_incremental(&v);
+	counts(&v, &first, &last);
+	whole = new_files();
+	vmm_must(&v, VMM_SNAPSHOT, &full, (const int[]){ whole.state, whole.memory }, NULL);
+	vmm_done(&v);
+	cr_expect_lt(blocks_of(diffs[1].memory), blocks_of(whole.memory) / 2, "%jd blocks of %jd",
+		     (intmax_t)blocks_of(diffs[1].memory), (intmax_t)blocks_of(whole.memory));
+	m[0] = merged(&s, &diffs[0]);
+	m[1] = merged(&m[0], &diffs[1]);
+	expect_same_bytes(m[1].memory, whole.memory);
+	must_restore(&child, &m[1], 1);
+	call(&child, VMM_START);
+	expect_goes_on(&child, last);
+	vmm_done(&child);
+	for (unsigned i = 0; i < 2; i++) {
+		close_files(&diffs[i]);
+		close_files(&m[i]);
+	}
+	close_files(&s);
+	close_files(&whole);
+}
+
+/* What the VMM writes for its devices is in it: KVM knows nothing of that. After a restore, too. */
+Test(vmm_snapshot, incremental_of_what_devices_write)
+{
+	static uint8_t disk[256 * KIB];
+	const Casemate__Vmm__V1__SnapshotRequest full = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	configure_req q = request("test=blk-loop", 1, false);
+	Casemate__Vmm__V1__Drive drive = CASEMATE__VMM__V1__DRIVE__INIT, *drives[] = { &drive };
+	struct vmm_files f = { .initrd = -1, .drives_count = 1 };
+	struct snapshot s, diff, whole, m;
+	struct vmm v;
+
+	f.drives[0].fd = make_file(disk, sizeof(disk));
+	drive.id = (char[]){ "disk" };
+	q.n_drives = 1;
+	q.drives = drives;
+	boot_tracked(&v, &q, &f);
+	vmm_console_until(&v, "looping\n");
+	s = take(&v);
+	vmm_done(&v);
+	q.restore = f.restore = true;
+	f.state = s.state;
+	f.memory = s.memory;
+	f.kernel = -1;
+	vmm_spawn(&v, &f);
+	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
+	call(&v, VMM_START);
+	(void)usleep(20000);
+	call(&v, VMM_PAUSE);
+	diff = take_incremental(&v);
+	whole = new_files();
+	vmm_must(&v, VMM_SNAPSHOT, &full, (const int[]){ whole.state, whole.memory }, NULL);
+	vmm_done(&v);
+	m = merged(&s, &diff);
+	expect_same_bytes(m.memory, whole.memory);
+	close_files(&s);
+	close_files(&diff);
+	close_files(&whole);
+	close_files(&m);
+	fd_closep(&f.drives[0].fd);
+}
+
+Test(vmm_snapshot, incremental_refused)
+{
+	Casemate__Vmm__V1__SnapshotRequest inc = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	configure_req q = request("test=count", 1, false);
+	struct vmm_files f = { .initrd = -1 };
+	struct snapshot s = new_incremental_files();
+	const int fds[2] = { s.state, s.memory };
+	struct rpc_status st;
+	struct vmm v;
+
+	inc.incremental = true;
+	boot(&v, "test=count", 1);
+	call(&v, VMM_PAUSE);
+	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &inc, fds, &st, NULL), RPC_FAILED_PRECONDITION);
+	cr_expect(strstr(st.msg, "no dirty log") != NULL, "%s", st.msg);
+	vmm_done(&v);
+	boot_tracked(&v, &q, &f);
+	call(&v, VMM_PAUSE);
+	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &inc, fds, &st, NULL), RPC_FAILED_PRECONDITION);
+	cr_expect(strstr(st.msg, "none before") != NULL, "%s", st.msg);
+	vmm_done(&v);
+	close_files(&s);
 }
 
 /* The last generation id that the guest has said, and how often it said one. */

@@ -24,6 +24,7 @@
 #include "base/buf.h"
 #include "base/compiler.h"
 #include "base/err.h"
+#include "base/le.h"
 
 #define SNAP_VERSION	  1U
 #define SNAP_BYTES_MAX	  (1024U * 1024U)
@@ -34,6 +35,7 @@ enum snap_type {
 	SNAP_MACHINE = 1, /* what the VM is made of; vm_state.c */
 	SNAP_CLOCK = 2,	  /* struct kvm_clock_data */
 	SNAP_IOAPIC = 3,
+	SNAP_ID = 4, /* struct snap_id; not mandatory */
 	/* Instance = vCPU: the kernel's structures as they are, which are ABI of x86_64. */
 	SNAP_CPUID = 16,     /* struct kvm_cpuid_entry2[] */
 	SNAP_REGS = 17,	     /* struct kvm_regs */
@@ -51,6 +53,29 @@ enum snap_type {
 	SNAP_VIRTIO_PRIVATE = 49, /* what the device type keeps */
 	SNAP_TYPE_END = 64,
 };
+
+/* What must be the same for the rest to make sense. */
+struct snap_machine {
+	le32_t vcpus, devices;
+	le64_t memory_bytes;
+	le32_t guest_cid, zero;
+};
+_Static_assert(sizeof(struct snap_machine) == 24, "docs/SNAPSHOT.md");
+
+/* Which snapshot it is, and after which one of the same VM its memory has changed. Names, no more:
+ * whoever writes a file chooses them. */
+struct snap_id {
+	uint8_t self[16];
+	uint8_t parent[16];
+};
+
+/* The memory file of an incremental snapshot ends with a bit for each page: does it have it? */
+#define SNAP_MEMORY_ALIGN (UINT64_C(2) << 20)
+#define SNAP_MEMORY_MAX	  (UINT64_C(512) << 30)
+static inline uint64_t snap_bitmap_bytes(uint64_t memory_bytes)
+{
+	return memory_bytes / 4096 / 8;
+}
 
 struct snap_writer {
 	struct buf buf;

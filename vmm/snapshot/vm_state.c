@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/le.h"
 #include "base/num.h"
 #include "vmm/ioapic.h"
+#include "vmm/snapshot/dirty.h"
 #include "vmm/snapshot/vcpu_state.h"
 #include "vmm/virtio/state.h"
 #include "vmm/vm_internal.h"
@@ -20,14 +22,6 @@
 
 _Static_assert(VCPUS_MAX <= SNAP_INSTANCE_MAX && VM_DEVICES_MAX <= SNAP_INSTANCE_MAX,
 	       "an instance for each");
-
-/* What must be the same for the rest to make sense. */
-struct machine {
-	le32_t vcpus, devices;
-	le64_t memory_bytes;
-	le32_t guest_cid, zero;
-};
-_Static_assert(sizeof(struct machine) == 24, "docs/SNAPSHOT.md");
 
 /* ---- Saving ------------------------------------------------------------------------------ */
 
@@ -56,9 +50,9 @@ static void save_device(struct virtio_dev *dev, unsigned index, struct snap_writ
 		snap_put(w, SNAP_VIRTIO_PRIVATE, index, true, private, len);
 }
 
-static int collect(struct vm *vm, struct snap_writer *w, struct err *err)
+static int collect(struct vm *vm, const struct snap_id *id, struct snap_writer *w, struct err *err)
 {
-	const struct machine m = {
+	const struct snap_machine m = {
 		.vcpus = le32_put(vm->vcpus_count),
 		.devices = le32_put(vm->devices_count),
 		.memory_bytes = le64_put(vm->gmem.bytes),
@@ -68,6 +62,7 @@ static int collect(struct vm *vm, struct snap_writer *w, struct err *err)
 	int r;
 
 	snap_put(w, SNAP_MACHINE, 0, true, &m, sizeof(m));
+	snap_put(w, SNAP_ID, 0, false, id, sizeof(*id));
 	r = save_clock(w, err);
 	ioapic_save(&vm->world.ioapic, ioapic);
 	snap_put(w, SNAP_IOAPIC, 0, true, ioapic, sizeof(ioapic));
@@ -97,7 +92,7 @@ static int write_file(int fd, const uint8_t *p, size_t len, struct err *err)
 	return 0;
 }
 
-int vm_state_save(struct vm *vm, int state_fd, int memory_fd, struct err *err)
+static int save_state(struct vm *vm, const struct snap_id *id, int fd, struct err *err)
 {
 	struct snap_writer w;
 	const uint8_t *bytes;
@@ -105,19 +100,51 @@ int vm_state_save(struct vm *vm, int state_fd, int memory_fd, struct err *err)
 	int r;
 
 	snap_writer_init(&w);
-	r = collect(vm, &w, err);
+	r = collect(vm, id, &w, err);
 	if (r == 0) {
 		r = snap_writer_finish(&w, &bytes, &len);
 		if (r < 0)
 			(void)err_sys(err, r, "state file");
 	}
 	if (r == 0)
-		r = write_file(state_fd, bytes, len, err);
+		r = write_file(fd, bytes, len, err);
 	snap_writer_done(&w);
+	return r;
+}
+
+/* The memory last: what it has is what has changed since the last that succeeded. */
+static int save_memory(struct vm *vm, bool incremental, int fd, struct err *err)
+{
+	int r = gmem_is_marking(&vm->gmem) ? dirty_collect(&vm->gmem, VMM_FD_VM, err) : 0;
+
 	if (r < 0)
 		return r;
-	r = gmem_save(&vm->gmem, memory_fd);
-	return r < 0 ? err_sys(err, r, "memory file") : 0;
+	r = incremental ? gmem_save_marked(&vm->gmem, fd) : gmem_save(&vm->gmem, fd);
+	if (r < 0)
+		return err_sys(err, r, "memory file");
+	gmem_unmark(&vm->gmem);
+	return 0;
+}
+
+int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd, struct err *err)
+{
+	static const uint8_t none[sizeof(vm->snapshot)];
+	struct snap_id id = { { 0 }, { 0 } };
+	int r;
+
+	if (incremental && !gmem_is_marking(&vm->gmem))
+		return err_set(err, -EBUSY, "incremental snapshot: the VM keeps no dirty log");
+	if (incremental && memcmp(vm->snapshot, none, sizeof(none)) == 0)
+		return err_set(err, -EBUSY, "incremental snapshot: there is none before it");
+	if (getrandom(id.self, sizeof(id.self), 0) != (ssize_t)sizeof(id.self))
+		return err_sys(err, -EIO, "state file");
+	memcpy(id.parent, vm->snapshot, sizeof(id.parent));
+	r = save_state(vm, &id, state_fd, err);
+	if (r == 0)
+		r = save_memory(vm, incremental, memory_fd, err);
+	if (r == 0)
+		memcpy(vm->snapshot, id.self, sizeof(vm->snapshot));
+	return r;
 }
 
 /* ---- Loading ----------------------------------------------------------------------------- */
@@ -160,7 +187,7 @@ static int read_file(int fd, struct vm_state **ret, struct err *err)
 
 static int check_machine(const struct vm_state *s, const struct vm_config *cfg, struct err *err)
 {
-	struct machine m;
+	struct snap_machine m;
 	int r = snap_take(&s->reader, SNAP_MACHINE, 0, &m, sizeof(m), err);
 
 	if (r < 0)
@@ -250,11 +277,27 @@ static int load_device(const struct snap_reader *r, struct virtio_dev *dev, unsi
 	return rc < 0 ? err_set(err, -EINVAL, "%s: damaged state", dev->ops->name) : 0;
 }
 
+/* Files of an earlier version have none: nothing incremental can come after them. */
+static int load_id(const struct snap_reader *r, struct vm *vm, struct err *err)
+{
+	struct snap_id id;
+	int rc;
+
+	if (snap_find(r, SNAP_ID, 0) == NULL)
+		return 0;
+	rc = snap_take(r, SNAP_ID, 0, &id, sizeof(id), err);
+	if (rc == 0)
+		memcpy(vm->snapshot, id.self, sizeof(vm->snapshot));
+	return rc;
+}
+
 int vm_state_load(const struct vm_state *s, struct vm *vm, struct err *err)
 {
 	uint8_t ioapic[IOAPIC_STATE_BYTES];
 	int r = load_clock(&s->reader, &vm->clock_ns, err);
 
+	if (r == 0)
+		r = load_id(&s->reader, vm, err);
 	if (r == 0)
 		r = snap_take(&s->reader, SNAP_IOAPIC, 0, ioapic, sizeof(ioapic), err);
 	if (r < 0)

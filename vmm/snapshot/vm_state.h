@@ -13,9 +13,12 @@
 #include "vmm/snapshot/file.h"
 #include "vmm/vm.h"
 
-/* Writes the state to state_fd (an empty file) and the memory to memory_fd (gmem_save). 0 or -errno
- * with err; what was written is then of no use. The VM can go on in any case. */
-MUST_USE int vm_state_save(struct vm *vm, int state_fd, int memory_fd, struct err *err);
+/* Writes the state to state_fd (an empty file) and the memory to memory_fd: all of it (gmem_save),
+ * or, incremental, what has changed since the snapshot before (gmem_save_marked). 0, -EBUSY (there
+ * is no snapshot before, or no dirty log is kept) or another -errno, with err; what was written is
+ * then of no use. The VM can go on in any case, and the next incremental one misses nothing. */
+MUST_USE int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd,
+			   struct err *err);
 
 /* Reads the file at fd and checks that it is of a machine like cfg. *ret belongs to the caller
  * (vm_state_close). 0, -EINVAL, -ENOTSUP or another -errno, with err. */

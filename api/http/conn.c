@@ -344,8 +344,9 @@ void http_conn_step(struct http_conn *c)
 				break;
 		if (c->state != HTTP_CONN_GIVEN && !flush(c))
 			c->state = HTTP_CONN_OVER;
-		/* What has just left may have been the last of an answer. */
-		if (c->state == HTTP_CONN_BUSY && buf_len(&c->out) == 0 && answered(c))
+		/* What has just left may have been the last of an answer, or of a 101. */
+		if (c->state == HTTP_CONN_BUSY && buf_len(&c->out) == 0 &&
+		    (answered(c) || c->req->up != NULL))
 			c->again = true;
 	} while (c->again && c->state != HTTP_CONN_OVER);
 	c->stepping = false;

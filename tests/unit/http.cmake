@@ -1,3 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
 casemate_test(http_head unit SOURCES unit/http_head.c LINKS http)
+casemate_test(http_upgrade unit SOURCES unit/http_upgrade.c LINKS http)
 casemate_test(store_file unit SOURCES unit/store.c LINKS store)

@@ -37,3 +37,7 @@ endif()
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.
 casemate_executable(vmm-run STATIC SOURCES native/vmm_run.c native/spawn.c native/tap.c LINKS rpc)
 target_include_directories(vmm-run PRIVATE ${CMAKE_SOURCE_DIR})
+
+# A tool: many VMs from one snapshot of a Linux, with and without what makes each another machine.
+casemate_executable(vmm-clones STATIC SOURCES native/vmm_clones.c native/spawn.c LINKS rpc)
+target_include_directories(vmm-clones PRIVATE ${CMAKE_SOURCE_DIR})

@@ -54,12 +54,24 @@ static json_t *sample(const struct sandbox *s)
 			 "diskUsed", (json_int_t)0, "diskTotal", (json_int_t)spec->scratch_bytes);
 }
 
+/* Is now within ?start and ?end, in seconds since 1970? */
+static bool is_wanted(const struct http_req *req)
+{
+	const char *start = http_query(req, "start"), *end = http_query(req, "end");
+	const uint64_t now = clock_ns(CLOCK_REALTIME) / UINT64_C(1000000000);
+	uint64_t n;
+
+	if (start != NULL && (parse_u64(start, 0, INT64_MAX, &n) < 0 || n > now))
+		return false;
+	return end == NULL || (parse_u64(end, 0, INT64_MAX, &n) == 0 && n >= now);
+}
+
 void e2b_metrics(struct http_req *req, void *arg)
 {
 	struct sandbox *s = service_find(req, arg);
 
 	if (s != NULL)
-		http_answer(req, 200, json_pack("[o]", sample(s)));
+		http_answer(req, 200, is_wanted(req) ? json_pack("[o]", sample(s)) : json_array());
 }
 
 void e2b_all_metrics(struct http_req *req, void *arg)

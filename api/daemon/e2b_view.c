@@ -150,8 +150,9 @@ json_t *e2b_listed_json(const struct service *sv, const struct sandbox *s)
 	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:[]}", "sandboxID",
 		      sandbox_id(s), "templateID", template_of(s), "alias", template_of(s),
 		      "clientID", E2B_CLIENT_ID, "envdVersion", E2B_ENVD_VERSION, "startedAt",
-		      started, "endAt", end, "state", "running", "cpuCount", (int)spec->vcpus,
-		      "memoryMB", (json_int_t)(spec->memory_bytes / MIB), "diskSizeMB",
+		      started, "endAt", end, "state", sandbox_rests(s) ? "paused" : "running",
+		      "cpuCount", (int)spec->vcpus, "memoryMB",
+		      (json_int_t)(spec->memory_bytes / MIB), "diskSizeMB",
 		      (json_int_t)(spec->scratch_bytes / MIB), "volumeMounts");
 	if (o != NULL)
 		(void)json_object_set_new(o, "metadata",
@@ -169,7 +170,11 @@ json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s)
 		return NULL;
 	add_access(o, sv, s);
 	(void)json_object_set_new(o, "allowInternetAccess", json_false());
-	(void)json_object_set_new(o, "lifecycle",
-				  json_pack("{s:s, s:b}", "onTimeout", "kill", "autoResume", 0));
+	(void)json_object_set_new(
+		o, "lifecycle",
+		json_pack("{s:s, s:b}", "onTimeout",
+			  sandbox_profile(s) != NULL && sandbox_profile(s)->auto_pause ? "pause"
+										       : "kill",
+			  "autoResume", 0));
 	return o;
 }

@@ -23,6 +23,8 @@ json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s);
 /* Routes (e2b_metrics.c). */
 void e2b_metrics(struct http_req *req, void *arg);
 void e2b_all_metrics(struct http_req *req, void *arg);
+/* Answers a fork of s, which runs (e2b_fork.c). */
+void e2b_fork(struct http_req *req, struct service *sv, struct sandbox *s);
 /* Routes (e2b_logs.c). */
 void e2b_logs_v1(struct http_req *req, void *arg);
 void e2b_logs_v2(struct http_req *req, void *arg);

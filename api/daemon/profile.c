@@ -157,7 +157,18 @@ static int on_false_only(const json_t *v, const char *name, const struct making 
 
 static int on_auto_pause(const json_t *v, const struct making *m)
 {
-	return on_false_only(v, "autoPause", m);
+	if (!json_is_boolean(v))
+		return is_not(m, "autoPause", "true or false");
+	m->profile->auto_pause = json_is_true(v);
+	return 0;
+}
+
+/* A pause keeps the memory: there is no other kind. */
+static int on_auto_pause_memory(const json_t *v, const struct making *m)
+{
+	if (!json_is_boolean(v))
+		return is_not(m, "autoPauseMemory", "true or false");
+	return json_is_true(v) ? 0 : cannot(m, "autoPauseMemory");
 }
 
 static int on_auto_resume(const json_t *v, const struct making *m)
@@ -185,10 +196,6 @@ static int on_iam(const json_t *v, const struct making *m)
 {
 	return on_empty_only(v, "iam", m);
 }
-static int on_mcp(const json_t *v, const struct making *m)
-{
-	return on_empty_only(v, "mcp", m);
-}
 
 /* What denies is so already: there is no network. What allows or changes traffic can't be done. */
 static int on_network(const json_t *v, const struct making *m)
@@ -215,18 +222,12 @@ static const struct {
 	const char *name;
 	int (*on)(const json_t *v, const struct making *m);
 } members[] = {
-	{ "templateID", on_template },
-	{ "timeout", on_timeout },
-	{ "metadata", on_metadata },
-	{ "envVars", on_envs },
-	{ "secure", on_secure },
-	{ "allow_internet_access", on_internet },
-	{ "autoPause", on_auto_pause },
-	{ "autoResume", on_auto_resume },
-	{ "network", on_network },
-	{ "volumeMounts", on_volumes },
-	{ "iam", on_iam },
-	{ "mcp", on_mcp },
+	{ "templateID", on_template },	  { "timeout", on_timeout },
+	{ "metadata", on_metadata },	  { "envVars", on_envs },
+	{ "secure", on_secure },	  { "allow_internet_access", on_internet },
+	{ "autoPause", on_auto_pause },	  { "autoPauseMemory", on_auto_pause_memory },
+	{ "autoResume", on_auto_resume }, { "network", on_network },
+	{ "volumeMounts", on_volumes },	  { "iam", on_iam },
 };
 
 /* ---- Bodies -------------------------------------------------------------------------------- */

@@ -372,14 +372,16 @@ static void pump(struct proxy *p)
 {
 	if (p->phase < PHASE_KNOCK || p->phase > PHASE_BODY)
 		return;
+	/* What there is of the body goes out with the head; what the socket then takes makes room
+	 * again. */
+	if (!take_body(p))
+		return;
 	flush_up(p);
+	if (!take_body(p))
+		return;
 	fill_down(p);
 	if (p->phase == PHASE_KNOCK)
 		step_knock(p);
-	if ((p->phase == PHASE_HEAD || p->phase == PHASE_BODY) && !take_body(p))
-		return;
-	if (p->phase == PHASE_HEAD || p->phase == PHASE_BODY)
-		flush_up(p);
 	while (p->phase == PHASE_HEAD && step_head(p))
 		;
 	if (p->phase == PHASE_BODY)

@@ -144,7 +144,7 @@ void sandbox_free(struct sandbox *s)
 	free(s);
 }
 
-static void notify(struct sandbox *s)
+void sandbox_notify(struct sandbox *s)
 {
 	for (struct sandbox_watch *w = s->watches; w != NULL;) {
 		struct sandbox_watch *next = w->next;
@@ -166,7 +166,8 @@ static void on_life_over(void *arg)
 	struct sandbox *s = arg;
 
 	s->life_timer = NULL;
-	sandbox_stop(s, "timeout");
+	if (!s->auto_pause || sandbox_pause(s) < 0)
+		sandbox_stop(s, "timeout");
 }
 
 void sandbox_set_timeout(struct sandbox *s, uint64_t ms)
@@ -274,7 +275,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 	case SANDBOX_FAILED:
 		enter_ended(s);
 		announce(s);
-		notify(s);
+		sandbox_notify(s);
 		sandboxes_after_end(s->table, s);
 		return;
 	case SANDBOX_CREATING: /* claimed */
@@ -286,7 +287,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 		BUG("no way into this state");
 	}
 	announce(s);
-	notify(s);
+	sandbox_notify(s);
 	if (s->table->pool != NULL)
 		pool_poke(s->table->pool);
 }

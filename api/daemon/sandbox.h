@@ -124,6 +124,17 @@ const struct profile *sandbox_profile(const struct sandbox *s);
 void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, void *arg), void *arg);
 /* Ends it after so many ms from now, counted anew; 0 = now. No effect unless it runs. */
 void sandbox_set_timeout(struct sandbox *s, uint64_t ms);
+/*
+ * Pauses a running sandbox's VM where it is, and lets it go on: asked for now, done when the
+ * watches hear of it and sandbox_rest_pending is false. Its timeout stands still; after a resume
+ * set one anew. -EBUSY: not in that state, or under way.
+ */
+MUST_USE int sandbox_pause(struct sandbox *s);
+MUST_USE int sandbox_resume(struct sandbox *s);
+bool sandbox_rests(const struct sandbox *s); /* it is paused (its state: running) */
+bool sandbox_rest_pending(const struct sandbox *s);
+/* Its timeout pauses it instead of ending it. */
+void sandbox_set_auto_pause(struct sandbox *s, bool on);
 /* When that will be; 0 = never. */
 int64_t sandbox_end_unix_ms(const struct sandbox *s);
 json_t *sandbox_json(const struct sandbox *s);

@@ -62,8 +62,10 @@ struct sandbox {
 	enum sandbox_path path;
 	struct spec spec;
 	struct profile *profile; /* profile.h; NULL = none */
-	unsigned streams;	 /* requests of clients under way in its guest */
-	int64_t end_unix_ms;	 /* its timeout; 0 = none */
+	enum sandbox_rest { SANDBOX_AWAKE, SANDBOX_FALLING, SANDBOX_RESTING, SANDBOX_RISING } rest;
+	bool auto_pause;
+	unsigned streams;    /* requests of clients under way in its guest */
+	int64_t end_unix_ms; /* its timeout; 0 = none */
 	const void *lease;
 	struct sandbox_watch *watches;
 	struct loop_timer *boot_timer;
@@ -162,6 +164,8 @@ void boot_identify(struct sandbox *s);
 /* Asks the jailer to tell when the VMM has ended. */
 void boot_watch_jail(struct sandbox *s, struct rpc_conn *jailer);
 
+/* Calls the watches. */
+void sandbox_notify(struct sandbox *s);
 /* The one place that changes a state; notifies the watches. */
 void sandbox_event(struct sandbox *s, enum sandbox_event ev);
 /* Fault: fills in why (only the first counts) and raises SANDBOX_EV_FAULT. */

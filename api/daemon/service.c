@@ -148,6 +148,9 @@ static unsigned status_of_errno(int code)
 		return 404;
 	case ENOTSUP:
 		return 501;
+	case ESTALE:
+	case EALREADY:
+		return 409;
 	case EBUSY:
 	case EDQUOT:
 	case EAGAIN:
@@ -169,6 +172,9 @@ static const char *code_of_errno(int code)
 		return "not_found";
 	case ENOTSUP:
 		return "not_supported";
+	case ESTALE:
+	case EALREADY:
+		return "conflict";
 	case EBUSY:
 		return "too_many_sandboxes";
 	case EDQUOT:

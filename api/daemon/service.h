@@ -23,6 +23,7 @@ struct service_wait {
 	struct sandbox_watch watch;
 	struct loop_timer *timer;
 	struct service *sv; /* the route's own use */
+	uint64_t ms;	    /* the same */
 };
 
 struct service {

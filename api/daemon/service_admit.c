@@ -75,7 +75,7 @@ static bool try_one(struct sandbox *s, void *arg)
 {
 	struct search *q = arg;
 
-	if (sandbox_state(s) != SANDBOX_RUNNING)
+	if (sandbox_state(s) != SANDBOX_RUNNING || sandbox_rests(s))
 		return true;
 	if (q->kind == ROUTE_TOKEN
 		    ? token_fits(q->sv, s, CREDENTIAL_ACCESS, http_header(q->req, "X-Access-Token"))
@@ -129,7 +129,7 @@ static struct sandbox *search_sandbox(const struct service *sv, struct http_req 
 
 	if (r->kind == ROUTE_SANDBOX && r->id[0] != '\0')
 		s = sandboxes_find(sv->sandboxes, r->id);
-	if (s != NULL && sandbox_state(s) == SANDBOX_RUNNING)
+	if (s != NULL && sandbox_state(s) == SANDBOX_RUNNING && !sandbox_rests(s))
 		return s;
 	if (r->kind == ROUTE_SANDBOX) {
 		http_error_with(req, 502, "sandbox_not_found", "The sandbox was not found",

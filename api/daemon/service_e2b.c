@@ -44,6 +44,17 @@ static struct sandbox *find(struct http_req *req, const struct service *sv)
 	return NULL;
 }
 
+/* The same, unless it is paused: then 409. */
+static struct sandbox *find_awake(struct http_req *req, const struct service *sv)
+{
+	struct sandbox *s = find(req, sv);
+
+	if (s == NULL || (!sandbox_rests(s) && !sandbox_rest_pending(s)))
+		return s;
+	http_error(req, 409, "conflict", "sandbox %s: is paused", sandbox_id(s));
+	return NULL;
+}
+
 /* ---- Create -------------------------------------------------------------------------------- */
 
 static void answer_not_made(struct http_req *req, const struct sandbox *s)
@@ -91,6 +102,7 @@ static void create(struct http_req *req, struct service *sv, unsigned v)
 		service_answer_refused(req, r, err.msg);
 		return;
 	}
+	sandbox_set_auto_pause(s, profile->auto_pause);
 	sandbox_set_profile(s, profile);
 	w = service_wait(req, s, on_create_progress);
 	if (w == NULL) {
@@ -119,7 +131,7 @@ struct listing {
 	const char *metadata; /* filters; NULL = none */
 	const char *template;
 	int64_t started_after;
-	bool running, ascending;
+	bool running, paused, ascending;
 	struct sandbox **list;
 	size_t count, cap;
 };
@@ -130,7 +142,9 @@ static bool wanted(const struct listing *l, const struct sandbox *s)
 	const char *template =
 		p != NULL && p->template[0] != '\0' ? p->template : sandbox_spec(s)->image;
 
-	if (sandbox_state(s) != SANDBOX_RUNNING || !l->running || !service_owns(l->req, s))
+	if (sandbox_state(s) != SANDBOX_RUNNING || !service_owns(l->req, s))
+		return false;
+	if (sandbox_rests(s) ? !l->paused : !l->running)
 		return false;
 	if (l->metadata != NULL && !profile_matches(p, l->metadata))
 		return false;
@@ -209,6 +223,9 @@ static int take_filters(struct http_req *req, struct listing *l, uint64_t *ret_l
 	l->metadata = http_query(req, "metadata");
 	l->template = http_query(req, "template");
 	l->running = state == NULL || http_list_has(state, "running");
+	/* The older form has never shown others. */
+	l->paused = state == NULL ? strncmp(http_path(req), "/v2/", 4) == 0
+				  : http_list_has(state, "paused");
 	l->ascending = order != NULL && strcmp(order, "asc") == 0;
 	*ret_limit = 100;
 	*ret_token = http_query(req, "nextToken");
@@ -292,7 +309,7 @@ static bool take_seconds(struct http_req *req, const char *name, bool needed, ui
 
 static void set_timeout(struct http_req *req, void *arg)
 {
-	struct sandbox *s = find(req, arg);
+	struct sandbox *s = find_awake(req, arg);
 	uint64_t ms;
 
 	if (s == NULL || !take_seconds(req, "timeout", true, 0, &ms))
@@ -312,13 +329,103 @@ static void extend(struct sandbox *s, uint64_t ms)
 
 static void refresh(struct http_req *req, void *arg)
 {
-	struct sandbox *s = find(req, arg);
+	struct sandbox *s = find_awake(req, arg);
 	uint64_t ms;
 
 	if (s == NULL || !take_seconds(req, "duration", false, REFRESH_DEFAULT_S, &ms))
 		return;
 	extend(s, ms);
 	http_answer(req, 204, NULL);
+}
+
+/* ---- Pause and resume ---------------------------------------------------------------------- */
+
+/* Is the wait over? Then, unless it came to what was wanted, the request has been answered. */
+static bool rest_over(struct sandbox *s, struct service_wait *w, bool paused)
+{
+	if (sandbox_state(s) == SANDBOX_RUNNING && sandbox_rest_pending(s))
+		return false;
+	service_wait_end(w);
+	if (sandbox_state(s) != SANDBOX_RUNNING)
+		http_error(w->req, 404, "not_found", "sandbox %s: has ended", sandbox_id(s));
+	else if (sandbox_rests(s) != paused)
+		http_error(w->req, 500, "vm_failed", "sandbox %s: its VM can't be %s",
+			   sandbox_id(s), paused ? "paused" : "resumed");
+	else
+		return true;
+	return false;
+}
+
+static void on_pause_progress(struct sandbox *s, void *arg)
+{
+	struct service_wait *w = arg;
+
+	if (rest_over(s, w, true))
+		http_answer(w->req, 204, NULL);
+}
+
+/* 0, -EINVAL, or -ENOTSUP for {"memory":false}: a pause keeps the memory. */
+static int check_pause_body(const struct http_req *req)
+{
+	size_t len;
+	const char *body = http_body(req, &len);
+	json_t *o = len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
+	int r = json_is_object(o) ? 0 : -EINVAL;
+
+	if (json_is_false(json_object_get(o, "memory")))
+		r = -ENOTSUP;
+	json_decref(o);
+	return r;
+}
+
+static void pause_it(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find_awake(req, arg);
+	int r = check_pause_body(req);
+
+	if (s == NULL)
+		return;
+	if (r < 0) {
+		service_answer_refused(req, r,
+				       r == -ENOTSUP ? "memory: a pause keeps it"
+						     : "body: must be a JSON object");
+		return;
+	}
+	if (service_wait(req, s, on_pause_progress) == NULL)
+		return;
+	http_hold(req, service_deleter_gone);
+	if (sandbox_pause(s) < 0)
+		http_error(req, 409, "conflict", "sandbox %s: can't be paused now", sandbox_id(s));
+}
+
+static void on_resume_progress(struct sandbox *s, void *arg)
+{
+	struct service_wait *w = arg;
+
+	if (!rest_over(s, w, false))
+		return;
+	sandbox_set_timeout(s, w->ms);
+	http_answer(w->req, 201, e2b_sandbox_json(w->sv, s));
+}
+
+/* Lets a paused one go on, with this time to live; the answer comes when it does. */
+static void wake(struct http_req *req, struct service *sv, struct sandbox *s, uint64_t ms)
+{
+	struct service_wait *w;
+
+	if (!sandbox_rests(s)) {
+		http_error(req, 409, "conflict", "sandbox %s: is changing its state",
+			   sandbox_id(s));
+		return;
+	}
+	w = service_wait(req, s, on_resume_progress);
+	if (w == NULL)
+		return;
+	w->sv = sv;
+	w->ms = ms;
+	http_hold(req, service_deleter_gone);
+	if (sandbox_resume(s) < 0)
+		http_error(req, 500, "vm_failed", "sandbox %s: can't be resumed", sandbox_id(s));
 }
 
 static void connect_to(struct http_req *req, void *arg)
@@ -328,6 +435,10 @@ static void connect_to(struct http_req *req, void *arg)
 
 	if (s == NULL || !take_seconds(req, "timeout", false, CONNECT_DEFAULT_S, &ms))
 		return;
+	if (sandbox_rests(s) || sandbox_rest_pending(s)) {
+		wake(req, arg, s, ms);
+		return;
+	}
 	extend(s, ms);
 	http_answer(req, 200, e2b_sandbox_json(arg, s));
 }
@@ -335,9 +446,22 @@ static void connect_to(struct http_req *req, void *arg)
 static void resume(struct http_req *req, void *arg)
 {
 	struct sandbox *s = find(req, arg);
+	uint64_t ms;
+
+	if (s == NULL || !take_seconds(req, "timeout", false, CONNECT_DEFAULT_S, &ms))
+		return;
+	if (sandbox_rests(s) || sandbox_rest_pending(s))
+		wake(req, arg, s, ms);
+	else
+		http_error(req, 409, "conflict", "sandbox %s: is running already", sandbox_id(s));
+}
+
+static void fork_it(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find_awake(req, arg);
 
 	if (s != NULL)
-		http_error(req, 409, "conflict", "sandbox %s: is running already", sandbox_id(s));
+		e2b_fork(req, arg, s);
 }
 
 /* ---- The rest ------------------------------------------------------------------------------ */
@@ -388,8 +512,8 @@ const struct http_route service_e2b_routes[] = {
 	{ "GET", "/sandboxes/{}/metrics", e2b_metrics },
 	{ "GET", "/sandboxes/{}/logs", e2b_logs_v1 },
 	{ "GET", "/v2/sandboxes/{}/logs", e2b_logs_v2 },
-	{ "POST", "/sandboxes/{}/pause", not_yet },
-	{ "POST", "/sandboxes/{}/fork", not_yet },
+	{ "POST", "/sandboxes/{}/pause", pause_it },
+	{ "POST", "/sandboxes/{}/fork", fork_it },
 	{ "POST", "/sandboxes/{}/snapshots", not_yet },
 	{ "PUT", "/sandboxes/{}/network", not_yet },
 	{ "GET", "/snapshots", not_yet },

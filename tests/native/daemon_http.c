@@ -168,6 +168,93 @@ Test(daemon_http, the_operators, .init = set_up, .fini = tear_down, .timeout = 1
 	cr_assert_eq(ask("GET", "/v2/sandboxes", key, NULL), 401);
 }
 
+/* ---- Pause --------------------------------------------------------------------------------- */
+
+Test(daemon_http, pause, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	char id[32], token[64], target[96], agent[256];
+
+	make(key, id, token);
+	(void)snprintf(agent, sizeof(agent),
+		       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n",
+		       id, token);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/pause", id);
+	cr_assert_eq(ask("POST", target, bob, NULL), 404);
+	cr_assert_eq(ask("POST", target, key, "{\"memory\":false}"), 501);
+	cr_assert_eq(ask("POST", target, key, "[]"), 400);
+	cr_assert_eq(ask("GET", "/health", agent, NULL), 204);
+	cr_assert_eq(ask("POST", target, key, "{}"), 204, "%s", a.body);
+	cr_assert_eq(ask("POST", target, key, NULL), 409, "once more: %s", a.body);
+	cr_assert_eq(ask("GET", "/health", agent, NULL), 502);
+	cr_assert_eq(listed(key, "?state=paused"), 1);
+	cr_assert_eq(listed(key, "?state=running"), 0);
+	cr_assert_eq(listed(key, ""), 1);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s", id);
+	cr_assert_eq(ask("GET", target, key, NULL), 200);
+	cr_assert_str_eq(answer_text(&a, "state"), "paused");
+	(void)snprintf(target, sizeof(target), "/v2/sandboxes/%s/connect", id);
+	cr_assert_eq(ask("POST", target, key, "{\"timeout\":100}"), 201, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "envdAccessToken"), token);
+	cr_assert_eq(ask("GET", "/health", agent, NULL), 204);
+	cr_assert_eq(ask("POST", target, key, "{}"), 200, "it runs already");
+}
+
+/* Children are their parent's tenant's, count against its limits, and have tokens of their own. */
+Test(daemon_http, forks, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", "{\"sandboxes\":3}"), *bob = key_of("bob", SMALL);
+	char id[32], token[64], target[96], agent[256];
+	json_t *made, *one;
+	size_t i;
+
+	make(key, id, token);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/fork", id);
+	cr_assert_eq(ask("POST", target, bob, "{}"), 404);
+	cr_assert_eq(ask("POST", target, key, "{\"count\":0}"), 400);
+	cr_assert_eq(ask("POST", target, key, "{\"count\":3}"), 429, "%s", a.body);
+	cr_assert_eq(listed(key, ""), 1, "all or none");
+	cr_assert_eq(ask("POST", target, key, "{\"count\":2,\"timeout\":60}"), 201, "%s", a.body);
+	made = answer_json(&a);
+	cr_assert_eq(json_array_size(made), 2);
+	json_array_foreach(made, i, one)
+	{
+		json_t *s = json_object_get(one, "sandbox");
+		const char *child = json_string_value(json_object_get(s, "envdAccessToken"));
+		cr_assert_str_neq(child, token);
+		(void)snprintf(agent, sizeof(agent),
+			       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\n"
+			       "X-Access-Token: %s\r\n",
+			       json_string_value(json_object_get(s, "sandboxID")), child);
+		cr_assert_eq(ask("GET", "/health", agent, NULL), 204, "%s", a.body);
+	}
+	json_decref(made);
+	cr_assert_eq(listed(key, "?metadata=who%3Dme"), 3);
+}
+
+/* A sandbox whose time is up while autoPause is set lies there, and can be had again or ended. */
+Test(daemon_http, auto_pause, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[32], target[96];
+
+	cr_assert_eq(ask("POST", "/sandboxes", key,
+			 "{\"templateID\":\"base\",\"timeout\":1,\"autoPause\":true}"),
+		     201);
+	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "sandboxID"));
+	for (unsigned i = 0; i < 1000 && listed(key, "?state=paused") == 0; i++)
+		usleep(10000);
+	cr_assert_eq(listed(key, "?state=paused"), 1);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/resume", id);
+	cr_assert_eq(ask("POST", target, key, "{\"timeout\":60}"), 201, "%s", a.body);
+	cr_assert_eq(listed(key, "?state=running"), 1);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/pause", id);
+	cr_assert_eq(ask("POST", target, key, NULL), 204);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s", id);
+	cr_assert_eq(ask("DELETE", target, key, NULL), 204);
+	cr_assert_eq(listed(key, ""), 0);
+}
+
 /* ---- The guest's ports --------------------------------------------------------------------- */
 
 Test(daemon_http, ports, .init = set_up, .fini = tear_down, .timeout = 120)
@@ -407,6 +494,13 @@ Test(daemon_http, kill_9, .init = set_up, .fini = tear_down, .timeout = 120)
 		       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n",
 		       id, token);
 	cr_assert_eq(ask("GET", "/echo", fields, NULL), 502);
+	/* The jailer is at it when it notices; soon there is no jail. */
+	for (unsigned i = 0; i < 400; i++) {
+		daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
+		if (strstr(a.body, "\"jails\":0") != NULL)
+			break;
+		usleep(5000);
+	}
 	daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
 	cr_assert_not_null(strstr(a.body, "\"jails\":0"), "%s", a.body);
 	make(key, id, NULL);

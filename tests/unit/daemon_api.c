@@ -264,7 +264,9 @@ Test(api, create_refusals)
 		{ -EINVAL, "{\"templateID\":\"base\",\"envVars\":{\"a b\":\"\"}}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"secure\":\"yes\"}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"network\":[]}" },
-		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoPause\":true}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"autoPause\":1}" },
+		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoPauseMemory\":false}" },
+		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoResume\":{\"enabled\":true}}" },
 		{ -ENOTSUP, "{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"1.1.1.1\"]}}" },
 		{ -ENOTSUP, "{\"templateID\":\"base\",\"volumeMounts\":[{\"name\":\"v\"}]}" },
 	};

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # bats sets status and output
+# The public API over TCP with Linux guests, under SELinux and casemated's filter.
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+port=3900
+
+setup_file() {
+	pkill -x casemated
+	until_true 10 no_daemon
+	start_daemon --pool 1 --listen 127.0.0.1:$port
+	key=$(casemate key create --tenant alice --max-sandboxes 2)
+	export key
+}
+teardown_file() {
+	pkill -x casemated
+	until_true 10 no_daemon
+	start_daemon
+	clean
+}
+no_daemon() { ! pgrep -x casemated; }
+
+# api METHOD PATH [CURL OPTION...]: as alice.
+api() { curl -s -X "$1" -H "X-API-Key: $key" "http://127.0.0.1:$port$2" "${@:3}"; }
+status() { api "$@" -o /dev/null -w '%{http_code}'; }
+
+@test "create, list, extend, use and kill" {
+	id=$(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120,"metadata":{"who":"alice"},"envVars":{"COLOUR":"red"}}' | jq -r .sandboxID)
+	[ "$(api GET '/v2/sandboxes?metadata=who%3Dalice' | jq -r '.[0].sandboxID')" = "$id" ]
+	[ "$(status POST "/sandboxes/$id/timeout" -d '{"timeout":100}')" = 204 ]
+	[ "$(casemate exec "$id" -- sh -c 'echo $COLOUR; whoami')" = "red
+user" ]
+	api GET "/sandboxes/$id/metrics" | jq -e '.[0] | .memUsed > 1000000 and .memTotal == 536870912'
+	[ "$(status DELETE "/sandboxes/$id")" = 204 ]
+	[ "$(status GET "/sandboxes/$id")" = 404 ]
+}
+
+@test "a template that isn't there; a key that is revoked" {
+	[ "$(status POST /v2/sandboxes -d '{"templateID":"nothing"}')" = 404 ]
+	other=$(casemate key create --tenant alice --label other)
+	[ "$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $other" http://127.0.0.1:$port/v2/sandboxes)" = 200 ]
+	casemate key revoke "$(casemate key list --json | jq -r '.keys[] | select(.label == "other") | .id')"
+	[ "$(curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $other" http://127.0.0.1:$port/v2/sandboxes)" = 401 ]
+}
+
+@test "the state is the daemon's alone" {
+	[ "$(stat -c '%U %a' /var/lib/casemated)" = "casemate 700" ]
+	[ "$(stat -c '%U %a %C' /var/lib/casemated/state.db)" = "casemate 600 system_u:object_r:casemate_state_t:s0" ]
+	! grep -q "$key" /var/lib/casemated/state.db*
+	! grep -q "$key" /var/log/casemate/casemated.log
+}
+
+@test "kill -9 of casemated loses nothing that it has acknowledged, and leaves nothing" {
+	id=$(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120}' | jq -r .sandboxID)
+	pkill -9 -x casemated
+	until_true 10 no_daemon
+	start_daemon --listen 127.0.0.1:$port
+	until_true 20 no_leftovers
+	[ "$(api GET "/v1/sandboxes/$id" | jq -r '.state + " " + .end.reason')" = "ended daemon-restart" ]
+	[ "$(status POST /v2/sandboxes -d '{"templateID":"base"}')" = 201 ]
+}
+
+@test "nothing was denied" {
+	! dmesg | grep -E 'avc:.*comm="casemated"|type=1326.*comm="casemated"'
+}

@@ -19,7 +19,7 @@
 
 #define FORKS	    150
 #define DESCRIPTORS 1000
-#define BEYOND	    (512 * MIB) /* more memory than the jail has */
+#define BEYOND	    (256 * MIB) /* more memory than the jail has */
 #define LOCKED	    (16 * MIB)
 #define FLOOD	    (4 * MIB)
 

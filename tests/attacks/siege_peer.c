@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -249,12 +250,30 @@ static int user_traces(struct ground *g)
 	return siege_as_user(trace, &g->stand.jailer);
 }
 
-/* A process of the user's own, as the jailer would be had it the user's id. */
+/* A child of the user's own: Yama allows no more. */
+static int trace_child(void *arg)
+{
+	pid_t pid;
+	int r;
+
+	(void)arg;
+	/* The change of user has taken it away; the child inherits it. */
+	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+		return -errno;
+	pid = fork();
+	while (pid == 0)
+		(void)pause();
+	if (pid < 0)
+		return -errno;
+	r = trace(&pid);
+	(void)kill(pid, SIGKILL);
+	return r;
+}
+
 static int user_traces_own(struct ground *g)
 {
-	pid_t pid = g->scene->victim;
-
-	return siege_as_user(trace, &pid);
+	(void)g;
+	return siege_as_user(trace_child, NULL);
 }
 
 /* ---- The jailer as a set-uid program ------------------------------------------------------- */

@@ -74,11 +74,12 @@ static int file_of(const void *data, size_t len, uint64_t bytes)
 
 static struct request machine(void)
 {
+	static const uint8_t state[STATE_BYTES] = "the state";
 	struct request q = {
 		.vcpus = 2, .memory_bytes = MEMORY_BYTES, .image = "debian", .nic_queues = 1
 	};
 
-	q.state = file_of("the state", STATE_BYTES, STATE_BYTES);
+	q.state = file_of(state, STATE_BYTES, STATE_BYTES);
 	q.memory = file_of("the memory", 10, MEMORY_BYTES);
 	return q;
 }

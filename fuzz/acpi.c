@@ -120,8 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (mem.count == 0)
 		BUG_ON(gmem_init(&mem, RAM) != 0);
 	cfg = (struct acpi_config){ .vcpus = 1U + data[0] % 32,
-				    .devices = data[1] %
-					       (LAYOUT_IOAPIC_PINS - LAYOUT_GSI_VIRTIO + 1) };
+				    .devices = data[1] % (LAYOUT_GSI_GED - LAYOUT_GSI_VIRTIO + 1) };
 	BUG_ON(acpi_write(&mem, &cfg) != 0);
 	check_tables();
 	cap = ((size_t)data[2] << 8 | data[3]) % AML_BYTES;

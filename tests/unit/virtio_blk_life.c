@@ -420,6 +420,29 @@ Test(virtio_blk_resize, the_guest_is_told)
 	rig_close(&r);
 }
 
+/* ---- Waiting for more ----------------------------------------------------------------------- */
+
+/* However fast requests came: after a rest the drive's thread sleeps, and asks for kicks. */
+Test(virtio_blk_poll, ends)
+{
+	struct rig r;
+	uint32_t used;
+
+	rig_open(&r, false, 0);
+	for (unsigned i = 0; i < 20; i++) {
+		uint64_t kicks;
+		for (unsigned k = 0; k < 20; k++)
+			cr_assert_eq(rig_request(&r, VIRTIO_BLK_T_IN, 0, 512, 1, false, &used), 0);
+		usleep(5000);
+		kicks = rig_counter(&r, "kicks");
+		cr_assert_eq(rig_request(&r, VIRTIO_BLK_T_IN, 0, 512, 1, false, &used), 0);
+		if (rig_counter(&r, "kicks") > kicks)
+			break;
+		cr_assert_lt(i, 19, "it never sleeps");
+	}
+	rig_close(&r);
+}
+
 /* ---- Pause and reset, with the pool at work ------------------------------------------------- */
 
 /* Fills the queue with requests that take a while, all of them for the pool. */

@@ -271,6 +271,24 @@ WALK(indirect_loop, true, true, -EBADMSG, 0, desc(&r, 0, TABLE, 32, INDIRECT, 0)
 WALK(indirect_next_outside, true, true, -EBADMSG, 0, desc(&r, 0, TABLE, 32, INDIRECT, 0);
      drv_desc(&r.d, TABLE, 0, DATA, 8, NEXT, 2); drv_desc(&r.d, TABLE, 2, DATA, 8, 0, 0))
 
+Test(virtq, poll_takes_nothing)
+{
+	struct rig r;
+
+	rig_init(&r, true, true);
+	cr_assert_eq(virtq_poll(&r.q), 0);
+	desc(&r, 0, DATA, 16, 0, 0);
+	offer(&r, 0);
+	cr_assert_eq(virtq_poll(&r.q), 1);
+	cr_assert_eq(virtq_poll(&r.q), 1);
+	cr_assert_eq(virtq_pop(&r.q, &r.c), 1);
+	cr_assert_eq(virtq_poll(&r.q), 0);
+	/* More than the queue holds. */
+	put16(&r, AVAIL + 2, (uint16_t)(r.avail + SIZE + 1));
+	cr_assert_eq(virtq_poll(&r.q), -EBADMSG);
+	drv_done(&r.d);
+}
+
 /* An index may run ahead of the queue by no more than the queue holds, and never backwards. */
 Test(virtq, avail_jumps)
 {

@@ -258,6 +258,7 @@ static const char *const counter_names[] = {
 	[BLK_FAILED] = "failed",
 	[BLK_THROTTLED] = "throttled",
 	[BLK_POOLED] = "pooled",
+	[BLK_POLLED] = "polled",
 };
 _Static_assert(ARRAY_SIZE(counter_names) == BLK_COUNTER_COUNT, "one name a counter");
 _Static_assert(BLK_COUNTER_COUNT <= VIRTIO_COUNTERS_MAX, "room for all");

@@ -48,6 +48,7 @@ enum blk_counter {
 	BLK_FAILED,    /* requests that were answered with an error */
 	BLK_THROTTLED, /* times that a queue had to wait for the limits */
 	BLK_POOLED,    /* requests that a thread of the pool has served */
+	BLK_POLLED,    /* times that new requests were there before the drive's thread slept */
 	BLK_COUNTER_COUNT
 };
 
@@ -104,6 +105,8 @@ struct blk {
 	bool limited;
 	int timer_fd;
 	struct virtq_chain chain; /* of the request that is being parsed */
+	bool polling;		  /* the last wait for more was worth it */
+	uint64_t idle_ns;	  /* since when nothing was left to do */
 	struct blk_lane lane;
 	int post_fd; /* there is something for the drive's thread: below, or the pool is done */
 	/* posted by the control thread, which must not wait for dev->lock: a reset may hold it for

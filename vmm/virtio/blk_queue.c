@@ -21,6 +21,10 @@
 /* Used buffers are announced at the end of a round, or earlier when the disk is that slow. */
 #define ANNOUNCE_NS UINT64_C(100000)
 
+/* So long it looks for more, and so soon it must have been woken to begin with it. */
+#define POLL_NS	  UINT64_C(30000)
+#define POLL_SPIN 32U /* looks between two looks at the clock */
+
 static struct blk_request *request_new(struct blk *b)
 {
 	struct blk_request *rq = b->free;
@@ -175,6 +179,26 @@ static int serve_round(struct blk *b, unsigned qi, unsigned *budget)
 	return r;
 }
 
+/* Waits a moment for more requests: 1 = they are there; 0; negative: the guest broke the rules. */
+static int wait_for_more(struct blk *b, struct virtq *q)
+{
+	uint64_t end = now_ns() + POLL_NS;
+	int r = 0;
+
+	if (!b->polling || b->pooled > 0 || b->dev.queues_count > 1)
+		return 0;
+	do {
+		for (unsigned i = 0; i < POLL_SPIN && r == 0; i++) {
+			r = virtq_poll(q);
+			__builtin_ia32_pause();
+		}
+	} while (r == 0 && !virtio_dev_wanted(&b->dev) && now_ns() < end);
+	b->polling = r > 0;
+	if (r > 0)
+		virtio_dev_count(&b->dev, BLK_POLLED, 1);
+	return r;
+}
+
 int blk_queue_notify(struct virtio_dev *dev, unsigned qi)
 {
 	struct virtq *q = &dev->queues[qi];
@@ -182,6 +206,7 @@ int blk_queue_notify(struct virtio_dev *dev, unsigned qi)
 	unsigned budget = q->size;
 	int r, rc;
 
+	b->polling = b->polling || now_ns() - b->idle_ns < POLL_NS;
 	do {
 		r = virtq_disable_notify(q);
 		if (r < 0)
@@ -191,8 +216,11 @@ int blk_queue_notify(struct virtio_dev *dev, unsigned qi)
 		if (rc < 0)
 			return rc;
 		if (r == 0)
+			r = wait_for_more(b, q);
+		if (r == 0)
 			r = virtq_enable_notify(q);
 	} while (r > 0 && budget > 0 && !virtio_dev_wanted(dev));
+	b->idle_ns = now_ns();
 	if (r > 0)
 		virtio_dev_kick(dev, qi);
 	return r < 0 && r != -EAGAIN ? r : 0;

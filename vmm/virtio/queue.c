@@ -132,6 +132,13 @@ static int fetch_avail(struct virtq *q)
 	return 0;
 }
 
+int virtq_poll(struct virtq *q)
+{
+	int r = virtq_backlog(q) > 0 ? 0 : fetch_avail(q);
+
+	return r < 0 ? r : virtq_backlog(q) > 0;
+}
+
 static int chain_append(const struct virtq *q, struct virtq_chain *c, gpa_t addr, uint32_t len,
 			bool writable)
 {

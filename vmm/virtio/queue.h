@@ -67,6 +67,8 @@ MUST_USE int virtq_pop(struct virtq *q, struct virtq_chain *ret);
 void virtq_unpop(struct virtq *q);
 /* How many chains wait, as far as is known without fetching the index again. */
 unsigned virtq_backlog(const struct virtq *q);
+/* Looks for new chains without taking one: 1 = virtq_pop has one, 0, or negative as virtq_pop's. */
+MUST_USE int virtq_poll(struct virtq *q);
 /* Gives a chain back; `len` bytes at the start of its writable part were written. */
 MUST_USE int virtq_push(struct virtq *q, uint16_t head, uint32_t len);
 /* The same in two steps, for several chains that the driver must see at once: fill each, then

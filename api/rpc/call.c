@@ -208,7 +208,7 @@ static int finish_ok(struct rpc_pending *p, const response_pb *resp, struct fram
 	}
 	if (resp->payload.len > m->out_bytes_max)
 		return -EMSGSIZE;
-	out = frame_unpack(m->out, resp->payload.data, resp->payload.len);
+	out = rpc_unpack(m->out, resp->payload.data, resp->payload.len);
 	if (out == NULL)
 		return -EBADMSG;
 	pending_finish(p, &st, out, f->fds);
@@ -227,7 +227,7 @@ int call_response(struct rpc_conn *c, struct frame *f)
 
 	if (p == NULL)
 		return -EPROTO;
-	msg = frame_unpack(&casemate__ttrpc__response__descriptor, f->body, f->h.len);
+	msg = rpc_unpack(&casemate__ttrpc__response__descriptor, f->body, f->h.len);
 	if (msg == NULL)
 		return -EBADMSG;
 	resp = CONTAINER_OF(msg, response_pb, base);
@@ -261,7 +261,7 @@ int call_data(struct rpc_conn *c, const struct frame *f)
 		if (f->h.len > p->method->out_bytes_max)
 			return -EMSGSIZE;
 		if (p->ops.data != NULL) {
-			msg = frame_unpack(p->method->out, f->body, f->h.len);
+			msg = rpc_unpack(p->method->out, f->body, f->h.len);
 			if (msg == NULL)
 				return -EBADMSG;
 			p->ops.data(msg, p->arg);
@@ -296,7 +296,7 @@ static int clone(const ProtobufCMessage *msg, ProtobufCMessage **ret)
 
 	if (r < 0)
 		return r;
-	*ret = frame_unpack(msg->descriptor, data, len);
+	*ret = rpc_unpack(msg->descriptor, data, len);
 	free(data);
 	return *ret != NULL ? 0 : -ENOMEM;
 }

@@ -347,6 +347,7 @@ static void on_io(struct loop_io *io, int fd, uint32_t events, void *arg)
 		flush(c);
 		if (c->congested && rpc_conn_writable(c)) {
 			c->congested = false;
+			serve_drained(c);
 			if (c->cfg.drained != NULL)
 				c->cfg.drained(c, c->cfg.arg);
 		}

@@ -9,7 +9,7 @@
 #include "base/bug.h"
 #include "base/num.h"
 
-/* What decoding `len` bytes may allocate in total; see frame_unpack. */
+/* What decoding `len` bytes may allocate in total; see rpc_unpack. */
 #define UNPACK_BASE_BYTES 65536U
 #define UNPACK_FACTOR	  8U
 
@@ -277,8 +277,9 @@ static void budget_free(void *data, void *p)
 	free(p);
 }
 
-ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data,
-			       size_t len)
+/* Protobuf's small repeated elements turn two bytes of wire into tens of bytes of heap. */
+ProtobufCMessage *rpc_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data,
+			     size_t len)
 {
 	static const uint8_t none[1];
 	size_t left;

@@ -82,6 +82,8 @@ struct rpc_call {
 	const struct rpc_method *method;
 	const struct rpc_call_ops *ops;
 	void *arg;
+	const struct rpc_wire_ops *wire; /* a foreign call's; conn is NULL then */
+	void *wire_arg;
 	struct loop_timer *deadline;
 	uint32_t id;
 	bool remote_closed; /* the client has sent its last message */
@@ -165,19 +167,11 @@ void frame_tx_sent(struct frame_tx *tx, size_t n);
 ProtobufCBinaryData frame_bytes(const void *data, size_t len);
 /* The encoding of msg (malloc; NULL when empty): 0, -EMSGSIZE, -ENOMEM. */
 MUST_USE int frame_pack(const ProtobufCMessage *msg, size_t max, uint8_t **ret, size_t *ret_len);
-/*
- * Decodes with a bound on the memory that it may cost: protobuf's small repeated elements turn
- * two bytes of wire into tens of bytes of heap. NULL: malformed, or too costly. Free with
- * protobuf_c_message_free_unpacked(msg, NULL).
- */
-MUST_USE ProtobufCMessage *frame_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data,
-					size_t len);
 
 /* ---- status.c ---- */
 
 void rpc_status_set(struct rpc_status *st, enum rpc_code code, const char *text, size_t len);
 enum rpc_code rpc_code_from_wire(int32_t code);
-enum rpc_code rpc_code_from_errno(int negative_errno);
 
 /* ---- conn.c ---- */
 
@@ -200,6 +194,8 @@ void rpc_conn_feed(struct rpc_conn *c, const uint8_t *data, size_t len);
 MUST_USE int serve_request(struct rpc_conn *c, struct frame *f);
 MUST_USE int serve_data(struct rpc_conn *c, const struct frame *f);
 void serve_abort(struct rpc_conn *c);
+/* Tells the calls that the connection takes more. */
+void serve_drained(struct rpc_conn *c);
 MUST_USE int call_response(struct rpc_conn *c, struct frame *f);
 MUST_USE int call_data(struct rpc_conn *c, const struct frame *f);
 void call_abort(struct rpc_conn *c, enum rpc_code code, const char *why);

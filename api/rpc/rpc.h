@@ -139,11 +139,16 @@ struct rpc_call_ops {
 	 * so), before the call was ended; call is gone when this returns. Without this callback
 	 * the call stays until it is ended as usual, to no effect. */
 	void (*cancelled)(struct rpc_call *call, void *arg);
+	/* rpc_call_writable() was false and is true again. */
+	void (*drained)(struct rpc_call *call, void *arg);
 };
 /* ops may have NULL members; not copied. */
 void rpc_call_watch(struct rpc_call *call, const struct rpc_call_ops *ops, void *arg);
-/* NULL when the connection has died or the deadline has passed. */
+/* NULL when the connection has died or the deadline has passed, and for a foreign call. */
 struct rpc_conn *rpc_call_conn(struct rpc_call *call);
+/* Does its client take more? A sender that finds it false goes on at `drained`. True for a call
+ * whose client is gone: nobody has to be waited for. */
+bool rpc_call_writable(const struct rpc_call *call);
 /* One message of a server stream: 0, -ENOSPC when RPC_OUT_MAX would be passed (nothing sent),
  * -EMSGSIZE above out_bytes_max, -EPIPE when nobody listens any more. */
 MUST_USE int rpc_send(struct rpc_call *call, const ProtobufCMessage *msg);
@@ -155,6 +160,35 @@ void rpc_fail(struct rpc_call *call, enum rpc_code code, const char *fmt, ...) P
 /* Ends the call with the code that fits a negative errno and err's text. */
 struct err;
 void rpc_fail_err(struct rpc_call *call, const struct err *err);
+
+/* ---- Foreign calls: the same handlers behind another protocol ------------------------------ */
+
+/* What such a protocol's server does for its calls; `wire` is its own. All are called from the
+ * handler's side; none may call back into it. */
+struct rpc_wire_ops {
+	int (*send)(void *wire, const ProtobufCMessage *msg); /* as rpc_send */
+	/* The call has ended and is gone when this returns. out: the answer, NULL for an error and
+	 * for RPC_SERVER_STREAM. */
+	void (*end)(void *wire, enum rpc_code code, const char *msg, const ProtobufCMessage *out);
+	bool (*writable)(const void *wire);
+};
+/* A call to be given to a handler; NULL: out of memory. Methods that carry descriptors can't be
+ * called this way. */
+struct rpc_call *rpc_foreign_new(const struct rpc_method *m, const struct rpc_wire_ops *ops,
+				 void *wire);
+/* A message of a client stream; its end; the wire takes more. */
+void rpc_foreign_data(struct rpc_call *call, const ProtobufCMessage *msg);
+void rpc_foreign_half_close(struct rpc_call *call);
+void rpc_foreign_drained(struct rpc_call *call);
+/* The client is gone: `wire` is not used again. */
+void rpc_foreign_cancel(struct rpc_call *call);
+
+/* Decodes a message of a hostile peer, with a bound on the memory that it may cost. len is at
+ * most RPC_PAYLOAD_MAX. NULL: malformed, or too costly. Free with
+ * protobuf_c_message_free_unpacked(msg, NULL). */
+MUST_USE ProtobufCMessage *rpc_unpack(const ProtobufCMessageDescriptor *desc, const uint8_t *data,
+				      size_t len);
+enum rpc_code rpc_code_from_errno(int negative_errno);
 
 /* ---- Calling ----------------------------------------------------------------------------- */
 

@@ -109,12 +109,38 @@ struct rpc_conn *rpc_call_conn(struct rpc_call *call)
 	return call->conn;
 }
 
+bool rpc_call_writable(const struct rpc_call *call)
+{
+	if (call->wire != NULL)
+		return call->wire->writable(call->wire_arg);
+	return call->conn == NULL || rpc_conn_writable(call->conn);
+}
+
+/* A callback may end any call: the next one is looked up by its id (the newest come first). */
+void serve_drained(struct rpc_conn *c)
+{
+	uint64_t below = (uint64_t)UINT32_MAX + 1;
+	struct rpc_call *call;
+
+	do {
+		for (call = c->calls; call != NULL && call->id >= below; call = call->next)
+			;
+		if (call == NULL)
+			return;
+		below = call->id;
+		if (call->ops != NULL && call->ops->drained != NULL)
+			call->ops->drained(call, call->arg);
+	} while (!c->closed);
+}
+
 int rpc_send(struct rpc_call *call, const ProtobufCMessage *msg)
 {
 	struct rpc_conn *c = call->conn;
 	int r;
 
 	BUG_ON(call->method->kind != RPC_SERVER_STREAM || msg->descriptor != call->method->out);
+	if (call->wire != NULL)
+		return call->wire->send(call->wire_arg, msg);
 	if (c == NULL || !conn_can_send(c))
 		return -EPIPE;
 	r = frame_put(&c->tx, call->id, FRAME_DATA, 0, msg, call->method->out_bytes_max, NULL, 0);
@@ -156,6 +182,8 @@ void rpc_reply(struct rpc_call *call, const ProtobufCMessage *out, const int *fd
 	BUG_ON((m->kind == RPC_SERVER_STREAM) != (out == NULL));
 	BUG_ON(out != NULL && out->descriptor != m->out);
 	BUG_ON(m->fds_out > 0 && fds == NULL);
+	if (call->wire != NULL)
+		call->wire->end(call->wire_arg, RPC_OK, "", out);
 	if (c != NULL && conn_can_send(c)) {
 		if (out != NULL)
 			reply_message(call, out, fds);
@@ -176,7 +204,9 @@ void rpc_fail(struct rpc_call *call, enum rpc_code code, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	if (call->conn != NULL)
+	if (call->wire != NULL)
+		call->wire->end(call->wire_arg, code, msg, NULL);
+	else if (call->conn != NULL)
 		send_status(call->conn, call->id, code, msg);
 	call_end(call);
 }
@@ -273,7 +303,7 @@ static void serve_call(struct rpc_conn *c, const struct rpc_handler *h, const re
 	struct rpc_call *call;
 
 	if (has_msg) {
-		in = frame_unpack(m->in, req->payload.data, req->payload.len);
+		in = rpc_unpack(m->in, req->payload.data, req->payload.len);
 		if (in == NULL) {
 			send_status(c, f->h.id, RPC_INVALID_ARGUMENT, "malformed request message");
 			return;
@@ -315,7 +345,7 @@ int serve_request(struct rpc_conn *c, struct frame *f)
 	if (f->h.id <= c->last_id)
 		return -EPROTO;
 	c->last_id = f->h.id;
-	msg = frame_unpack(&casemate__ttrpc__request__descriptor, f->body, f->h.len);
+	msg = rpc_unpack(&casemate__ttrpc__request__descriptor, f->body, f->h.len);
 	if (msg == NULL)
 		return -EBADMSG;
 	req = CONTAINER_OF(msg, request_pb, base);
@@ -347,7 +377,7 @@ int serve_data(struct rpc_conn *c, const struct frame *f)
 	if ((f->h.flags & FRAME_NO_DATA) == 0) {
 		if (f->h.len > call->method->in_bytes_max)
 			return -EMSGSIZE;
-		msg = frame_unpack(call->method->in, f->body, f->h.len);
+		msg = rpc_unpack(call->method->in, f->body, f->h.len);
 		if (msg == NULL)
 			return -EBADMSG;
 		if (call->ops != NULL && call->ops->data != NULL)

@@ -206,7 +206,7 @@ static enum rpc_code answer_code(struct fx *f)
 	cr_assert_eq(frame_header_get(b, &h), 0);
 	cr_assert_eq(h.type, FRAME_RESPONSE);
 	cr_assert_eq((size_t)n, FRAME_HEADER_BYTES + h.len);
-	msg = frame_unpack(&casemate__ttrpc__response__descriptor, b + FRAME_HEADER_BYTES, h.len);
+	msg = rpc_unpack(&casemate__ttrpc__response__descriptor, b + FRAME_HEADER_BYTES, h.len);
 	cr_assert(msg != NULL);
 	const Casemate__Ttrpc__Response *resp = (const void *)msg;
 	code = resp->status != NULL ? rpc_code_from_wire(resp->status->code) : RPC_OK;
@@ -342,21 +342,21 @@ Test(rpc_frames, decoding_has_a_budget)
 	for (size_t i = 0; i < ENTRIES; i++)
 		memcpy(wire + 2 * i, "\x22\x00", 2); /* IdentifyRequest.envs */
 	cr_assert_eq(
-		frame_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 2 * ENTRIES),
+		rpc_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 2 * ENTRIES),
 		NULL);
 	/* The same bytes as one string are cheap, */
 	memcpy(wire, "\x0a\xfb\x9a\x0c", 4); /* hostname of 200059 bytes would be too long */
 	cr_assert_eq(
-		frame_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 2 * ENTRIES),
+		rpc_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 2 * ENTRIES),
 		NULL);
 	memcpy(wire, "\x0a\xbc\x9a\x0c", 4); /* 199996 bytes */
-	msg = frame_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 2 * ENTRIES);
+	msg = rpc_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 2 * ENTRIES);
 	cr_assert(msg != NULL);
 	protobuf_c_message_free_unpacked(msg, NULL);
 	/* and a small message may be as crowded as it likes. */
 	for (size_t i = 0; i < 300; i++)
 		memcpy(wire + 2 * i, "\x22\x00", 2);
-	msg = frame_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 600);
+	msg = rpc_unpack(&casemate__agent__v1__identify_request__descriptor, wire, 600);
 	cr_assert(msg != NULL);
 	protobuf_c_message_free_unpacked(msg, NULL);
 	free(wire);

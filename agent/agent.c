@@ -8,6 +8,10 @@
 #include <sys/wait.h>
 
 #include "agent/agent_limits.h"
+#include "agent/forward.h"
+#include "agent/httpd.h"
+#include "agent/removal.h"
+#include "agent/watcher.h"
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -55,16 +59,8 @@ static void on_closed(struct rpc_conn *c, int reason, void *arg)
 	session_free(s);
 	if (a->farewell == c)
 		loop_stop(a->loop, (int)a->ending);
-	else if (!a->is_init && a->sessions == NULL)
+	else if (!a->is_init && !a->lasting && a->sessions == NULL)
 		loop_stop(a->loop, AGENT_END_ALONE);
-}
-
-static void on_drained(struct rpc_conn *c, void *arg)
-{
-	struct agent *a = arg;
-
-	process_drained(a->processes, c);
-	file_drained(a->files, c);
 }
 
 int agent_serve(struct agent *a, int fd)
@@ -74,7 +70,6 @@ int agent_serve(struct agent *a, int fd)
 		.handlers = agent_handlers,
 		.handlers_count = agent_handlers_count,
 		.closed = on_closed,
-		.drained = on_drained,
 		.arg = a,
 	};
 	struct session *s;
@@ -154,6 +149,14 @@ int agent_init(struct agent *a, bool is_init)
 	if (r == 0)
 		r = file_table_new(a->loop, &a->files);
 	if (r == 0)
+		r = removal_table_new(a->loop, &a->removals);
+	if (r == 0)
+		r = watcher_table_new(a->loop, &a->watchers);
+	if (r == 0)
+		r = forward_table_new(a->loop, &a->forwards);
+	if (r == 0)
+		r = httpd_new(a, &a->httpd);
+	if (r == 0)
 		r = loop_signal_add(a->loop, SIGCHLD, on_child, a);
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(ends); i++)
 		r = loop_signal_add(a->loop, ends[i], on_signal, a);
@@ -164,8 +167,13 @@ int agent_init(struct agent *a, bool is_init)
 
 void agent_done(struct agent *a)
 {
+	/* First who asks, then who answers. */
+	httpd_free(a->httpd);
+	forward_table_free(a->forwards);
 	process_table_free(a->processes);
 	file_table_free(a->files);
+	removal_table_free(a->removals);
+	watcher_table_free(a->watchers);
 	for (struct session *s = a->sessions, *next; s != NULL; s = next) {
 		next = s->next;
 		session_free(s);
@@ -174,6 +182,7 @@ void agent_done(struct agent *a)
 	env_done(&a->envs);
 	free(a->default_cwd);
 	explicit_bzero(a->token, sizeof(a->token));
+	explicit_bzero(a->access_token, sizeof(a->access_token));
 	*a = (struct agent){ 0 };
 }
 

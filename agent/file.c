@@ -78,14 +78,3 @@ void file_fail(struct file *f, const struct err *err)
 	rpc_fail_err(f->call, err);
 	file_free(f);
 }
-
-void file_drained(struct file_table *t, const struct rpc_conn *c)
-{
-	struct file *f = t->files, *next;
-
-	for (; f != NULL; f = next) {
-		next = f->next;
-		if (f->reading && f->again == NULL && rpc_call_conn(f->call) == c)
-			file_read_on(f);
-	}
-}

@@ -26,7 +26,4 @@ void file_write(struct file_table *t, struct rpc_call *call, const ProtobufCMess
 void file_read(struct file_table *t, struct rpc_call *call, const ProtobufCMessage *in,
 	       const char *fallback_user);
 
-/* A connection takes more. */
-void file_drained(struct file_table *t, const struct rpc_conn *c);
-
 #endif

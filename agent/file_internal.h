@@ -27,7 +27,6 @@ struct file {
 	char fallback[PASSWD_NAME_MAX * 2];
 	/* Reading. */
 	struct loop_timer *again;
-	bool reading;
 	bool told; /* the first message has been sent */
 };
 
@@ -44,7 +43,5 @@ struct file *file_new(struct file_table *t, struct rpc_call *call);
 void file_free(struct file *f);
 /* Ends the call with the error and frees the transfer. */
 void file_fail(struct file *f, const struct err *err);
-/* Goes on sending a file. */
-void file_read_on(struct file *f);
 
 #endif

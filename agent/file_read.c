@@ -83,22 +83,24 @@ static int send_chunk(struct file *f)
 	return r < 0 ? r : n > 0;
 }
 
+static void read_on(struct file *f);
+
 static void on_again(void *arg)
 {
 	struct file *f = arg;
 
 	f->again = NULL;
-	file_read_on(f);
+	read_on(f);
 }
 
-void file_read_on(struct file *f)
+static void read_on(struct file *f)
 {
 	struct err err;
 	int r = 1;
 
 	for (int i = 0; r > 0 && i < CHUNKS_PER_TURN; i++) {
-		if (!rpc_conn_writable(rpc_call_conn(f->call)))
-			return; /* file_drained goes on, or on_cancelled ends it */
+		if (!rpc_call_writable(f->call))
+			return; /* on_drained goes on, or on_cancelled ends it */
 		r = send_chunk(f);
 	}
 	if (r > 0)
@@ -120,7 +122,16 @@ static void on_cancelled(struct rpc_call *call, void *arg)
 	file_free(arg);
 }
 
-static const struct rpc_call_ops read_ops = { .cancelled = on_cancelled };
+static void on_drained(struct rpc_call *call, void *arg)
+{
+	struct file *f = arg;
+
+	(void)call;
+	if (f->again == NULL)
+		read_on(f);
+}
+
+static const struct rpc_call_ops read_ops = { .cancelled = on_cancelled, .drained = on_drained };
 
 void file_read(struct file_table *t, struct rpc_call *call, const ProtobufCMessage *in,
 	       const char *fallback_user)
@@ -134,7 +145,6 @@ void file_read(struct file_table *t, struct rpc_call *call, const ProtobufCMessa
 		file_fail(f, &err);
 		return;
 	}
-	f->reading = true;
 	rpc_call_watch(call, &read_ops, f);
-	file_read_on(f);
+	read_on(f);
 }

@@ -77,6 +77,8 @@ static int check(const struct agent *a, const identify_pb *req, struct err *err)
 			       req->default_cwd);
 	if (strlen(req->default_user) >= sizeof(a->default_user))
 		return err_set(err, -EINVAL, "default user name is too long");
+	if (strlen(req->access_token) >= sizeof(a->access_token))
+		return err_set(err, -EINVAL, "access token is too long");
 	return 0;
 }
 
@@ -192,11 +194,90 @@ int identity_apply(struct agent *a, const identify_pb *req, struct err *err)
 	free(a->default_cwd);
 	a->default_cwd = cwd;
 	memcpy(a->default_user, req->default_user, strlen(req->default_user) + 1);
+	memcpy(a->access_token, req->access_token, strlen(req->access_token) + 1);
 	explicit_bzero(a->token, sizeof(a->token));
 	a->token_len = req->token.len;
 	if (a->token_len > 0)
 		memcpy(a->token, req->token.data, a->token_len);
 	a->identified = true;
+	return 0;
+}
+
+/* ---- Later ------------------------------------------------------------------------------- */
+
+typedef Casemate__Agent__V1__InitRequest init_pb;
+
+static int check_change(const struct agent *a, const init_pb *req, struct err *err)
+{
+	struct user user;
+
+	if (req->default_workdir[0] != '\0' && req->default_workdir[0] != '/')
+		return err_set(err, -EINVAL, "default directory %.80s is not absolute",
+			       req->default_workdir);
+	if (strlen(req->default_user) >= sizeof(a->default_user))
+		return err_set(err, -EINVAL, "default user name is too long");
+	if (strlen(req->access_token) >= sizeof(a->access_token))
+		return err_set(err, -EINVAL, "access token is too long");
+	if (req->default_user[0] != '\0')
+		return user_lookup(req->default_user, NULL, &user, err);
+	return 0;
+}
+
+/* The old environment and the new variables, in *ret. */
+static int change_envs(const struct agent *a, const init_pb *req, struct env *ret, struct err *err)
+{
+	int r;
+
+	env_init(ret);
+	r = env_merge(ret, &a->envs, err);
+	for (size_t i = 0; r == 0 && i < req->n_env_vars; i++)
+		r = env_set(ret, req->env_vars[i]->key, req->env_vars[i]->value, err);
+	if (r < 0)
+		env_done(ret);
+	return r;
+}
+
+int identity_change(struct agent *a, const init_pb *req, struct err *err)
+{
+	struct timespec ts;
+	struct env envs;
+	char *cwd = NULL;
+	int r;
+
+	if (req == NULL)
+		return 0;
+	r = check_change(a, req, err);
+	if (r == 0 && req->default_workdir[0] != '\0') {
+		cwd = strdup(req->default_workdir);
+		r = cwd == NULL ? err_set(err, -ENOMEM, "out of memory") : 0;
+	}
+	if (r == 0)
+		r = change_envs(a, req, &envs, err);
+	if (r < 0) {
+		free(cwd);
+		return r;
+	}
+	if (a->is_init && req->timestamp != NULL) {
+		ts = (struct timespec){ .tv_sec = req->timestamp->seconds,
+					.tv_nsec = req->timestamp->nanos };
+		if (clock_settime(CLOCK_REALTIME, &ts) < 0)
+			r = err_sys(err, -errno, "clock_settime");
+	}
+	if (r < 0) {
+		env_done(&envs);
+		free(cwd);
+		return r;
+	}
+	env_done(&a->envs);
+	a->envs = envs;
+	if (cwd != NULL) {
+		free(a->default_cwd);
+		a->default_cwd = cwd;
+	}
+	if (req->default_user[0] != '\0')
+		memcpy(a->default_user, req->default_user, strlen(req->default_user) + 1);
+	if (req->access_token[0] != '\0')
+		memcpy(a->access_token, req->access_token, strlen(req->access_token) + 1);
 	return 0;
 }
 

@@ -20,6 +20,11 @@ MUST_USE int identity_apply(struct agent *a, const Casemate__Agent__V1__Identify
  * Takes as long whatever the token's bytes are. Pure. */
 bool identity_may_change(const struct agent *a, const Casemate__Agent__V1__IdentifyRequest *req);
 
+/* Changes what the request names and leaves the rest: variables are added to the environment. 0 or
+ * -errno with nothing changed. */
+MUST_USE int identity_change(struct agent *a, const Casemate__Agent__V1__InitRequest *req,
+			     struct err *err);
+
 /* Is it 1 to 63 letters, digits and inner hyphens, or several of that joined by dots? Pure. */
 bool identity_hostname_valid(const char *name);
 

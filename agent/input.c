@@ -93,33 +93,45 @@ static void on_writable(struct loop_io *io, int fd, uint32_t events, void *arg)
 	flush(arg);
 }
 
-void process_send_input(struct process *p, const uint8_t *data, size_t len, struct rpc_call *call)
+static int put(struct input *in, const uint8_t *data, size_t len, struct rpc_call *call)
 {
-	struct input *in = &p->in;
 	struct input_item *item;
 
-	if (in->fd < 0 || in->closing) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "stdin is closed");
-		return;
-	}
-	if (in->count >= PROCESS_INPUTS_MAX) {
-		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%d inputs wait already: await answers",
-			 PROCESS_INPUTS_MAX);
-		return;
-	}
+	if (in->fd < 0 || in->closing)
+		return -EPIPE;
+	if (in->count >= PROCESS_INPUTS_MAX)
+		return -ENOBUFS;
 	item = malloc(sizeof(*item) + len);
-	if (item == NULL) {
-		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
-		return;
-	}
+	if (item == NULL)
+		return -ENOMEM;
 	*item = (struct input_item){ .input = in, .call = call, .len = len };
 	if (len > 0)
 		memcpy(item->data, data, len);
-	rpc_call_watch(call, &item_ops, item);
+	if (call != NULL)
+		rpc_call_watch(call, &item_ops, item);
 	*in->last = item;
 	in->last = &item->next;
 	in->count++;
 	flush(in);
+	return 0;
+}
+
+int process_put_input(struct process *p, const uint8_t *data, size_t len)
+{
+	return put(&p->in, data, len, NULL);
+}
+
+void process_send_input(struct process *p, const uint8_t *data, size_t len, struct rpc_call *call)
+{
+	int r = put(&p->in, data, len, call);
+
+	if (r == -EPIPE)
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "stdin is closed");
+	else if (r == -ENOBUFS)
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%d inputs wait already: await answers",
+			 PROCESS_INPUTS_MAX);
+	else if (r < 0)
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
 }
 
 int process_close_stdin(struct process *p)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * output.c - from a process's pipes or terminal to the events of its Start call.
+ * output.c - from a process's pipes or terminal to the events of its listeners.
  *
  * Back-pressure: a held-back descriptor leaves the loop altogether, because epoll reports a
  * hang-up even of one that is watched for nothing.
@@ -39,14 +39,12 @@ static void send_data(struct output *o, uint8_t *bytes, size_t len)
 	}
 	ev.event_case = CASEMATE__AGENT__V1__PROCESS_EVENT__EVENT_DATA;
 	ev.data = &data;
-	process_send_event(o->process, &ev);
+	listener_send(o->process, &ev);
 }
 
 static bool held_back(const struct output *o)
 {
-	struct rpc_call *call = o->process->call;
-
-	return call != NULL && !rpc_conn_writable(rpc_call_conn(call));
+	return !listener_writable(o->process);
 }
 
 static void pause_reading(struct output *o)

@@ -134,6 +134,19 @@ int passwd_group_by_name(const char *text, size_t len, const char *name, gid_t *
 	return -ENOENT;
 }
 
+int passwd_group_by_gid(const char *text, size_t len, gid_t gid, char *ret, size_t cap)
+{
+	struct span rest = { text, len }, line, group, members;
+	gid_t found;
+
+	while (span_next(&rest, '\n', &line)) {
+		if (parse_group(line, &group, &found, &members) && found == gid &&
+		    span_copy(group, ret, cap))
+			return 0;
+	}
+	return -ENOENT;
+}
+
 int passwd_groups_of(const char *text, size_t len, const char *user, gid_t *gids, size_t cap,
 		     size_t *count)
 {

@@ -33,6 +33,9 @@ MUST_USE int passwd_by_uid(const char *text, size_t len, uid_t uid, struct passw
 /* The id of the group of this name: 0 or -ENOENT. */
 MUST_USE int passwd_group_by_name(const char *text, size_t len, const char *name, gid_t *ret);
 
+/* The name of the first group with this id: 0 or -ENOENT. */
+MUST_USE int passwd_group_by_gid(const char *text, size_t len, gid_t gid, char *ret, size_t cap);
+
 /*
  * The ids of all groups that name `user` as a member, into gids[*count...cap); *count grows.
  * -E2BIG when they don't fit: the caller must not go on with fewer, because a group may also

@@ -30,6 +30,50 @@ int path_of_file(const char *path, const char *home, char *dst, size_t cap, stru
 	return 0;
 }
 
+/* Removes empty, "." and ".." components from an absolute path, in place. */
+static void clean(char *path)
+{
+	char *to = path; /* one past what is kept, which begins with a slash or is empty */
+
+	for (const char *from = path; *from != '\0';) {
+		size_t skip = strspn(from, "/"), len = strcspn(from + skip, "/");
+
+		from += skip;
+		if (len == 2 && from[0] == '.' && from[1] == '.') {
+			while (to > path && *--to != '/')
+				;
+		} else if (len > 0 && !(len == 1 && from[0] == '.')) {
+			*to++ = '/';
+			memmove(to, from, len);
+			to += len;
+		}
+		from += len;
+	}
+	if (to == path)
+		*to++ = '/';
+	*to = '\0';
+}
+
+int path_expand(const char *path, const char *home, const char *cwd, char *dst, size_t cap,
+		struct err *err)
+{
+	const char *base = home[0] == '/' ? home : "/";
+	int n;
+
+	if (path[0] == '~' && path[1] != '\0' && path[1] != '/')
+		return err_set(err, -EINVAL, "%.80s: only one's own home has the name ~", path);
+	if (path[0] == '\0')
+		n = snprintf(dst, cap, "%s", cwd != NULL ? cwd : base);
+	else if (path[0] == '/')
+		n = snprintf(dst, cap, "%s", path);
+	else
+		n = snprintf(dst, cap, "%s/%s", base, path[0] == '~' ? path + 1 : path);
+	if (n < 0 || (size_t)n >= cap)
+		return err_set(err, -ENAMETOOLONG, "path is too long");
+	clean(dst);
+	return 0;
+}
+
 /* Makes every directory of path up to its end; those that exist are fine. */
 static int make_dirs(char *path, struct err *err)
 {

@@ -13,6 +13,12 @@
 MUST_USE int path_of_file(const char *path, const char *home, char *dst, size_t cap,
 			  struct err *err);
 
+/* The path of a file system call: "" is cwd, "~" and "~/..." and what is relative are below home,
+ * and the result has no empty, "." or ".." component (".." removes the one before it, whatever that
+ * is). Pure. 0, -EINVAL ("~name"), -ENAMETOOLONG. */
+MUST_USE int path_expand(const char *path, const char *home, const char *cwd, char *dst, size_t cap,
+			 struct err *err);
+
 /*
  * Opens the directory of an absolute path's last component (O_PATH), making what is missing with
  * mode 0755, and sets *ret_name to that component inside `path`. With the rights in force: see

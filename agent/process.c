@@ -20,9 +20,8 @@
 
 #include "agent/process_internal.h"
 #include "base/bug.h"
+#include "base/clock.h"
 #include "base/fd.h"
-
-typedef Casemate__Agent__V1__ProcessEvent event_pb;
 
 /* ---- The table --------------------------------------------------------------------------- */
 
@@ -41,8 +40,7 @@ static void process_free(struct process *p)
 {
 	struct process_table *t = p->table;
 
-	if (p->call != NULL)
-		rpc_fail(p->call, RPC_UNAVAILABLE, "the agent is stopping");
+	listener_fail(p, RPC_UNAVAILABLE, "the agent is stopping");
 	input_close(&p->in, "the process has ended");
 	output_close(&p->out[0]);
 	output_close(&p->out[1]);
@@ -152,71 +150,6 @@ bool process_has_pty(const struct process *p)
 	return p->pty;
 }
 
-/* ---- Events ------------------------------------------------------------------------------ */
-
-void process_send_event(struct process *p, event_pb *ev)
-{
-	Casemate__Agent__V1__StartResponse msg = CASEMATE__AGENT__V1__START_RESPONSE__INIT;
-	int r;
-
-	if (p->call == NULL)
-		return;
-	msg.event = ev;
-	r = rpc_send(p->call, &msg.base);
-	/* A stream with a hole in it must not end as if it were whole. (-EPIPE: nobody hears it,
-	 * and `cancelled` is on its way.) */
-	if (r < 0 && r != -EPIPE) {
-		rpc_fail(p->call, RPC_DATA_LOSS, "output was lost: %s", strerrordesc_np(-r));
-		p->call = NULL;
-	}
-}
-
-static void send_start(struct process *p)
-{
-	Casemate__Agent__V1__ProcessEvent__StartEvent start =
-		CASEMATE__AGENT__V1__PROCESS_EVENT__START_EVENT__INIT;
-	event_pb ev = CASEMATE__AGENT__V1__PROCESS_EVENT__INIT;
-
-	start.pid = (uint32_t)p->pid;
-	ev.event_case = CASEMATE__AGENT__V1__PROCESS_EVENT__EVENT_START;
-	ev.start = &start;
-	process_send_event(p, &ev);
-}
-
-static void send_end(struct process *p)
-{
-	Casemate__Agent__V1__ProcessEvent__EndEvent end;
-	event_pb ev = CASEMATE__AGENT__V1__PROCESS_EVENT__INIT;
-	char status[64];
-
-	casemate__agent__v1__process_event__end_event__init(&end);
-	if (WIFSIGNALED(p->wait_status)) {
-		int signo = WTERMSIG(p->wait_status);
-		const char *name = sigabbrev_np(signo);
-		if (name != NULL)
-			(void)snprintf(status, sizeof(status), "signal: %s", name);
-		else
-			(void)snprintf(status, sizeof(status), "signal: %d", signo);
-		end.exit_code = -1;
-		end.signal = (uint32_t)signo;
-	} else {
-		end.exited = 1;
-		end.exit_code = WEXITSTATUS(p->wait_status);
-		(void)snprintf(status, sizeof(status), "exit status %d", end.exit_code);
-	}
-	end.status = status;
-	if (end.exit_code != 0)
-		end.error = status;
-	end.timed_out = p->timed_out;
-	ev.event_case = CASEMATE__AGENT__V1__PROCESS_EVENT__EVENT_END;
-	ev.end = &end;
-	process_send_event(p, &ev);
-	if (p->call != NULL) {
-		rpc_reply(p->call, NULL, NULL);
-		p->call = NULL;
-	}
-}
-
 /* ---- The end ----------------------------------------------------------------------------- */
 
 static bool output_through(const struct process *p)
@@ -229,11 +162,24 @@ static bool output_through(const struct process *p)
 	return true;
 }
 
+static void remember(const struct process *p)
+{
+	struct process_table *t = p->table;
+	struct process_end *e = &t->ended[t->ended_next++ % PROCESS_ENDED_MAX];
+
+	*e = (struct process_end){ .pid = p->pid,
+				   .wait_status = p->wait_status,
+				   .timed_out = p->timed_out,
+				   .at_ms = now_ms() };
+	memcpy(e->tag, p->tag, sizeof(e->tag));
+}
+
 void process_check_end(struct process *p)
 {
 	if (!p->started || !p->exited || !output_through(p))
 		return;
-	send_end(p);
+	remember(p);
+	listener_ended(p);
 	process_free(p);
 }
 
@@ -289,34 +235,7 @@ void process_reaped(struct process_table *t, pid_t pid, int wait_status)
 	process_check_end(p);
 }
 
-void process_drained(struct process_table *t, const struct rpc_conn *c)
-{
-	for (size_t i = 0; i < AGENT_PROCESSES_MAX; i++) {
-		struct process *p = t->slots[i];
-		if (p == NULL || !p->started || p->call == NULL || rpc_call_conn(p->call) != c)
-			continue;
-		output_resume(&p->out[0]);
-		output_resume(&p->out[1]);
-		process_check_end(p);
-	}
-}
-
 /* ---- The beginning ----------------------------------------------------------------------- */
-
-static void on_cancelled(struct rpc_call *call, void *arg)
-{
-	struct process *p = arg;
-
-	(void)call;
-	p->call = NULL;
-	if (!p->started)
-		return;
-	output_resume(&p->out[0]);
-	output_resume(&p->out[1]);
-	process_check_end(p);
-}
-
-static const struct rpc_call_ops process_ops = { .cancelled = on_cancelled };
 
 static void on_timeout(void *arg)
 {
@@ -339,9 +258,7 @@ static void on_status(struct loop_io *io, int fd, uint32_t events, void *arg)
 	if (r == -EAGAIN)
 		return;
 	if (r < 0) {
-		if (p->call != NULL)
-			rpc_fail(p->call, code, "%s", err.msg);
-		p->call = NULL;
+		listener_fail(p, code, err.msg);
 		process_free(p); /* the child has exited or is about to: reaped as an orphan */
 		return;
 	}
@@ -349,7 +266,7 @@ static void on_status(struct loop_io *io, int fd, uint32_t events, void *arg)
 	p->status_io = NULL;
 	fd_closep(&p->status_fd);
 	p->started = true;
-	send_start(p);
+	listener_started(p);
 	output_resume(&p->out[0]);
 	output_resume(&p->out[1]);
 	process_check_end(p);
@@ -432,14 +349,63 @@ void process_start(struct process_table *t, const struct spawn_plan *plan, const
 	r = loop_io_add(t->loop, p->status_fd, EPOLLIN, on_status, p, &p->status_io);
 	if (r == 0 && timeout_ms > 0)
 		r = loop_timer_add(t->loop, timeout_ms, on_timeout, p, &p->timeout);
+	if (r == 0)
+		r = listener_add(p, call);
 	if (r < 0) {
 		kill_now(p);
 		process_free(p);
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
 		return;
 	}
-	p->call = call;
-	rpc_call_watch(call, &process_ops, p);
+}
+
+static void join_process(struct process *p, struct rpc_call *call)
+{
+	int r = p->started ? listener_send_start(call, p->pid) : 0;
+
+	if (r == 0)
+		r = listener_add(p, call);
+	if (r < 0)
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED,
+			 r == -EAGAIN ? "too many listeners" : "out of memory");
+}
+
+/* Also one that has been reaped and whose last output is on its way. */
+static struct process *find_process(const struct process_table *t, uint32_t pid, const char *tag)
+{
+	for (size_t i = 0; i < AGENT_PROCESSES_MAX; i++) {
+		struct process *p = t->slots[i];
+		if (p != NULL && (tag != NULL ? tag[0] != '\0' && strcmp(p->tag, tag) == 0
+					      : (uint32_t)p->pid == pid))
+			return p;
+	}
+	return NULL;
+}
+
+bool process_connect(const struct process_table *t, uint32_t pid, const char *tag,
+		     struct rpc_call *call)
+{
+	const struct process_end *found = NULL;
+	struct process *p = find_process(t, pid, tag);
+
+	if (p != NULL) {
+		join_process(p, call);
+		return true;
+	}
+
+	for (size_t i = 0; i < PROCESS_ENDED_MAX; i++) {
+		const struct process_end *e = &t->ended[i];
+		if (e->pid == 0 || now_ms() - e->at_ms > PROCESS_ENDED_MS)
+			continue;
+		if (tag != NULL ? e->tag[0] == '\0' || strcmp(e->tag, tag) != 0
+				: (uint32_t)e->pid != pid)
+			continue;
+		if (found == NULL || found->at_ms <= e->at_ms)
+			found = e;
+	}
+	if (found != NULL)
+		listener_replay(call, found);
+	return found != NULL;
 }
 
 /* ---- While it runs ----------------------------------------------------------------------- */

@@ -37,6 +37,13 @@ struct input {
 	bool closing; /* close when the queue is empty */
 };
 
+/* A Start or Connect call that gets the events. */
+struct listener {
+	struct listener *next;
+	struct process *process;
+	struct rpc_call *call;
+};
+
 struct process {
 	struct process_table *table;
 	size_t slot;
@@ -47,8 +54,9 @@ struct process {
 	bool grace_over;
 	bool pty;
 	int wait_status;
-	struct rpc_call *call; /* NULL = nobody listens */
-	int status_fd;	       /* of spawn.h, until started */
+	struct listener *listeners;
+	unsigned listeners_count;
+	int status_fd; /* of spawn.h, until started */
 	struct loop_io *status_io;
 	struct output out[2];
 	struct input in;
@@ -59,10 +67,21 @@ struct process {
 	size_t argc;
 };
 
+/* What is remembered of a process that has ended. */
+struct process_end {
+	pid_t pid;
+	int wait_status;
+	bool timed_out;
+	uint64_t at_ms; /* CLOCK_MONOTONIC */
+	char tag[PROCESS_TAG_MAX + 1];
+};
+
 struct process_table {
 	struct loop *loop;
 	struct process *slots[AGENT_PROCESSES_MAX];
 	size_t count;
+	struct process_end ended[PROCESS_ENDED_MAX]; /* a ring */
+	size_t ended_next;
 	uint8_t scratch[PROCESS_READ_BYTES]; /* one read at a time passes through here */
 };
 
@@ -81,6 +100,20 @@ void input_close(struct input *in, const char *why);
 
 /* process.c: ends the process for its client when nothing is left to wait for; may free p. */
 void process_check_end(struct process *p);
-void process_send_event(struct process *p, Casemate__Agent__V1__ProcessEvent *ev);
+
+/* listener.c: who hears a process. The call is watched from now on: -ENOMEM, -EAGAIN (too many). */
+MUST_USE int listener_add(struct process *p, struct rpc_call *call);
+/* Do all of them take more? */
+bool listener_writable(const struct process *p);
+void listener_send(struct process *p, Casemate__Agent__V1__ProcessEvent *ev);
+/* Sends the one event to one call. 0 or as rpc_send. */
+MUST_USE int listener_send_start(struct rpc_call *call, pid_t pid);
+/* All hear the start event; the end event, after which their calls are over. */
+void listener_started(struct process *p);
+void listener_ended(struct process *p);
+/* All calls end with an error. */
+void listener_fail(struct process *p, enum rpc_code code, const char *why);
+/* The start and the end event of a process that has ended, and the end of the call. */
+void listener_replay(struct rpc_call *call, const struct process_end *end);
 
 #endif

@@ -193,8 +193,8 @@ void service_process_list(struct rpc_call *call, const ProtobufCMessage *in, int
 /* ---- The others: one process, named by a selector ---------------------------------------- */
 
 /* The process meant, or NULL after the call has been refused. */
-static struct process *select_process(const struct agent *a, const selector_pb *s,
-				      struct rpc_call *call)
+struct process *service_select_process(const struct agent *a, const selector_pb *s,
+				       struct rpc_call *call)
 {
 	struct process *p = NULL;
 
@@ -219,7 +219,7 @@ void service_process_update(struct rpc_call *call, const ProtobufCMessage *in, i
 	Casemate__Agent__V1__UpdateResponse out = CASEMATE__AGENT__V1__UPDATE_RESPONSE__INIT;
 	const Casemate__Agent__V1__UpdateRequest *req =
 		REQUEST(Casemate__Agent__V1__UpdateRequest, in);
-	struct process *p = select_process(arg, req->process, call);
+	struct process *p = service_select_process(arg, req->process, call);
 	uint16_t cols = 0, rows = 0;
 	struct err err;
 
@@ -239,30 +239,36 @@ void service_process_update(struct rpc_call *call, const ProtobufCMessage *in, i
 	rpc_reply(call, &out.base, NULL);
 }
 
-void service_process_send_input(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
-				void *arg)
+const ProtobufCBinaryData *service_input_bytes(const struct process *p,
+					       const Casemate__Agent__V1__ProcessInput *input,
+					       struct rpc_call *call)
 {
-	const Casemate__Agent__V1__SendInputRequest *req =
-		REQUEST(Casemate__Agent__V1__SendInputRequest, in);
-	const Casemate__Agent__V1__ProcessInput *input = req->input;
-	struct process *p = select_process(arg, req->process, call);
-
-	(void)fds;
-	if (p == NULL)
-		return;
 	if (input == NULL ||
 	    input->input_case == CASEMATE__AGENT__V1__PROCESS_INPUT__INPUT__NOT_SET) {
 		rpc_fail(call, RPC_INVALID_ARGUMENT, "no input");
-		return;
+		return NULL;
 	}
 	bool for_pty = input->input_case == CASEMATE__AGENT__V1__PROCESS_INPUT__INPUT_PTY;
 	if (for_pty != process_has_pty(p)) {
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "the process has %s terminal",
 			 for_pty ? "no" : "a");
-		return;
+		return NULL;
 	}
-	const ProtobufCBinaryData *b = for_pty ? &input->pty : &input->stdin;
-	process_send_input(p, b->data, b->len, call);
+	return for_pty ? &input->pty : &input->stdin;
+}
+
+void service_process_send_input(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
+				void *arg)
+{
+	const Casemate__Agent__V1__SendInputRequest *req =
+		REQUEST(Casemate__Agent__V1__SendInputRequest, in);
+	struct process *p = service_select_process(arg, req->process, call);
+	const ProtobufCBinaryData *b;
+
+	(void)fds;
+	b = p != NULL ? service_input_bytes(p, req->input, call) : NULL;
+	if (b != NULL)
+		process_send_input(p, b->data, b->len, call);
 }
 
 void service_process_send_signal(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
@@ -272,7 +278,7 @@ void service_process_send_signal(struct rpc_call *call, const ProtobufCMessage *
 		CASEMATE__AGENT__V1__SEND_SIGNAL_RESPONSE__INIT;
 	const Casemate__Agent__V1__SendSignalRequest *req =
 		REQUEST(Casemate__Agent__V1__SendSignalRequest, in);
-	struct process *p = select_process(arg, req->process, call);
+	struct process *p = service_select_process(arg, req->process, call);
 	/* An enum of proto3 is open: any number may stand there. */
 	uint32_t number = (uint32_t)req->signal;
 	int r;
@@ -301,7 +307,7 @@ void service_process_close_stdin(struct rpc_call *call, const ProtobufCMessage *
 		CASEMATE__AGENT__V1__CLOSE_STDIN_RESPONSE__INIT;
 	const Casemate__Agent__V1__CloseStdinRequest *req =
 		REQUEST(Casemate__Agent__V1__CloseStdinRequest, in);
-	struct process *p = select_process(arg, req->process, call);
+	struct process *p = service_select_process(arg, req->process, call);
 
 	(void)fds;
 	if (p == NULL)

@@ -95,6 +95,22 @@ const struct rpc_handler agent_handlers[] = {
 	HANDLER(AGENT_PROCESS_SEND_INPUT, service_process_send_input),
 	HANDLER(AGENT_PROCESS_SEND_SIGNAL, service_process_send_signal),
 	HANDLER(AGENT_PROCESS_CLOSE_STDIN, service_process_close_stdin),
+	HANDLER(AGENT_PROCESS_CONNECT, service_process_connect),
+	HANDLER(AGENT_PROCESS_STREAM_INPUT, service_process_stream_input),
+	HANDLER(AGENT_FS_STAT, service_fs_stat),
+	HANDLER(AGENT_FS_MAKE_DIR, service_fs_make_dir),
+	HANDLER(AGENT_FS_MOVE, service_fs_move),
+	HANDLER(AGENT_FS_LIST_DIR, service_fs_list_dir),
+	HANDLER(AGENT_FS_REMOVE, service_fs_remove),
+	HANDLER(AGENT_FS_WATCH_DIR, service_fs_watch_dir),
+	HANDLER(AGENT_FS_CREATE_WATCHER, service_fs_create_watcher),
+	HANDLER(AGENT_FS_GET_WATCHER_EVENTS, service_fs_get_watcher_events),
+	HANDLER(AGENT_FS_REMOVE_WATCHER, service_fs_remove_watcher),
 };
+/* Those of Sandbox come first. */
+#define OWN_HANDLERS 5
+const struct rpc_handler *const agent_tenant_handlers = &agent_handlers[OWN_HANDLERS];
+const size_t agent_tenant_handlers_count = ARRAY_SIZE(agent_handlers) - OWN_HANDLERS;
+_Static_assert(AGENT_PROCESS_START == OWN_HANDLERS, "the table is in the contract's order");
 _Static_assert(ARRAY_SIZE(agent_handlers) == AGENT_METHOD_COUNT, "a handler for each method");
 const size_t agent_handlers_count = ARRAY_SIZE(agent_handlers);

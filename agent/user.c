@@ -21,7 +21,7 @@
 #define ID_MAX	       4294967294U
 
 /* A file of the sandbox: it may be missing (empty then), huge, or a FIFO that nobody writes. */
-static int load(const char *path, char **ret, size_t *ret_len)
+int user_load_file(const char *path, char **ret, size_t *ret_len)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
@@ -57,7 +57,7 @@ static int find_user(const char *name, struct user *u, struct err *err)
 	char *text;
 	size_t len;
 	uint64_t id;
-	int r = load("/etc/passwd", &text, &len);
+	int r = user_load_file("/etc/passwd", &text, &len);
 
 	if (r < 0)
 		return err_sys(err, r, "/etc/passwd");
@@ -85,7 +85,7 @@ static int find_groups(const char *group, struct user *u, struct err *err)
 	char *text;
 	size_t len;
 	uint64_t id;
-	int r = load("/etc/group", &text, &len);
+	int r = user_load_file("/etc/group", &text, &len);
 
 	if (r < 0)
 		return err_sys(err, r, "/etc/group");

@@ -29,6 +29,9 @@ struct user {
  * -errno when the files can't be read. */
 MUST_USE int user_lookup(const char *spec, const char *fallback, struct user *ret, struct err *err);
 
+/* /etc/passwd or /etc/group, or nothing (*ret NULL) when there is none: 0 (free *ret), -errno. */
+MUST_USE int user_load_file(const char *path, char **ret, size_t *ret_len);
+
 /* True when the agent itself has this identity already and may not take another. */
 bool user_is_self(const struct user *u);
 

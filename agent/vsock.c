@@ -8,18 +8,27 @@
 #include <linux/vm_sockets.h>
 #include <unistd.h>
 
-#include "agent/agent_limits.h"
+#include "agent/forward.h"
+#include "agent/httpd.h"
 #include "api/proto/contract.h"
 #include "base/fd.h"
 #include "base/log.h"
 
+#define BACKLOG	       128
 #define RETRY_FIRST_MS UINT64_C(5)
 #define RETRIES_MAX    9 /* doubling: 2.5 s in all */
 
+/* A port that the host may connect to. */
+struct port {
+	struct vsock *vsock;
+	int (*serve)(struct agent *a, int fd);
+	int fd;
+	struct loop_io *io;
+};
+
 struct vsock {
 	struct agent *agent;
-	int listen_fd;
-	struct loop_io *listen_io;
+	struct port rpc, forward;
 	int connect_fd; /* -1 unless a connection is being made */
 	struct loop_io *connect_io;
 	struct loop_timer *retry;
@@ -38,7 +47,7 @@ static int open_socket(void)
 static void on_accept(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
 	static struct log_limit limit = LOG_LIMIT(5);
-	struct vsock *v = arg;
+	const struct port *p = arg;
 	struct sockaddr_vm peer = { 0 };
 	socklen_t len = sizeof(peer);
 	CLEANUP(fd_closep)
@@ -54,23 +63,57 @@ static void on_accept(struct loop_io *io, int fd, uint32_t events, void *arg)
 			log_warn("vsock.refused", "cid=%u", peer.svm_cid);
 		return;
 	}
-	if (agent_serve(v->agent, fd_steal(&conn)) < 0 && log_allowed(&limit))
-		log_warn("vsock.full", "sessions=%u", v->agent->sessions_count);
+	if (p->serve(p->vsock->agent, fd_steal(&conn)) < 0 && log_allowed(&limit))
+		log_warn("vsock.full", "sessions=%u", p->vsock->agent->sessions_count);
 }
 
-static int start_listening(struct vsock *v)
+static int listen_on(unsigned port)
 {
 	const struct sockaddr_vm addr = { .svm_family = AF_VSOCK,
 					  .svm_cid = VMADDR_CID_ANY,
-					  .svm_port = AGENT_PORT };
+					  .svm_port = port };
+	CLEANUP(fd_closep) int fd = open_socket();
 
-	v->listen_fd = open_socket();
-	if (v->listen_fd < 0)
-		return v->listen_fd;
-	if (bind(v->listen_fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
-	    listen(v->listen_fd, AGENT_SESSIONS_MAX) < 0)
+	if (fd < 0)
+		return fd;
+	if (bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, BACKLOG) < 0)
 		return -errno;
-	return loop_io_add(v->agent->loop, v->listen_fd, EPOLLIN, on_accept, v, &v->listen_io);
+	return fd_steal(&fd);
+}
+
+static int serve_forward(struct agent *a, int fd)
+{
+	return forward_serve(a->forwards, fd);
+}
+
+static int port_open(struct vsock *v, struct port *p, unsigned port,
+		     int (*serve)(struct agent *a, int fd))
+{
+	p->vsock = v;
+	p->serve = serve;
+	p->fd = listen_on(port);
+	return p->fd < 0 ? p->fd
+			 : loop_io_add(v->agent->loop, p->fd, EPOLLIN, on_accept, p, &p->io);
+}
+
+static void port_close(struct port *p)
+{
+	loop_io_del(p->io);
+	fd_closep(&p->fd);
+}
+
+static int open_ports(struct vsock *v, struct err *err)
+{
+	int http, r = port_open(v, &v->rpc, AGENT_PORT, agent_serve);
+
+	if (r < 0)
+		return err_sys(err, r, "vsock port %d", AGENT_PORT);
+	r = port_open(v, &v->forward, AGENT_FORWARD_PORT, serve_forward);
+	if (r < 0)
+		return err_sys(err, r, "vsock port %d", AGENT_FORWARD_PORT);
+	http = listen_on(AGENT_HTTP_PORT);
+	r = http < 0 ? http : httpd_listen(v->agent->httpd, http, HTTPD_DOOR_HOST);
+	return r < 0 ? err_sys(err, r, "vsock port %d", AGENT_HTTP_PORT) : 0;
 }
 
 /* ---- The connection to the host ---------------------------------------------------------- */
@@ -152,11 +195,13 @@ int vsock_open(struct agent *a, struct vsock **ret, struct err *err)
 
 	if (v == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
-	*v = (struct vsock){ .agent = a, .listen_fd = -1, .connect_fd = -1 };
-	r = start_listening(v);
+	*v = (struct vsock){
+		.agent = a, .rpc = { .fd = -1 }, .forward = { .fd = -1 }, .connect_fd = -1
+	};
+	r = open_ports(v, err);
 	if (r < 0) {
 		vsock_close(v);
-		return err_sys(err, r, "vsock port %d", AGENT_PORT);
+		return r;
 	}
 	try_connect(v);
 	*ret = v;
@@ -167,10 +212,10 @@ void vsock_close(struct vsock *v)
 {
 	if (v == NULL)
 		return;
-	loop_io_del(v->listen_io);
+	port_close(&v->rpc);
+	port_close(&v->forward);
 	loop_io_del(v->connect_io);
 	loop_timer_del(v->retry);
-	fd_closep(&v->listen_fd);
 	fd_closep(&v->connect_fd);
 	free(v);
 }

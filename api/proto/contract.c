@@ -8,6 +8,8 @@
 #define SMALL 4096U
 #define CHUNK (80U * 1024U) /* a 64 KiB data chunk and its frame */
 #define LARGE (2048U * 1024U)
+#define PATHS (4U * SMALL)    /* two paths and what is around them */
+#define HUGE  (4000U * 1024U) /* nearly all that a frame may carry */
 
 /* in_max and out_max: the largest encoded message in each direction. */
 #define METHOD(svc, verb, type_in, type_out, k, fin, fout, in_max, out_max)                \
@@ -68,6 +70,8 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	       casemate__agent__v1__##lower##_response__descriptor, k, 0, 0, in_max, out_max)
 #define SANDBOX "casemate.agent.v1.Sandbox"
 #define PROCESS "process.Process"
+#define FS(verb, lower, k, in_max, out_max) \
+	AGENT("filesystem.Filesystem", verb, lower, k, in_max, out_max)
 
 const struct rpc_method agent_methods[AGENT_METHOD_COUNT] = {
 	[AGENT_IDENTIFY] = AGENT(SANDBOX, "Identify", identify, RPC_UNARY, 256U * 1024U, SMALL),
@@ -86,4 +90,20 @@ const struct rpc_method agent_methods[AGENT_METHOD_COUNT] = {
 		AGENT(PROCESS, "SendSignal", send_signal, RPC_UNARY, SMALL, SMALL),
 	[AGENT_PROCESS_CLOSE_STDIN] =
 		AGENT(PROCESS, "CloseStdin", close_stdin, RPC_UNARY, SMALL, SMALL),
+	[AGENT_PROCESS_CONNECT] =
+		METHOD(PROCESS, "Connect", casemate__agent__v1__connect_request__descriptor,
+		       casemate__agent__v1__start_response__descriptor, RPC_SERVER_STREAM, 0, 0,
+		       SMALL, CHUNK),
+	[AGENT_PROCESS_STREAM_INPUT] =
+		AGENT(PROCESS, "StreamInput", stream_input, RPC_CLIENT_STREAM, CHUNK, SMALL),
+	[AGENT_FS_STAT] = FS("Stat", stat, RPC_UNARY, PATHS, CHUNK),
+	[AGENT_FS_MAKE_DIR] = FS("MakeDir", make_dir, RPC_UNARY, PATHS, CHUNK),
+	[AGENT_FS_MOVE] = FS("Move", move, RPC_UNARY, PATHS, CHUNK),
+	[AGENT_FS_LIST_DIR] = FS("ListDir", list_dir, RPC_UNARY, PATHS, HUGE),
+	[AGENT_FS_REMOVE] = FS("Remove", remove, RPC_UNARY, PATHS, SMALL),
+	[AGENT_FS_WATCH_DIR] = FS("WatchDir", watch_dir, RPC_SERVER_STREAM, PATHS, CHUNK),
+	[AGENT_FS_CREATE_WATCHER] = FS("CreateWatcher", create_watcher, RPC_UNARY, PATHS, SMALL),
+	[AGENT_FS_GET_WATCHER_EVENTS] =
+		FS("GetWatcherEvents", get_watcher_events, RPC_UNARY, SMALL, HUGE),
+	[AGENT_FS_REMOVE_WATCHER] = FS("RemoveWatcher", remove_watcher, RPC_UNARY, SMALL, SMALL),
 };

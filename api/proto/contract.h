@@ -11,6 +11,9 @@
 
 /* The agent's port on both sides of the vsock (see agent.proto). */
 #define AGENT_PORT 1024
+/* Its HTTP side, and its forwarder to TCP ports of the guest; guest ports of the vsock only. */
+#define AGENT_HTTP_PORT	   49983
+#define AGENT_FORWARD_PORT 49984
 
 enum vmm_method {
 	VMM_CONFIGURE,
@@ -59,6 +62,17 @@ enum agent_method {
 	AGENT_PROCESS_SEND_INPUT,
 	AGENT_PROCESS_SEND_SIGNAL,
 	AGENT_PROCESS_CLOSE_STDIN,
+	AGENT_PROCESS_CONNECT,
+	AGENT_PROCESS_STREAM_INPUT,
+	AGENT_FS_STAT,
+	AGENT_FS_MAKE_DIR,
+	AGENT_FS_MOVE,
+	AGENT_FS_LIST_DIR,
+	AGENT_FS_REMOVE,
+	AGENT_FS_WATCH_DIR,
+	AGENT_FS_CREATE_WATCHER,
+	AGENT_FS_GET_WATCHER_EVENTS,
+	AGENT_FS_REMOVE_WATCHER,
 	AGENT_METHOD_COUNT
 };
 extern const struct rpc_method agent_methods[AGENT_METHOD_COUNT];

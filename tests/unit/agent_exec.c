@@ -64,7 +64,7 @@ Test(agent_exec, death_by_signal_is_told)
 	cr_assert_eq(run.exit_code, -1);
 	cr_assert_eq(run.signal, 11);
 	cr_assert(!run.timed_out);
-	cr_assert_str_eq(run.status, "signal: SEGV");
+	cr_assert_str_eq(run.status, "signal: segmentation fault");
 }
 
 Test(agent_exec, missing_command)

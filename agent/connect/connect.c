@@ -98,28 +98,27 @@ static int send_message(struct connect_call *cc, const ProtobufCMessage *msg)
 /* The last envelope: how the call ended. */
 static void end_stream(struct connect_call *cc, enum rpc_code code, const char *msg)
 {
-	uint8_t head[ENVELOPE_HEADER];
+	static const uint8_t room[ENVELOPE_HEADER];
 	struct buf out;
 	int r;
 
 	buf_init(&out, ERROR_BYTES_MAX);
-	if (code == RPC_OK) {
-		r = buf_put(&out, "{}", 2);
-	} else {
-		r = buf_put(&out, "{\"error\":", 9);
-		if (r == 0)
-			r = connect_put_error(&out, code, msg);
-		if (r == 0)
-			r = buf_put(&out, "}", 1);
-	}
+	r = buf_put(&out, room, sizeof(room));
+	if (r == 0)
+		r = buf_put(&out, "{\"error\":", code == RPC_OK ? 1 : 9);
+	if (r == 0 && code != RPC_OK)
+		r = connect_put_error(&out, code, msg);
+	if (r == 0)
+		r = buf_put(&out, "}", 1);
 	begin_stream(cc);
-	envelope_put(head, ENVELOPE_END, (uint32_t)buf_len(&out));
-	/* Without it the client sees a stream that was cut, which is what happened. */
-	if (r == 0 && web_send(cc->req, head, sizeof(head)) == 0)
+	if (r == 0) {
+		envelope_put(out.data + out.off, ENVELOPE_END,
+			     (uint32_t)(buf_len(&out) - ENVELOPE_HEADER));
 		r = web_send(cc->req, buf_head(&out), buf_len(&out));
+	}
+	(void)r; /* without it the client sees a stream that was cut, which is what happened */
 	web_end(cc->req);
 	buf_done(&out);
-	(void)r;
 }
 
 static void end_unary(struct connect_call *cc, enum rpc_code code, const char *msg,

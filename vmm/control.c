@@ -15,7 +15,7 @@
 
 #include "api/proto/contract.h"
 #include "base/bug.h"
-#include "base/clock.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "vmm/control_internal.h"
 #include "vmm/seccomp.h"
@@ -128,6 +128,10 @@ static void handle_pause(struct rpc_call *call, const ProtobufCMessage *in, int 
 
 	(void)in;
 	(void)fds;
+	if (c->live != NULL) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "a live snapshot is under way");
+		return;
+	}
 	vm_pause(&c->vm);
 	advance(c, EVENT_PAUSED);
 	rpc_reply(call, &out.base, NULL);
@@ -145,31 +149,54 @@ static void handle_resume(struct rpc_call *call, const ProtobufCMessage *in, int
 	rpc_reply(call, &out.base, NULL);
 }
 
+static void on_live_done(int r, uint64_t paused_ns, const struct err *err, void *arg)
+{
+	Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
+	struct control *c = arg;
+	struct rpc_call *call = c->live_call;
+
+	c->live = NULL;
+	c->live_call = NULL;
+	fd_closep(&c->live_fds[0]);
+	fd_closep(&c->live_fds[1]);
+	out.paused_ns = paused_ns;
+	if (r < 0)
+		rpc_fail_err(call, err);
+	else
+		rpc_reply(call, &out.base, NULL);
+}
+
+static void snapshot_live(struct control *c, struct rpc_call *call, int *fds)
+{
+	struct err err = { 0 };
+	int r;
+
+	c->live_fds[0] = fd_steal(&fds[0]);
+	c->live_fds[1] = fd_steal(&fds[1]);
+	r = live_begin(&c->vm, c->loop, c->live_fds[0], c->live_fds[1], on_live_done, c, &c->live,
+		       &err);
+	c->live_call = call;
+	if (r < 0)
+		on_live_done(r, 0, &err, c);
+}
+
 static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	const Casemate__Vmm__V1__SnapshotRequest *q = (const void *)in;
-	Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
+	const Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
 	struct control *c = arg;
 	struct err err = { 0 };
-	uint64_t begin = now_ns();
-	int r;
 
-	if (q->live != (c->state == STATE_RUNNING)) {
+	if (q->live != (c->state == STATE_RUNNING))
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM is %s",
 			 q->live ? "paused" : "running");
-		return;
-	}
-	if (q->live) {
-		vm_pause(&c->vm);
-		advance(c, EVENT_PAUSED);
-	}
-	r = vm_state_save(&c->vm, q->incremental, fds[0], fds[1], &err);
-	if (q->live) {
-		advance(c, EVENT_RESUMED);
-		vm_resume(&c->vm);
-		out.paused_ns = now_ns() - begin;
-	}
-	if (r < 0)
+	else if (c->live != NULL)
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "a live snapshot is under way");
+	else if (q->live && q->incremental)
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "a live snapshot is never incremental");
+	else if (q->live)
+		snapshot_live(c, call, fds);
+	else if (vm_state_save(&c->vm, q->incremental, fds[0], fds[1], &err) < 0)
 		rpc_fail_err(call, &err);
 	else
 		rpc_reply(call, &out.base, NULL);
@@ -243,6 +270,17 @@ static void finish(struct control *c)
 		rpc_conn_finish(c->conn);
 }
 
+/* What it was of is no more. */
+static void end_live(struct control *c)
+{
+	const struct err err = { .code = -ECANCELED, .msg = "the VM has ended" };
+
+	if (c->live == NULL)
+		return;
+	live_cancel(c->live);
+	on_live_done(err.code, 0, &err, c);
+}
+
 static void on_result(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
 	struct control *c = arg;
@@ -252,6 +290,7 @@ static void on_result(struct loop_io *io, int fd, uint32_t events, void *arg)
 	(void)fd;
 	(void)events;
 	loop_io_del(io);
+	end_live(c);
 	vm_halt(&c->vm);
 	advance(c, EVENT_ENDED);
 	result_detail(&c->result, detail);
@@ -361,6 +400,7 @@ int control_serve(struct err *err)
 	int r;
 
 	memcpy(c->id, "-", 2);
+	c->live_fds[0] = c->live_fds[1] = -1;
 	r = loop_new(&c->loop);
 	if (r == 0)
 		r = result_init(&c->result);

@@ -19,6 +19,7 @@
 #include "api/rpc/rpc.h"
 #include "base/loop.h"
 #include "vmm/result.h"
+#include "vmm/snapshot/live.h"
 #include "vmm/vm.h"
 
 #define CONTROL_WAITERS_MAX 8U
@@ -33,6 +34,10 @@ struct control {
 	struct result result;
 	struct rpc_call *waiters[CONTROL_WAITERS_MAX];
 	unsigned waiters_count;
+	/* A live snapshot that is under way, or NULL: its request and its files. */
+	struct live *live;
+	struct rpc_call *live_call;
+	int live_fds[2];
 	char id[VM_ID_MAX + 1];
 };
 

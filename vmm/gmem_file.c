@@ -109,19 +109,23 @@ static int save_region(const struct gmem *m, const struct gmem_region *r, bool m
 	return rc;
 }
 
-static int save(const struct gmem *m, bool marked, int fd)
+/* Nothing but a hole of that size: what isn't written must be zero. */
+static int check_empty(int fd, uint64_t bytes)
 {
-	uint64_t bytes = m->bytes + (marked ? gmem_marks_bytes(m) : 0), off = 0;
 	off_t end = lseek(fd, 0, SEEK_END);
-	int r = 0;
 
 	if (end < 0)
 		return -errno;
-	/* Nothing but a hole: what isn't written below must be zero. */
 	if ((uint64_t)end != bytes || lseek(fd, 0, SEEK_DATA) >= 0)
 		return -EINVAL;
-	if (errno != ENXIO)
-		return -errno;
+	return errno == ENXIO ? 0 : -errno;
+}
+
+static int save(const struct gmem *m, bool marked, int fd)
+{
+	uint64_t off = 0;
+	int r = check_empty(fd, m->bytes + (marked ? gmem_marks_bytes(m) : 0));
+
 	for (unsigned i = 0; i < m->count && r == 0; i++) {
 		r = save_region(m, &m->regions[i], marked, fd, off);
 		off += m->regions[i].size;
@@ -140,4 +144,51 @@ int gmem_save_marked(const struct gmem *m, int fd)
 {
 	BUG_ON(m->marks == NULL);
 	return save(m, true, fd);
+}
+
+int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_t bytes_max,
+		   uint64_t *ret_next)
+{
+	uint64_t off = 0;
+	int r = from == 0 ? check_empty(fd, m->bytes) : 0;
+
+	BUG_ON(from % PAGE != 0 || bytes_max % PAGE != 0 || bytes_max == 0 || from > m->bytes);
+	for (unsigned i = 0; i < m->count && r == 0 && bytes_max > 0; i++) {
+		struct gmem_region part = m->regions[i];
+		uint64_t skip = from - off; /* of this region */
+		off += part.size;
+		if (skip >= part.size)
+			continue;
+		part.hva += skip;
+		part.size = MIN(part.size - skip, bytes_max);
+		r = save_region(m, &part, false, fd, from);
+		from += part.size;
+		bytes_max -= part.size;
+	}
+	if (r == 0)
+		*ret_next = from;
+	return r;
+}
+
+int gmem_save_again(const struct gmem *m, int fd)
+{
+	uint64_t off = 0;
+	int rc = 0;
+
+	BUG_ON(m->marks == NULL);
+	for (unsigned i = 0; i < m->count && rc == 0; i++) {
+		const struct gmem_region *r = &m->regions[i];
+		for (uint64_t at = 0, start; at < r->size && rc == 0;) {
+			while (at < r->size && !is_marked(m, (off + at) / PAGE))
+				at += PAGE;
+			start = at;
+			while (at < r->size && is_marked(m, (off + at) / PAGE))
+				at += PAGE;
+			/* Zeros too: the file may have what was there before. */
+			if (at > start)
+				rc = write_all(fd, r->hva + start, at - start, off + start);
+		}
+		off += r->size;
+	}
+	return rc;
 }

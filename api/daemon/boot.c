@@ -340,6 +340,9 @@ static void boot_configure(struct sandbox *s)
 	req.drives = drives;
 	req.n_drives = s->spec.scratch_bytes > 0 ? 2 : 1;
 	req.guest_cid = BOOT_GUEST_CID;
+	/* For forks. On small pages it costs nothing until one is made; it would keep KVM from
+	 * using large ones. */
+	req.track_dirty = s->spec.huge_pages == SPEC_PAGES_NONE;
 	req.rng = true;
 	req.console = true;
 	/* A sandbox costs the host what it uses now, not what it has ever used. */

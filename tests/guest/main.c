@@ -235,6 +235,7 @@ static const struct {
 	{ "count", test_count },
 	{ "genid", test_genid },
 	{ "mem", test_mem },
+	{ "ripple", test_ripple },
 	{ "smp", test_smp },
 	{ "blk-read", test_blk_read },
 	{ "blk-write", test_blk_write },

@@ -9,7 +9,7 @@ load helpers
 setup_file() {
 	pkill -x casemated
 	until_true 10 no_daemon
-	start_daemon --pool 1
+	start_daemon --boot-timeout 2m
 }
 teardown_file() {
 	pkill -x casemated

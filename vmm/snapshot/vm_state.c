@@ -147,6 +147,26 @@ int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd, 
 	return r;
 }
 
+int vm_state_save_again(struct vm *vm, int state_fd, int memory_fd, struct err *err)
+{
+	struct snap_id id = { { 0 }, { 0 } };
+	int r;
+
+	if (getrandom(id.self, sizeof(id.self), 0) != (ssize_t)sizeof(id.self))
+		return err_sys(err, -EIO, "state file");
+	r = save_state(vm, &id, state_fd, err);
+	if (r == 0)
+		r = dirty_collect(&vm->gmem, VMM_FD_VM, err);
+	if (r < 0)
+		return r;
+	r = gmem_save_again(&vm->gmem, memory_fd);
+	if (r < 0)
+		return err_sys(err, r, "memory file");
+	gmem_unmark(&vm->gmem);
+	memcpy(vm->snapshot, id.self, sizeof(vm->snapshot));
+	return 0;
+}
+
 /* ---- Loading ----------------------------------------------------------------------------- */
 
 struct vm_state {

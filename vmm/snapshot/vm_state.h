@@ -20,6 +20,10 @@
 MUST_USE int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd,
 			   struct err *err);
 
+/* The same for a VM whose memory file was written while it ran (live.h): the state, and the pages
+ * that are marked, over what the file has. */
+MUST_USE int vm_state_save_again(struct vm *vm, int state_fd, int memory_fd, struct err *err);
+
 /* Reads the file at fd and checks that it is of a machine like cfg. *ret belongs to the caller
  * (vm_state_close). 0, -EINVAL, -ENOTSUP or another -errno, with err. */
 struct vm_state;

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* vmm_live.c - snapshots of a VM that runs: all of one moment, and the VM hardly notices. */
+#include <criterion/criterion.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "api/proto/contract.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/num.h"
+#include "tests/native/harness.h"
+
+#define MEMORY_BYTES (64 * MIB)
+#define CONSOLE_CAP  65536U
+#define GOES_ON_MS   20000U
+#define ROUNDS	     2U
+#define RIPPLE_PAGE  (16 * MIB + 300 * 4096) /* one of tests/guest/ripple.c's */
+
+struct snapshot {
+	int state, memory;
+};
+
+static struct snapshot new_files(void)
+{
+	struct snapshot s = { .state = memfd_create("state", MFD_CLOEXEC),
+			      .memory = memfd_create("memory", MFD_CLOEXEC) };
+
+	cr_assert(s.state >= 0 && s.memory >= 0);
+	cr_assert_eq(ftruncate(s.memory, MEMORY_BYTES), 0);
+	return s;
+}
+
+static void close_files(struct snapshot *s)
+{
+	fd_closep(&s->state);
+	fd_closep(&s->memory);
+}
+
+static void start(struct vmm *v)
+{
+	static const Casemate__Vmm__V1__StartRequest q = CASEMATE__VMM__V1__START_REQUEST__INIT;
+
+	vmm_must(v, VMM_START, &q, NULL, NULL);
+}
+
+static void boot(struct vmm *v, bool track_dirty, unsigned vcpus)
+{
+	configure_req q = vmm_request("test=ripple");
+	struct vmm_files f = { .initrd = -1 };
+
+	need_kvm();
+	q.vcpus = vcpus;
+	q.track_dirty = track_dirty;
+	f.kernel = open_guest();
+	vmm_spawn(v, &f);
+	vmm_must(v, VMM_CONFIGURE, &q, NULL, NULL);
+	start(v);
+	fd_closep(&f.kernel);
+	vmm_console_until(v, "wave 32\n");
+}
+
+static struct snapshot take_live(struct vmm *v)
+{
+	Casemate__Vmm__V1__SnapshotRequest q = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	struct snapshot s = new_files();
+	const int fds[2] = { s.state, s.memory };
+
+	q.live = true;
+	vmm_must(v, VMM_SNAPSHOT, &q, fds, NULL);
+	return s;
+}
+
+static void restore(struct vmm *v, const struct snapshot *s)
+{
+	const struct vmm_files f = {
+		.kernel = -1, .initrd = -1, .restore = true, .state = s->state, .memory = s->memory
+	};
+	configure_req q = vmm_request("");
+
+	q.restore = true;
+	q.track_dirty = true;
+	vmm_spawn(v, &f);
+	vmm_must(v, VMM_CONFIGURE, &q, NULL, NULL);
+	start(v);
+}
+
+static size_t console_length(struct vmm *v)
+{
+	static char text[CONSOLE_CAP];
+	size_t n = vmm_console(v, text, sizeof(text));
+
+	cr_assert(strstr(text, "moment") == NULL, "%s", text);
+	return n;
+}
+
+/* Two more waves have gone over all pages, and found nothing wrong. */
+static void expect_goes_on(struct vmm *v)
+{
+	size_t before = console_length(v), now = before;
+	uint64_t end = now_ms() + GOES_ON_MS;
+
+	while (now < before + sizeof("wave 32\nwave 64\n") - 1 && now_ms() < end) {
+		(void)usleep(5000);
+		now = console_length(v);
+	}
+	cr_assert_gt(now, before, "it stands still");
+}
+
+static void parent_and_children(bool track_dirty)
+{
+	struct vmm parent, child, grandchild;
+	struct snapshot s, t;
+
+	boot(&parent, track_dirty, 1);
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		s = take_live(&parent);
+		restore(&child, &s);
+		t = take_live(&child);
+		restore(&grandchild, &t);
+		expect_goes_on(&child);
+		expect_goes_on(&grandchild);
+		vmm_done(&child);
+		vmm_done(&grandchild);
+		close_files(&s);
+		close_files(&t);
+	}
+	expect_goes_on(&parent);
+	vmm_done(&parent);
+}
+
+Test(vmm_live, all_of_one_moment)
+{
+	parent_and_children(true);
+}
+
+Test(vmm_live, without_marks)
+{
+	parent_and_children(false);
+}
+
+/* The control of the above: a page of the parent's later life is found at once. */
+Test(vmm_live, a_page_of_later_is_found)
+{
+	struct vmm parent, child;
+	struct snapshot s, later;
+	uint8_t page[4096];
+	wait_resp *w;
+
+	boot(&parent, true, 1);
+	s = take_live(&parent);
+	expect_goes_on(&parent);
+	later = take_live(&parent);
+	cr_assert_eq(pread(later.memory, page, sizeof(page), RIPPLE_PAGE), (ssize_t)sizeof(page));
+	cr_assert_eq(pwrite(s.memory, page, sizeof(page), RIPPLE_PAGE), (ssize_t)sizeof(page));
+	restore(&child, &s);
+	w = vmm_wait(&child);
+	cr_expect(memmem(w->console_tail.data, w->console_tail.len, "moment", 6) != NULL);
+	vmm_free_wait(w);
+	vmm_done(&child);
+	vmm_done(&parent);
+	close_files(&s);
+	close_files(&later);
+}
+
+Test(vmm_live, only_of_a_running_vm)
+{
+	const Casemate__Vmm__V1__PauseRequest p = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
+	Casemate__Vmm__V1__SnapshotRequest q = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	struct rpc_status st;
+	struct snapshot s;
+	struct vmm v;
+
+	boot(&v, true, 1);
+	s = new_files();
+	/* Of a running VM, but not live. */
+	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &q, (const int[]){ s.state, s.memory }, &st, NULL),
+		     RPC_FAILED_PRECONDITION, "%s", st.msg);
+	vmm_must(&v, VMM_PAUSE, &p, NULL, NULL);
+	q.live = true;
+	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &q, (const int[]){ s.state, s.memory }, &st, NULL),
+		     RPC_FAILED_PRECONDITION, "%s", st.msg);
+	vmm_done(&v);
+	close_files(&s);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * live.h - a snapshot of a VM that runs and goes on running.
+ *
+ * Theory of operation. Copying a guest's memory takes too long to let it wait: 64 MiB are some
+ * 22 ms of a processor. So all of it is copied while the guest runs, in parts between which the
+ * control thread does its other work; meanwhile the pages that are written again are marked, by
+ * KVM's dirty log and by gmem. Then the VM is paused, and what is marked is copied a second time,
+ * with the state. The files are of that last moment. A VM that keeps no marks is paused from the
+ * beginning to the end.
+ *
+ * Why the dirty log and not write protection by userfaultfd: no descriptor, no thread and no call
+ * more in the jail, and what can go wrong is a pause that is longer, never a page that is wrong.
+ * The price is that children can't begin before all has been copied.
+ *
+ * Belongs to the control thread.
+ */
+#ifndef VMM_SNAPSHOT_LIVE_H
+#define VMM_SNAPSHOT_LIVE_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "vmm/vm.h"
+
+struct live;
+
+/* r: 0, or -errno with err. The VM runs in either case. paused_ns: how long it did not. */
+typedef void live_done_fn(int r, uint64_t paused_ns, const struct err *err, void *arg);
+
+/*
+ * Begins one of a running VM, which nobody else may pause until done was called, later and once;
+ * *ret is gone then. The files are as vm_state_save wants them, and stay the caller's, who keeps
+ * them open until then. 0, or -errno with err and done is never called.
+ */
+MUST_USE int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd,
+			live_done_fn *done, void *arg, struct live **ret, struct err *err);
+/* Gives up: the VM has ended. done is not called. NULL is fine. */
+void live_cancel(struct live *l);
+
+#endif

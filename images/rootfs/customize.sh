@@ -32,5 +32,6 @@ mkdir -p "$tree/dev" "$tree/proc" "$tree/sys"
 mkdir -p "$tree/var/lib/apt" "$tree/var/cache/apt"
 : >"$tree/etc/machine-id"
 
-# Not compressed: a guest maps the pages as they are, and all of a host's guests share them in its page cache.
-mkfs.erofs -T "$SOURCE_DATE_EPOCH" -U 6361736d-6174-4520-8726-6f6f74000001 "$out/root.erofs" "$tree" >/dev/null
+# Not compressed: a guest maps the pages as they are, and all of a host's guests share them in its page cache. No file's
+# tail beside its inode either, where DAX (--root pmem) can't map it: 8 % more on the disk.
+mkfs.erofs -E noinline_data -T "$SOURCE_DATE_EPOCH" -U 6361736d-6174-4520-8726-6f6f74000001 "$out/root.erofs" "$tree" >/dev/null

@@ -19,10 +19,8 @@
 #include "agent/mount.h"
 #include "base/fd.h"
 
-#define MODULES_DIR  "/modules"
-#define DISK_ROOT    "/dev/vda"
-#define DISK_SCRATCH "/dev/vdb"
-#define HOSTNAME     "casemate"
+#define MODULES_DIR "/modules"
+#define HOSTNAME    "casemate"
 
 /* What distributions switch on at boot and programs with several users in them rely on. */
 static const struct {
@@ -87,15 +85,15 @@ static int set_limits(struct err *err)
 
 static int find_root(struct err *err)
 {
-	int modules = device_load_modules(MODULES_DIR, err);
-	int r;
+	struct device_disks disks;
+	int r = device_load_modules(MODULES_DIR, err);
 
-	if (modules < 0)
-		return modules;
-	r = device_wait_disks(modules > 0, err);
-	if (r < 0 || access(DISK_ROOT, F_OK) < 0)
+	if (r < 0)
 		return r;
-	return mount_root(DISK_ROOT, access(DISK_SCRATCH, F_OK) == 0 ? DISK_SCRATCH : NULL, err);
+	r = device_find_disks(&disks, err);
+	if (r < 0 || disks.root == NULL)
+		return r;
+	return mount_root(disks.root, disks.scratch, err);
 }
 
 int boot_root(struct err *err)

@@ -19,7 +19,6 @@
 
 #define LIST_BYTES_MAX	  4096
 #define CMDLINE_BYTES_MAX 4096
-#define DISKS_MAX	  8
 #define UEVENT_GROUP	  1
 
 /* ---- Modules ----------------------------------------------------------------------------- */
@@ -61,13 +60,8 @@ int device_load_modules(const char *dir, struct err *err)
 
 /* ---- Disks ------------------------------------------------------------------------------- */
 
-static bool disk_there(unsigned n)
-{
-	char path[] = "/dev/vda";
-
-	path[sizeof(path) - 2] = (char)('a' + n);
-	return access(path, F_OK) == 0;
-}
+static const char *const disks[] = { "/dev/vda", "/dev/vdb", "/dev/vdc", "/dev/vdd",
+				     "/dev/vde", "/dev/vdf", "/dev/vdg", "/dev/vdh" };
 
 static bool is_block_device(int bus, const char *name)
 {
@@ -87,7 +81,7 @@ static unsigned count_disks(void)
 
 	if (dir == NULL)
 		return 0;
-	while ((e = readdir(dir)) != NULL && n < DISKS_MAX) {
+	while ((e = readdir(dir)) != NULL && n < ARRAY_SIZE(disks)) {
 		if (e->d_name[0] != '.' && is_block_device(dirfd(dir), e->d_name))
 			n++;
 	}
@@ -95,57 +89,94 @@ static unsigned count_disks(void)
 	return n;
 }
 
-static bool root_demanded(void)
-{
-	char line[CMDLINE_BYTES_MAX];
-	ssize_t n = fd_read_file(AT_FDCWD, "/proc/cmdline", line, sizeof(line));
+/* What the kernel's command line says of the root. */
+enum root { ROOT_ANY, ROOT_DISK, ROOT_PMEM };
 
-	return n > 0 && (strncmp(line, "root=", 5) == 0 || strstr(line, " root=") != NULL);
+static enum root root_demanded(void)
+{
+	char line[CMDLINE_BYTES_MAX], *next = line, *word;
+	enum root root = ROOT_ANY;
+
+	if (fd_read_file(AT_FDCWD, "/proc/cmdline", line, sizeof(line)) <= 0)
+		return ROOT_ANY;
+	while ((word = strsep(&next, " \n")) != NULL) {
+		if (strcmp(word, "root=" DEVICE_PMEM) == 0)
+			root = ROOT_PMEM;
+		else if (strncmp(word, "root=", 5) == 0)
+			root = ROOT_DISK;
+	}
+	return root;
 }
 
-static bool all_there(unsigned *want)
+/* What there must be, as far as is known. */
+struct wanted {
+	bool pmem;
+	unsigned disks;
+};
+
+/* The first of them that isn't there yet, or NULL. */
+static const char *missing(struct wanted *want)
 {
 	unsigned n = count_disks();
 
-	if (n > *want)
-		*want = n;
-	for (unsigned i = 0; i < *want; i++) {
-		if (!disk_there(i))
-			return false;
+	if (n > want->disks)
+		want->disks = n;
+	if (want->pmem && access(DEVICE_PMEM, F_OK) < 0)
+		return DEVICE_PMEM;
+	for (unsigned i = 0; i < want->disks; i++) {
+		if (access(disks[i], F_OK) < 0)
+			return disks[i];
 	}
-	return true;
+	return NULL;
 }
 
-int device_wait_disks(bool look, struct err *err)
+static int wait_for(struct wanted *want, struct err *err)
 {
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = UEVENT_GROUP };
 	uint64_t deadline = now_ms() + DEVICE_WAIT_MS, now;
 	char event[4096];
-	unsigned want;
-	int r;
 
-	if (!look && disk_there(0))
-		return 0;
-	r = mount_proc_sys(err);
-	if (r < 0)
-		return r;
-	want = root_demanded() ? 1 : 0;
 	/* Listen first, look then: an event between the two is not lost. */
 	CLEANUP(fd_closep)
 	int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
 			NETLINK_KOBJECT_UEVENT);
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return err_sys(err, -errno, "device events");
-	while (!all_there(&want)) {
+	while (missing(want) != NULL) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		now = now_ms();
 		if (now >= deadline)
-			return err_set(err, -ENODEV, "no disk /dev/vd%c after %d s",
-				       'a' + (int)want - 1, DEVICE_WAIT_MS / 1000);
+			return err_set(err, -ENODEV, "no %s after %d s", missing(want),
+				       DEVICE_WAIT_MS / 1000);
 		if (poll(&p, 1, (int)(deadline - now)) < 0 && errno != EINTR)
 			return err_sys(err, -errno, "poll");
 		while (recv(fd, event, sizeof(event), 0) > 0)
 			; /* which device it was about doesn't matter: look again */
 	}
+	return 0;
+}
+
+int device_find_disks(struct device_disks *ret, struct err *err)
+{
+	struct wanted want = { .disks = 0 };
+	unsigned used = 0;
+	enum root root;
+	int r = mount_proc_sys(err);
+
+	if (r < 0)
+		return r;
+	root = root_demanded();
+	want.pmem = root == ROOT_PMEM;
+	want.disks = root == ROOT_DISK ? 1 : 0;
+	r = wait_for(&want, err);
+	if (r < 0)
+		return r;
+	*ret = (struct device_disks){ .root = NULL };
+	if (want.pmem)
+		ret->root = DEVICE_PMEM;
+	else if (want.disks > 0)
+		ret->root = disks[used++];
+	if (ret->root != NULL && want.disks > used)
+		ret->scratch = disks[used];
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/device.h"
 #include "agent/scratch.h"
 #include "base/fd.h"
 
@@ -126,7 +127,9 @@ static int mount_overlay(const char *image, const char *scratch, struct err *err
 		r = make_dir(dirs[i], err);
 	if (r < 0)
 		return r;
-	if (mount(image, LOWER, "erofs", MS_RDONLY | MS_NODEV, NULL) < 0)
+	/* From memory its pages are mapped as they are, instead of copied into a page cache. */
+	if (mount(image, LOWER, "erofs", MS_RDONLY | MS_NODEV,
+		  strcmp(image, DEVICE_PMEM) == 0 ? "dax=always" : NULL) < 0)
 		return err_sys(err, -errno, "mount the root image %s as EROFS", image);
 	r = mount_upper(scratch, err);
 	if (r == 0)

@@ -117,7 +117,8 @@ static void check_chain(struct virtq *q, const struct virtq_chain *c)
 	BUG_ON(c->nread + c->nwrite > VIRTQ_SIZE_MAX || c->head >= q->size);
 	for (unsigned i = 0; i < c->nread + c->nwrite; i++) {
 		BUG_ON(c->segs[i].len == 0 ||
-		       gmem_check(&mem, c->segs[i].addr, c->segs[i].len) < 0);
+		       (i < c->nread ? gmem_check_source(&mem, c->segs[i].addr, c->segs[i].len)
+				     : gmem_check(&mem, c->segs[i].addr, c->segs[i].len)) < 0);
 		sum += c->segs[i].len;
 	}
 	BUG_ON(sum != c->read_bytes + c->write_bytes);

@@ -119,6 +119,7 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 			(struct vm_drive){ .serial = q->drives[i]->id,
 					   .read_only = q->drives[i]->read_only,
 					   .discard = q->drives[i]->discard,
+					   .pmem = q->drives[i]->pmem,
 					   .queues = q->drives[i]->queues,
 					   .limits = control_limits(q->drives[i]->limits) };
 	if (q->balloon != NULL) {

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmm/control_internal.h"
 
-/* NULL, and the call has been answered, when there is none of that number. */
+/* The disk of that number, or NULL and the call is answered. */
 static struct virtio_dev *find_drive(struct control *c, struct rpc_call *call, uint32_t n)
 {
-	struct virtio_dev *dev = vm_device(&c->vm, VIRTIO_DEV_BLK, n);
-
-	if (dev == NULL)
+	if (n >= c->vm.drives_count) {
 		rpc_fail(call, RPC_NOT_FOUND, "the VM has no drive %u", n);
-	return dev;
+		return NULL;
+	}
+	if (c->vm.drives[n]->ops->id != VIRTIO_DEV_BLK) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "drive %u is memory, not a disk", n);
+		return NULL;
+	}
+	return c->vm.drives[n];
 }
 
 void control_set_drive_limits(struct rpc_call *call, const ProtobufCMessage *in, int *fds,

@@ -13,11 +13,13 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mman.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/bug.h"
 #include "base/num.h"
@@ -63,14 +65,13 @@ static int populate(uint8_t *start, uint64_t size, enum gmem_pages pages)
 	return madvise(start, size, MADV_DONTDUMP) < 0 ? -errno : 0;
 }
 
-/* A readable and writable range of `size` bytes with guards; *ret is its first byte. */
-static int map_region(uint64_t size, enum gmem_pages pages, uint8_t **ret)
+/* Address space of `size` bytes with guards, all of it inaccessible; *ret is its first byte. */
+static int reserve(uint64_t size, uint8_t **ret)
 {
 	size_t span = size + GMEM_ALIGN + 2 * GMEM_GUARD;
 	uint8_t *base =
 		mmap(NULL, span, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	uint8_t *start, *first, *last;
-	int r;
 
 	if (base == MAP_FAILED)
 		return -errno;
@@ -82,13 +83,26 @@ static int map_region(uint64_t size, enum gmem_pages pages, uint8_t **ret)
 		(void)munmap(base, (size_t)(first - base));
 	if (last < base + span)
 		(void)munmap(last, (size_t)(base + span - last));
-	r = populate(start, size, pages);
-	if (r < 0) {
-		(void)munmap(first, size + 2 * GMEM_GUARD);
-		return r;
-	}
 	*ret = start;
 	return 0;
+}
+
+static void unreserve(uint8_t *start, uint64_t size)
+{
+	(void)munmap(start - GMEM_GUARD, size + 2 * GMEM_GUARD);
+}
+
+/* A readable and writable range; *ret is its first byte. */
+static int map_region(uint64_t size, enum gmem_pages pages, uint8_t **ret)
+{
+	int r = reserve(size, ret);
+
+	if (r < 0)
+		return r;
+	r = populate(*ret, size, pages);
+	if (r < 0)
+		unreserve(*ret, size);
+	return r;
 }
 
 static int add_region(struct gmem *m, uint64_t at, uint64_t size, enum gmem_pages pages)
@@ -104,6 +118,49 @@ static int add_region(struct gmem *m, uint64_t at, uint64_t size, enum gmem_page
 	r->size = size;
 	m->count++;
 	m->bytes += size;
+	return 0;
+}
+
+/* A file of st_size bytes, and zeros up to `size`, as one read-only range; *ret is its first byte.
+ */
+static int map_file(int fd, uint64_t bytes, uint64_t size, uint8_t **ret)
+{
+	int r = reserve(size, ret);
+
+	if (r < 0)
+		return r;
+	/* Shared, of a descriptor that can't write: mprotect can't make it writable. */
+	if (mmap(*ret, bytes, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ||
+	    (bytes < size && mprotect(*ret + align_up(bytes, GMEM_PAGE),
+				      size - align_up(bytes, GMEM_PAGE), PROT_READ) < 0) ||
+	    madvise(*ret, size, MADV_DONTDUMP) < 0) {
+		r = -errno;
+		unreserve(*ret, size);
+	}
+	return r;
+}
+
+int gmem_add_file(struct gmem *m, int fd, const struct gmem_region **ret)
+{
+	struct gmem_region *f = &m->files[m->files_count];
+	int flags = fcntl(fd, F_GETFL);
+	struct stat st;
+	int r;
+
+	BUG_ON(m->files_count >= GMEM_FILES_MAX || m->count == 0);
+	if (flags < 0 || (flags & O_ACCMODE) != O_RDONLY || fstat(fd, &st) < 0 ||
+	    !S_ISREG(st.st_mode))
+		return -EBADF;
+	if (st.st_size <= 0 || (uint64_t)st.st_size > GMEM_BYTES_MAX)
+		return -EINVAL;
+	/* Behind the devices' hole in any case: however large it is, it doesn't reach into it. */
+	f->gpa = align_up(MAX(gmem_end(m), GMEM_HOLE_END), GMEM_FILE_ALIGN);
+	f->size = align_up((uint64_t)st.st_size, GMEM_ALIGN);
+	r = map_file(fd, (uint64_t)st.st_size, f->size, &f->hva);
+	if (r < 0)
+		return r;
+	m->files_count++;
+	*ret = f;
 	return 0;
 }
 
@@ -131,7 +188,9 @@ int gmem_init(struct gmem *m, uint64_t bytes)
 void gmem_done(struct gmem *m)
 {
 	for (unsigned i = 0; i < m->count; i++)
-		(void)munmap(m->regions[i].hva - GMEM_GUARD, m->regions[i].size + 2 * GMEM_GUARD);
+		unreserve(m->regions[i].hva, m->regions[i].size);
+	for (unsigned i = 0; i < m->files_count; i++)
+		unreserve(m->files[i].hva, m->files[i].size);
 	free(m->marks);
 	*m = (struct gmem){ 0 };
 }
@@ -201,15 +260,37 @@ void gmem_unmark(struct gmem *m)
 		memset(m->marks, 0, gmem_marks_bytes(m));
 }
 
-/* The host address of [a, a+len), or NULL. The only place where one becomes the other. */
-static uint8_t *find(const struct gmem *m, gpa_t a, uint64_t len)
+uint64_t gmem_end(const struct gmem *m)
 {
-	for (unsigned i = 0; i < m->count; i++) {
-		const struct gmem_region *r = &m->regions[i];
+	const struct gmem_region *last =
+		m->files_count > 0 ? &m->files[m->files_count - 1] : &m->regions[m->count - 1];
+
+	BUG_ON(m->count == 0);
+	return last->gpa + last->size;
+}
+
+/* The host address of [a, a+len), or NULL. The only place where one becomes the other. */
+static uint8_t *find_in(const struct gmem_region *regions, unsigned count, gpa_t a, uint64_t len)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct gmem_region *r = &regions[i];
 		if (a.v >= r->gpa && range_fits(a.v - r->gpa, len, r->size))
 			return r->hva + (a.v - r->gpa);
 	}
 	return NULL;
+}
+
+static uint8_t *find(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	return find_in(m->regions, m->count, a, len);
+}
+
+/* As find, and files: for what is not written. */
+static const uint8_t *find_source(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	const uint8_t *p = find(m, a, len);
+
+	return p != NULL ? p : find_in(m->files, m->files_count, a, len);
 }
 
 /* As find, for a value that is loaded or stored in one piece. */
@@ -221,6 +302,11 @@ static uint8_t *find_aligned(const struct gmem *m, gpa_t a, uint64_t len)
 int gmem_check(const struct gmem *m, gpa_t a, uint64_t len)
 {
 	return find(m, a, len) != NULL ? 0 : -EFAULT;
+}
+
+int gmem_check_source(const struct gmem *m, gpa_t a, uint64_t len)
+{
+	return find_source(m, a, len) != NULL ? 0 : -EFAULT;
 }
 
 typedef uint64_t __attribute__((may_alias, aligned(1))) any64_t; /* at any address */
@@ -244,7 +330,7 @@ static void copy_once(uint8_t *dst, const uint8_t *src, size_t len)
 
 int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len)
 {
-	const uint8_t *p = find(m, a, len);
+	const uint8_t *p = find_source(m, a, len);
 
 	if (p == NULL)
 		return -EFAULT;
@@ -348,15 +434,19 @@ int gmem_discard(struct gmem *m, gpa_t a, uint64_t len)
 	return madvise(p + head, whole, MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
-int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap, size_t *n)
+int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, bool writable, struct iovec *iov,
+	     size_t cap, size_t *n)
 {
-	uint8_t *p = find(m, a, len);
+	const uint8_t *p = writable ? find(m, a, len) : find_source(m, a, len);
 
 	if (p == NULL)
 		return -EFAULT;
 	if (*n >= cap)
 		return -E2BIG;
-	mark(m, a, len);
-	iov[(*n)++] = (struct iovec){ .iov_base = p, .iov_len = len };
+	if (writable)
+		mark(m, a, len);
+	/* An iovec has no other kind of pointer. What is not writable here is not writable in the
+	 * page tables either. */
+	iov[(*n)++] = (struct iovec){ .iov_base = (void *)(uintptr_t)p, .iov_len = len };
 	return 0;
 }

@@ -3,8 +3,10 @@
  * gmem.h - guest memory. The only module that knows host addresses of guest RAM.
  *
  * Layout: RAM from 0 to at most GMEM_HOLE_START (3 GiB), the rest from 4 GiB. Between them lie
- * the devices. Everything is by guest-physical address *and* length, RAM only, and copied: device
- * code never holds a pointer. A single value that the guest shares is fetched once with
+ * the devices. Above all RAM, from 4 GiB on, there may be files, which the guest can only read
+ * (virtio-pmem); a device may be told to read from there too, as from any memory, and to do nothing
+ * else. Everything is by guest-physical address *and* length, and copied: device code never holds a
+ * pointer. A single value that the guest shares is fetched once with
  * gmem_read_le*; a structure is copied whole with gmem_read, which ends in a compiler barrier so
  * that a check can't be re-done on the shared copy.
  *
@@ -23,6 +25,8 @@
 #define GMEM_HOLE_START	 UINT64_C(0xc0000000)
 #define GMEM_HOLE_END	 UINT64_C(0x100000000)
 #define GMEM_REGIONS_MAX 2
+#define GMEM_FILES_MAX	 8
+#define GMEM_FILE_ALIGN	 (UINT64_C(1) << 30) /* of where a file begins; its size: 2 MiB */
 
 typedef struct {
 	uint64_t v;
@@ -46,9 +50,11 @@ struct gmem_region {
 };
 
 struct gmem {
-	struct gmem_region regions[GMEM_REGIONS_MAX];
+	struct gmem_region regions[GMEM_REGIONS_MAX]; /* RAM */
 	unsigned count;
-	uint64_t bytes;
+	uint64_t bytes; /* of RAM */
+	struct gmem_region files[GMEM_FILES_MAX];
+	unsigned files_count;
 	enum gmem_pages pages;
 	uint8_t *marks; /* a bit for each page, in the order of the memory file; NULL = not kept */
 };
@@ -75,14 +81,25 @@ MUST_USE int gmem_attach_file(struct gmem *m, int fd);
  * another -errno.
  */
 MUST_USE int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, uint64_t off);
+/*
+ * Maps a file behind everything that is there and from 4 GiB on, read-only and shared with all who
+ * have it in use. Its size is rounded up to 2 MiB, with zeros; *ret is where it lies. fd must be of
+ * a regular file and open for reading only, so that nobody can make the mapping writable (-EBADF);
+ * it may be closed afterwards. The file must not shrink: reading what is gone ends the process.
+ * Before any thread runs; at most GMEM_FILES_MAX. 0, -EINVAL (empty, or too large), or another
+ * -errno.
+ */
+MUST_USE int gmem_add_file(struct gmem *m, int fd, const struct gmem_region **ret);
+/* The first address above everything. */
+uint64_t gmem_end(const struct gmem *m);
 /* Writes the memory to an empty file of `bytes` (-EINVAL: another size, or it has blocks already);
  * pages of zeros become holes. Nobody else may touch the memory. 0 or -errno. */
 MUST_USE int gmem_save(const struct gmem *m, int fd);
 
 /*
  * Marks: which pages have changed, for incremental snapshots. From gmem_mark_changes on, every page
- * that this module writes, gives to the kernel to write (gmem_iov, whichever direction: it doesn't
- * know) or gives back is marked; what the guest writes, others add (dirty.h). 0 or -ENOMEM.
+ * that this module writes, gives to the kernel to write (gmem_iov) or gives back is marked; what
+ * the guest writes, others add (dirty.h). 0 or -ENOMEM.
  */
 MUST_USE int gmem_mark_changes(struct gmem *m);
 bool gmem_is_marking(const struct gmem *m);
@@ -109,9 +126,11 @@ MUST_USE int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_
 			    uint64_t *ret_next);
 MUST_USE int gmem_save_again(const struct gmem *m, int fd);
 
-/* 0, or -EFAULT when [a, a+len) is not wholly inside one region. */
+/* 0, or -EFAULT when [a, a+len) is not wholly inside one region of RAM. */
 MUST_USE int gmem_check(const struct gmem *m, gpa_t a, uint64_t len);
-/* Loads each byte of the guest's once. */
+/* The same for what will only be read: inside one region or one file. */
+MUST_USE int gmem_check_source(const struct gmem *m, gpa_t a, uint64_t len);
+/* Loads each byte of the guest's once. From files too. */
 MUST_USE int gmem_read(const struct gmem *m, gpa_t a, void *dst, size_t len);
 MUST_USE int gmem_write(struct gmem *m, gpa_t a, const void *src, size_t len);
 MUST_USE int gmem_zero(struct gmem *m, gpa_t a, size_t len);
@@ -134,10 +153,10 @@ MUST_USE int gmem_discard(struct gmem *m, gpa_t a, uint64_t len);
 
 /*
  * For data that goes straight between guest memory and the kernel (preadv2, pwritev2): appends
- * [a, a+len) to iov[*n]; -EFAULT, or -E2BIG when *n has reached cap. The iovec must not be
- * parsed, and not be kept when the request is done.
+ * [a, a+len) to iov[*n]; -EFAULT, or -E2BIG when *n has reached cap. With `writable` false it
+ * may lie in a file. The iovec must not be parsed, and not be kept when the request is done.
  */
-MUST_USE int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap,
-		      size_t *n);
+MUST_USE int gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, bool writable, struct iovec *iov,
+		      size_t cap, size_t *n);
 
 #endif

@@ -45,7 +45,7 @@ int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, uint64_t of
 	BUG_ON(a.v % PAGE != 0 || len % PAGE != 0 || len == 0 || off % PAGE != 0);
 	if (m->pages != GMEM_PAGES_SMALL)
 		return -EOPNOTSUPP;
-	r = gmem_iov(m, a, len, iov, ARRAY_SIZE(iov), &n);
+	r = gmem_iov(m, a, len, true, iov, ARRAY_SIZE(iov), &n);
 	if (r < 0)
 		return r;
 	if (mmap(iov[0].iov_base, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,

@@ -48,7 +48,7 @@ static void add_devices(const struct vm *vm, struct metrics *m)
 	for (unsigned i = 0; i < vm->devices_count; i++) {
 		const struct virtio_dev *dev = vm->devices[i];
 		struct device_metrics d = { .m = m };
-		if (dev->ops->id == VIRTIO_DEV_BLK)
+		if (dev->ops->id == VIRTIO_DEV_BLK || dev->ops->id == VIRTIO_DEV_PMEM)
 			(void)snprintf(d.prefix, sizeof(d.prefix), "drive%u", drives++);
 		else if (dev->ops->id == VIRTIO_DEV_NET)
 			(void)snprintf(d.prefix, sizeof(d.prefix), "nic%u", nics++);

@@ -114,7 +114,7 @@ int source_load(const struct source *s, uint64_t off, struct gmem *m, gpa_t to, 
 		return r;
 	if (len == 0)
 		return 0;
-	r = gmem_iov(m, to, len, iov, ARRAY_SIZE(iov), &n);
+	r = gmem_iov(m, to, len, true, iov, ARRAY_SIZE(iov), &n);
 	if (r < 0)
 		return err_set(err, r, "%s: %s at 0x%" PRIx64 " is outside the guest's memory",
 			       s->what, piece, to.v);

@@ -65,6 +65,11 @@ static int check_nics(const struct vm_config *cfg, struct err *err)
 	return 0;
 }
 
+static bool has_limits(const struct limits *l)
+{
+	return l->bytes.rate != 0 || l->operations.rate != 0;
+}
+
 static int check_drive(const struct vm_drive *d, unsigned n, struct err *err)
 {
 	if (strlen(d->serial) > VM_SERIAL_MAX)
@@ -74,6 +79,9 @@ static int check_drive(const struct vm_drive *d, unsigned n, struct err *err)
 			       VIRTIO_BLK_QUEUES_MAX);
 	if (d->discard && d->read_only)
 		return err_set(err, -EINVAL, "drive %u: discard doesn't go with read_only", n);
+	if (d->pmem && (!d->read_only || d->queues > 1 || has_limits(&d->limits)))
+		return err_set(err, -EINVAL,
+			       "drive %u: pmem is read_only and has neither queues nor limits", n);
 	return 0;
 }
 
@@ -156,6 +164,34 @@ static int load_snapshot(struct vm *vm, const struct vm_config *cfg, struct vm_o
 	return r < 0 ? err_sys(err, r, "memory file") : 0;
 }
 
+/* Closes a descriptor whose work is done, and keeps its number taken (main.c, reserve_numbers). */
+static int retire(int fd)
+{
+	return dup3(0, fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Drives that are memory: their files lie behind it, in their order. */
+static int map_drives(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	for (unsigned i = 0; i < cfg->drives_count; i++) {
+		const struct gmem_region *file;
+		int fd = VMM_FD_DRIVE0 + (int)i, r;
+		if (!cfg->drives[i].pmem)
+			continue;
+		r = gmem_add_file(&vm->gmem, fd, &file);
+		if (r == -EBADF)
+			return err_set(err, r,
+				       "drive %u: descriptor %d is not a file that is open for "
+				       "reading only",
+				       i, fd);
+		if (r == 0)
+			r = retire(fd);
+		if (r < 0)
+			return err_sys(err, r, "drive %u: mapping it", i);
+	}
+	return 0;
+}
+
 static int create_vm(struct err *err)
 {
 	CLEANUP(fd_closep) int fd = -1;
@@ -174,22 +210,34 @@ static int create_vm(struct err *err)
 	return 0;
 }
 
+static int add_slot(const struct gmem_region *r, unsigned number, unsigned flags, struct err *err)
+{
+	const struct kvm_userspace_memory_region slot = {
+		.slot = number,
+		.flags = flags,
+		.guest_phys_addr = r->gpa,
+		.memory_size = r->size,
+		.userspace_addr = (uintptr_t)r->hva,
+	};
+
+	if (ioctl(VMM_FD_VM, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
+		return err_sys(err, -errno, "KVM_SET_USER_MEMORY_REGION %u", number);
+	return 0;
+}
+
 static int add_memory(const struct gmem *m, struct err *err)
 {
 	const uint32_t flags = gmem_is_marking(m) ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+	int r = 0;
 
-	for (unsigned i = 0; i < m->count; i++) {
-		const struct kvm_userspace_memory_region slot = {
-			.slot = i,
-			.flags = flags,
-			.guest_phys_addr = m->regions[i].gpa,
-			.memory_size = m->regions[i].size,
-			.userspace_addr = (uintptr_t)m->regions[i].hva,
-		};
-		if (ioctl(VMM_FD_VM, KVM_SET_USER_MEMORY_REGION, &slot) < 0)
-			return err_sys(err, -errno, "KVM_SET_USER_MEMORY_REGION %u", i);
-	}
-	return 0;
+	if (m->files_count > 0 && ioctl(VMM_FD_VM, KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0)
+		return err_set(err, -ENOTSUP, "pmem: this KVM has no read-only memory");
+	for (unsigned i = 0; i < m->count && r == 0; i++)
+		r = add_slot(&m->regions[i], i, flags, err);
+	/* A store to one of these is an exit to the bus, where nothing answers. */
+	for (unsigned i = 0; i < m->files_count && r == 0; i++)
+		r = add_slot(&m->files[i], GMEM_REGIONS_MAX + i, KVM_MEM_READONLY, err);
+	return r;
 }
 
 /* The local APICs in the kernel, the IOAPIC here, no PIC and no PIT. KVM wants it before vCPUs. */
@@ -229,12 +277,6 @@ static int device_thread_filter(const char *role)
 	return vmm_seccomp_install(strcmp(role, "net") == 0 ? SECCOMP_NET : SECCOMP_BLK);
 }
 
-/* Closes a descriptor whose work is done, and keeps its number taken (main.c, reserve_numbers). */
-static int retire(int fd)
-{
-	return dup3(0, fd, O_CLOEXEC) < 0 ? -errno : 0;
-}
-
 /* In memory that is loaded already: a snapshot's id is its parent's. */
 static int add_genid(struct vm *vm, const struct vm_config *cfg, struct err *err)
 {
@@ -257,6 +299,8 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 		if (r < 0)
 			(void)err_sys(err, r, "dirty log");
 	}
+	if (r == 0)
+		r = map_drives(vm, cfg, err);
 	if (r == 0)
 		r = create_vm(err);
 	if (r == 0)

@@ -39,6 +39,7 @@ struct vm_drive {
 	const char *serial;
 	bool read_only;
 	bool discard;
+	bool pmem;	 /* as memory instead of a disk: read_only, and none of the other options */
 	unsigned queues; /* 0 = 1 */
 	struct limits limits;
 };
@@ -79,6 +80,8 @@ struct vm {
 	unsigned vcpus_count;
 	struct virtio_dev *devices[VM_DEVICES_MAX];
 	unsigned devices_count;
+	struct virtio_dev *drives[VMM_DRIVES_MAX]; /* of devices: blk or pmem */
+	unsigned drives_count;
 	struct virtio_dev *nics[VM_NICS_MAX]; /* of devices */
 	unsigned nics_count;
 	struct virtio_dev *console; /* one of devices, or NULL */
@@ -103,8 +106,6 @@ MUST_USE int vm_check_config(const struct vm_config *cfg, struct err *err);
  */
 MUST_USE int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
 		      struct result *result, struct err *err);
-/* The nth device of a kind, in the order of the configuration; NULL = there is none. */
-struct virtio_dev *vm_device(const struct vm *vm, enum virtio_id id, unsigned n);
 /* Lets it run, from its first instruction or from where the snapshot was taken. 0, or
  * -errno with err. */
 MUST_USE int vm_start(struct vm *vm, struct err *err);

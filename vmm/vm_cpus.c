@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,17 @@ static int add_vcpu(struct vm *vm, unsigned index, const struct vm_config *cfg,
 	return cold_state(v, cfg, &from->entry, err);
 }
 
+/* What lies above the last address that the processor can form would be another's below it. */
+static int check_addresses(const struct gmem *m, unsigned bits, struct err *err)
+{
+	if (bits < 64 && gmem_end(m) > UINT64_C(1) << bits)
+		return err_set(err, -EINVAL,
+			       "memory: it ends at %" PRIu64
+			       " GiB, and this processor has addresses of %u bits",
+			       gmem_end(m) / GIB, bits);
+	return 0;
+}
+
 int vm_add_vcpus(struct vm *vm, const struct vm_config *cfg, const struct vm_origin *from,
 		 struct err *err)
 {
@@ -85,6 +97,9 @@ int vm_add_vcpus(struct vm *vm, const struct vm_config *cfg, const struct vm_ori
 
 	if (r < 0)
 		return err_sys(err, r, "KVM_GET_SUPPORTED_CPUID");
+	r = check_addresses(&vm->gmem, cpuid_physical_bits(&supported), err);
+	if (r < 0)
+		return r;
 	for (unsigned i = 0; i < cfg->vcpus && r == 0; i++) {
 		r = add_vcpu(vm, i, cfg, &supported, from, err);
 		vm->vcpus_count += r == 0;

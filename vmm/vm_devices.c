@@ -126,33 +126,54 @@ static int make_nics(struct vm *vm, const struct vm_config *cfg, struct err *err
 	return 0;
 }
 
-/* Makes the devices in the order in which a kernel shall number them. */
-static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *err)
+static int make_disk(struct vm *vm, const struct vm_drive *d, unsigned n, struct err *err)
 {
+	const struct virtio_blk_spec blk = {
+		.fd = VMM_FD_DRIVE0 + (int)n,
+		.read_only = d->read_only,
+		.discard = d->discard,
+		.queues = MAX(d->queues, 1U),
+		.serial = d->serial,
+		.limits = d->limits,
+	};
+	int r = virtio_blk_new(&vm->gmem, &blk, &vm->drives[n]);
+
+	if (r == -EBADF)
+		return err_set(err, r,
+			       "drive %u: descriptor %d is not a file or block device that is "
+			       "open for %s",
+			       n, blk.fd, d->read_only ? "reading only" : "reading and writing");
+	return r < 0 ? err_sys(err, r, "drive %u", n) : 0;
+}
+
+static int make_drives(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	unsigned files = 0;
 	int r;
 
 	for (unsigned i = 0; i < cfg->drives_count; i++) {
-		const struct vm_drive *d = &cfg->drives[i];
-		const struct virtio_blk_spec blk = {
-			.fd = VMM_FD_DRIVE0 + (int)i,
-			.read_only = d->read_only,
-			.discard = d->discard,
-			.queues = MAX(d->queues, 1U),
-			.serial = d->serial,
-			.limits = d->limits,
-		};
-		r = virtio_blk_new(&vm->gmem, &blk, &vm->devices[vm->devices_count]);
-		if (r == -EBADF)
-			return err_set(
-				err, r,
-				"drive %u: descriptor %d is not a file or block device that is "
-				"open for %s",
-				i, blk.fd, d->read_only ? "reading only" : "reading and writing");
+		if (!cfg->drives[i].pmem) {
+			r = make_disk(vm, &cfg->drives[i], i, err);
+		} else {
+			r = virtio_pmem_new(&vm->gmem, &vm->gmem.files[files++], &vm->drives[i]);
+			if (r < 0)
+				(void)err_sys(err, r, "drive %u", i);
+		}
 		if (r < 0)
-			return err_sys(err, r, "drive %u", i);
-		vm->devices_count++;
+			return r;
+		vm->devices[vm->devices_count++] = vm->drives[i];
+		vm->drives_count++;
 	}
-	r = make_nics(vm, cfg, err);
+	return 0;
+}
+
+/* Makes the devices in the order in which a kernel shall number them. */
+static int make_devices(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	int r = make_drives(vm, cfg, err);
+
+	if (r == 0)
+		r = make_nics(vm, cfg, err);
 	if (r < 0)
 		return r;
 	if (cfg->console) {
@@ -216,14 +237,6 @@ int vm_add_devices(struct vm *vm, const struct vm_config *cfg, struct loop *loop
 	for (unsigned i = 0; i < vm->devices_count && r == 0; i++)
 		r = connect_device(vm, i, loop, err);
 	return r;
-}
-
-struct virtio_dev *vm_device(const struct vm *vm, enum virtio_id id, unsigned n)
-{
-	for (unsigned i = 0; i < vm->devices_count; i++)
-		if (vm->devices[i]->ops->id == id && n-- == 0)
-			return vm->devices[i];
-	return NULL;
 }
 
 unsigned vm_count_devices(const struct vm_config *cfg)

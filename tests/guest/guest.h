@@ -44,6 +44,8 @@ void test_blk_discard(void);
 void test_blk_resize(void);
 void test_blk_reads(void);
 void test_rng(void);
+void test_pmem(void);
+void test_pmem_dma(void);
 void test_flood(void);
 void test_vsock(void);
 void test_agent(void);
@@ -181,6 +183,7 @@ struct vdev {
 #define VIRTIO_RNG     4
 #define VIRTIO_BALLOON 5
 #define VIRTIO_VSOCK   19
+#define VIRTIO_PMEM    27
 struct vq_buf {
 	const void *data;
 	uint32_t len;

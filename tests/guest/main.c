@@ -238,6 +238,8 @@ static const struct {
 	{ "ripple", test_ripple },
 	{ "smp", test_smp },
 	{ "blk-read", test_blk_read },
+	{ "pmem", test_pmem },
+	{ "pmem-dma", test_pmem_dma },
 	{ "blk-write", test_blk_write },
 	{ "blk-refused", test_blk_refused },
 	{ "blk-loop", test_blk_loop },

@@ -180,3 +180,113 @@ Test(vmm_drives, limits)
 	finish(&v);
 	cr_expect_lt(now_ms() - began, 10000);
 }
+
+/* ---- pmem -------------------------------------------------------------------------------- */
+
+#define PMEM_PAGES 700U
+
+/* Page n begins with the number n. */
+static int numbered_file(void)
+{
+	static uint32_t words[PMEM_PAGES * 1024];
+
+	for (uint32_t p = 0; p < PMEM_PAGES; p++)
+		words[(size_t)p * 1024] = p;
+	return make_file(words, sizeof(words));
+}
+
+static void pmem_init(struct machine *m, const char *cmdline)
+{
+	machine_init(m, cmdline);
+	m->files.drives[0] = (struct drive_file){ .fd = numbered_file(), .read_only = true };
+	m->drive.read_only = true;
+	m->drive.pmem = true;
+}
+
+Test(vmm_pmem, is_read_and_never_written)
+{
+	struct machine m;
+	uint32_t word = 0;
+
+	pmem_init(&m, "test=pmem pages=700");
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok pmem\n");
+	cr_expect_eq(pread(m.files.drives[0].fd, &word, sizeof(word), 7 * 4096), sizeof(word));
+	cr_expect_eq(word, 7);
+}
+
+Test(vmm_pmem, other_devices_may_read_it)
+{
+	Casemate__Vmm__V1__Drive disk = CASEMATE__VMM__V1__DRIVE__INIT, *drives[2];
+	struct machine m;
+	char serial[] = "disk1";
+	uint32_t word = 0;
+
+	pmem_init(&m, "test=pmem-dma");
+	disk.id = serial;
+	drives[0] = &m.drive;
+	drives[1] = &disk;
+	m.q.drives = drives;
+	m.q.n_drives = 2;
+	m.files.drives[1].fd = m.disk;
+	m.files.drives_count = 2;
+	vmm_expect(&m.files, &m.q, POWER_OFF, 0, "ok pmem-dma\n");
+	cr_expect_eq(pread(m.disk, &word, sizeof(word), 0), sizeof(word));
+	cr_expect_eq(word, 3);
+}
+
+static void pmem_refused(struct machine *m, enum rpc_code want, const char *why)
+{
+	struct rpc_status st;
+	struct vmm v;
+
+	vmm_spawn(&v, &m->files);
+	cr_expect_eq(vmm_call(&v, VMM_CONFIGURE, &m->q, NULL, &st, NULL), want, "%s", st.msg);
+	cr_expect(strstr(st.msg, why) != NULL, "\"%s\" lacks \"%s\"", st.msg, why);
+	rpc_conn_free(v.conn);
+	v.conn = NULL;
+	cr_expect_eq(vmm_reap(&v), 1);
+	vmm_done(&v);
+}
+
+Test(vmm_pmem, goes_with_read_only_and_nothing_else)
+{
+	Casemate__Vmm__V1__Limits limits = CASEMATE__VMM__V1__LIMITS__INIT;
+	Casemate__Vmm__V1__Bucket bucket = CASEMATE__VMM__V1__BUCKET__INIT;
+	struct machine m;
+
+	pmem_init(&m, "test=pmem");
+	m.drive.read_only = false;
+	pmem_refused(&m, RPC_INVALID_ARGUMENT, "drive 0: pmem is read_only");
+	m.drive.read_only = true;
+	m.drive.queues = 2;
+	pmem_refused(&m, RPC_INVALID_ARGUMENT, "drive 0: pmem is read_only");
+	m.drive.queues = 1;
+	bucket.rate = 1;
+	limits.bytes = &bucket;
+	m.drive.limits = &limits;
+	pmem_refused(&m, RPC_INVALID_ARGUMENT, "drive 0: pmem is read_only");
+	/* The control is the first test; a descriptor that could write is no better. */
+	m.drive.limits = NULL;
+	m.files.drives[0].read_only = false;
+	pmem_refused(&m, RPC_INTERNAL, "drive 0: descriptor 8 is not a file that is open for");
+}
+
+Test(vmm_pmem, has_no_limits_and_no_other_size)
+{
+	Casemate__Vmm__V1__SetDriveLimitsRequest limit =
+		CASEMATE__VMM__V1__SET_DRIVE_LIMITS_REQUEST__INIT;
+	Casemate__Vmm__V1__ResizeDriveRequest resize =
+		CASEMATE__VMM__V1__RESIZE_DRIVE_REQUEST__INIT;
+	struct rpc_status st;
+	struct machine m;
+	struct vmm v;
+
+	pmem_init(&m, "test=pmem pages=700");
+	vmm_spawn(&v, &m.files);
+	vmm_must(&v, VMM_CONFIGURE, &m.q, NULL, NULL);
+	cr_expect_eq(vmm_call(&v, VMM_SET_DRIVE_LIMITS, &limit, NULL, &st, NULL),
+		     RPC_FAILED_PRECONDITION);
+	cr_expect_eq(vmm_call(&v, VMM_RESIZE_DRIVE, &resize, NULL, &st, NULL),
+		     RPC_FAILED_PRECONDITION);
+	vmm_done(&v);
+}

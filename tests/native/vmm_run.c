@@ -3,12 +3,12 @@
  * vmm_run.c - vmm-run: boots a kernel in a casemate-vmm without a jail, shows its console and exits
  * with the VMM's status. A developer's tool, for looking at guests and for comparing kernels.
  *
- *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide]]... [--cpus N]
+ *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide|:pmem]]... [--cpus N]
  *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
  *           [--timeout SECONDS] [--pause SECONDS] [--metrics]
  *           [--huge-pages none|transparent|hugetlb] [CMDLINE]
  *
- * --drive: wide is with as many queues as there can be, and with discard.
+ * --drive: wide is with as many queues as there can be, and with discard; pmem is as memory.
  * --pause: whenever the guest has written a line that ends in "pause", it is paused for so long.
  * --metrics: what the VMM has counted is shown at each pause.
  */
@@ -72,7 +72,7 @@ static int open_or_die(const char *path, int flags)
 static void add_drive(struct options *o, char *arg)
 {
 	unsigned n = o->files.drives_count;
-	char *ro = strstr(arg, ":ro"), *wide = strstr(arg, ":wide");
+	char *ro = strstr(arg, ":ro"), *wide = strstr(arg, ":wide"), *pmem = strstr(arg, ":pmem");
 	static char empty[] = "";
 
 	if (n >= VMM_DRIVES_MAX)
@@ -81,10 +81,13 @@ static void add_drive(struct options *o, char *arg)
 		*ro = '\0';
 	if (wide != NULL)
 		*wide = '\0';
-	o->files.drives[n].fd = open_or_die(arg, ro != NULL ? O_RDONLY : O_RDWR);
+	if (pmem != NULL)
+		*pmem = '\0';
+	o->files.drives[n].fd = open_or_die(arg, ro != NULL || pmem != NULL ? O_RDONLY : O_RDWR);
 	casemate__vmm__v1__drive__init(&o->drives[n]);
 	o->drives[n].id = empty;
-	o->drives[n].read_only = ro != NULL;
+	o->drives[n].read_only = ro != NULL || pmem != NULL;
+	o->drives[n].pmem = pmem != NULL;
 	o->drives[n].queues = wide != NULL ? 4 : 1;
 	o->drives[n].discard = wide != NULL;
 	o->drive_list[n] = &o->drives[n];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/any_device.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -38,6 +39,16 @@ static int new_net(struct gmem *m, int *ret_host, struct virtio_dev **ret)
 	return virtio_net_new(m, &spec, sv, ret);
 }
 
+static int new_pmem(struct gmem *m, struct virtio_dev **ret)
+{
+	const struct gmem_region *file;
+	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+	BUG_ON(fd < 0 || gmem_add_file(m, fd, &file) < 0);
+	(void)close(fd);
+	return virtio_pmem_new(m, file, ret);
+}
+
 struct virtio_dev *any_device_new(size_t type, struct gmem *m, int *ret_host)
 {
 	static const struct virtio_balloon_options balloon = { .deflate_on_oom = true,
@@ -66,6 +77,9 @@ struct virtio_dev *any_device_new(size_t type, struct gmem *m, int *ret_host)
 		break;
 	case VIRTIO_DEV_VSOCK:
 		r = virtio_vsock_new(m, ANY_GUEST_CID, &dev);
+		break;
+	case VIRTIO_DEV_PMEM:
+		r = new_pmem(m, &dev);
 		break;
 	}
 	BUG_ON(r < 0 || dev == NULL);

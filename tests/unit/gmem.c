@@ -156,11 +156,11 @@ Test(gmem, iov)
 	size_t n = 0;
 
 	cr_assert_eq(gmem_init(&m, 2 * MIB), 0);
-	cr_assert_eq(gmem_iov(&m, gpa(0), 2 * MIB + 1, iov, 2, &n), -EFAULT);
+	cr_assert_eq(gmem_iov(&m, gpa(0), 2 * MIB + 1, true, iov, 2, &n), -EFAULT);
 	cr_assert_eq(n, 0);
-	cr_assert_eq(gmem_iov(&m, gpa(4096), 100, iov, 2, &n), 0);
-	cr_assert_eq(gmem_iov(&m, gpa(0), 2 * MIB, iov, 2, &n), 0);
-	cr_assert_eq(gmem_iov(&m, gpa(0), 1, iov, 2, &n), -E2BIG);
+	cr_assert_eq(gmem_iov(&m, gpa(4096), 100, true, iov, 2, &n), 0);
+	cr_assert_eq(gmem_iov(&m, gpa(0), 2 * MIB, true, iov, 2, &n), 0);
+	cr_assert_eq(gmem_iov(&m, gpa(0), 1, true, iov, 2, &n), -E2BIG);
 	cr_assert_eq(n, 2);
 	cr_assert_eq(iov[0].iov_len, 100);
 	cr_assert_eq((char *)iov[0].iov_base - (char *)iov[1].iov_base, 4096);

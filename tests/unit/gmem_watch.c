@@ -45,13 +45,14 @@ VALUE(gmem_read_le16_acquire, uint16_t)
 VALUE(gmem_read_le32, uint32_t)
 VALUE(gmem_read_le64, uint64_t)
 
-int __real_gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap,
-		    size_t *n);
-int __wrap_gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap,
-		    size_t *n);
+int __real_gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, bool writable, struct iovec *iov,
+		    size_t cap, size_t *n);
+int __wrap_gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, bool writable, struct iovec *iov,
+		    size_t cap, size_t *n);
 
-int __wrap_gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, struct iovec *iov, size_t cap,
-		    size_t *n)
+int __wrap_gmem_iov(const struct gmem *m, gpa_t a, uint64_t len, bool writable, struct iovec *iov,
+		    size_t cap, size_t *n)
 {
-	return fetched(__real_gmem_iov(m, a, len, iov, cap, n), m, a, len, GMEM_FETCH_IOV);
+	return fetched(__real_gmem_iov(m, a, len, writable, iov, cap, n), m, a, len,
+		       GMEM_FETCH_IOV);
 }

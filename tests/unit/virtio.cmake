@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 casemate_test(gmem unit SOURCES unit/gmem.c LINKS virtio)
 casemate_test(virtio_limiter unit SOURCES unit/virtio_limiter.c LINKS virtio)
-foreach(name queue mmio balloon misc state)
+foreach(name queue mmio balloon misc pmem state)
   casemate_test(virtio_${name} unit
     SOURCES unit/virtio_${name}.c unit/fake_driver.c
     LINKS virtio)

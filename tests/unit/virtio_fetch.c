@@ -153,6 +153,7 @@ static const struct request requests[] = {
 	{ VIRTIO_DEV_BALLOON, "statistics", 2, { { sizeof(stats), 0 } }, stats, sizeof(stats) },
 	{ VIRTIO_DEV_BALLOON, "report", 3, { { 4096, 1 }, { 4096, 1 } }, NULL, 0 },
 	{ VIRTIO_DEV_VSOCK, "send", 1, { { 40, 0 }, { 4, 0 }, { 64, 0 } }, &stray, sizeof(stray) },
+	{ VIRTIO_DEV_PMEM, "flush", 0, { { 4, 0 }, { 4, 1 } }, "\0\0\0", 4 },
 	{ VIRTIO_DEV_NET, "send", 1, { { 12, 0 }, { 100, 0 } }, &plain_frame, sizeof(plain_frame) },
 	{ VIRTIO_DEV_NET, "send, one piece", 1, { { 112, 0 } }, &plain_frame, sizeof(plain_frame) },
 	{ VIRTIO_DEV_NET,
@@ -285,10 +286,10 @@ Test(virtio_fetch, a_double_fetch_is_found)
 	cr_expect_eq(twice, 4, "copied, then fetched");
 	watch(&d);
 	cr_assert_eq(gmem_read(&d.mem, gpa(DATA), b, 12), 0);
-	cr_assert_eq(gmem_iov(&d.mem, gpa(DATA), 112, iov, 2, &n), 0);
+	cr_assert_eq(gmem_iov(&d.mem, gpa(DATA), 112, true, iov, 2, &n), 0);
 	cr_expect_eq(twice, 12, "decided on, then lent to the kernel");
 	watch(&d);
-	cr_assert_eq(gmem_iov(&d.mem, gpa(DATA), 64, iov, 2, &n), 0);
+	cr_assert_eq(gmem_iov(&d.mem, gpa(DATA), 64, true, iov, 2, &n), 0);
 	cr_assert_eq(gmem_read(&d.mem, gpa(DATA + 60), b, 8), 0);
 	cr_expect_eq(twice, 4, "lent, then copied");
 	gmem_watch(NULL, NULL);

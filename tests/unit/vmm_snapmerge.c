@@ -128,7 +128,7 @@ Test(vmm_snapmerge, every_way_to_change_memory)
 	cr_assert_eq(gmem_discard(&m, gpa(9 * 4096), 4096), 0);
 	cr_assert_eq(gmem_zero(&m, gpa(20 * 4096), 4096), 0);
 	cr_assert_eq(gmem_write_le16_release(&m, gpa(30 * 4096), 0x1234), 0);
-	cr_assert_eq(gmem_iov(&m, gpa(40 * 4096), 2 * 4096, iov, 1, &n), 0);
+	cr_assert_eq(gmem_iov(&m, gpa(40 * 4096), 2 * 4096, true, iov, 1, &n), 0);
 	memcpy(iov[0].iov_base, "by the kernel", 13);
 	diff = incremental("the next........", "the base........");
 	for (uint64_t page = 0; page < MEMORY_BYTES / 4096; page++) {

@@ -242,6 +242,15 @@ Test(cpuid, what_we_do_not_emulate_is_hidden)
 	cr_expect_eq(cpuid_find(&c, 1, 0)->ecx & 1U << 24, 0, "no deadline timer");
 }
 
+Test(cpuid, physical_bits)
+{
+	struct cpuid c = { .count = 1 };
+
+	cr_expect_eq(cpuid_physical_bits(&c), 36, "without the leaf");
+	c.entries[0] = (struct kvm_cpuid_entry2){ .function = 0x80000008, .eax = 0x3028 };
+	cr_expect_eq(cpuid_physical_bits(&c), 40);
+}
+
 Test(cpuid, topology)
 {
 	struct cpuid all = all_ones(), c;

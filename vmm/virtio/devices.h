@@ -14,6 +14,7 @@ extern const struct virtio_dev_ops virtio_balloon_ops;
 extern const struct virtio_dev_ops virtio_blk_ops;
 extern const struct virtio_dev_ops virtio_console_ops;
 extern const struct virtio_dev_ops virtio_net_ops;
+extern const struct virtio_dev_ops virtio_pmem_ops;
 extern const struct virtio_dev_ops virtio_rng_ops;
 extern const struct virtio_dev_ops virtio_vsock_ops;
 

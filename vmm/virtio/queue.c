@@ -152,7 +152,7 @@ static int chain_append(const struct virtq *q, struct virtq_chain *c, gpa_t addr
 		return 0;
 	if (n >= ARRAY_SIZE(c->segs))
 		return -EBADMSG;
-	r = gmem_check(q->gmem, addr, len);
+	r = writable ? gmem_check(q->gmem, addr, len) : gmem_check_source(q->gmem, addr, len);
 	if (r < 0)
 		return r;
 	c->segs[n] = (struct virtq_seg){ .addr = addr, .len = len };
@@ -429,7 +429,7 @@ int virtq_chain_iov(const struct virtq *q, const struct virtq_chain *c, bool wri
 		return -EBADMSG;
 	for (unsigned i = 0; i < count && len > 0; i++) {
 		struct virtq_seg s = cut(&segs[i], &off, &len);
-		int r = s.len > 0 ? gmem_iov(q->gmem, s.addr, s.len, iov, cap, n) : 0;
+		int r = s.len > 0 ? gmem_iov(q->gmem, s.addr, s.len, writable, iov, cap, n) : 0;
 		if (r < 0)
 			return r;
 	}

@@ -38,7 +38,7 @@ struct virtq {
 	uint16_t used_told;  /* used_next at the last decision about an interrupt */
 };
 
-/* One piece of guest memory, known to be RAM. */
+/* One piece of guest memory: RAM, or for what the device only reads, a file (gmem.h). */
 struct virtq_seg {
 	gpa_t addr;
 	uint32_t len; /* > 0 */

@@ -44,6 +44,7 @@ enum virtio_id {
 	VIRTIO_DEV_RNG = 4,
 	VIRTIO_DEV_BALLOON = 5,
 	VIRTIO_DEV_VSOCK = 19,
+	VIRTIO_DEV_PMEM = 27,
 };
 
 struct virtio_dev;
@@ -242,6 +243,11 @@ MUST_USE int virtio_balloon_new(struct gmem *gmem, const struct virtio_balloon_o
 /* How much memory the guest is asked to give up. Any thread. -EINVAL: not whole pages of 4 KiB;
  * -ERANGE: more than it has. */
 MUST_USE int virtio_balloon_set(struct virtio_dev *dev, uint64_t bytes);
+
+/* A file that gmem_add_file has put behind the guest's memory, as persistent memory. Takes nothing;
+ * KVM's slot for it is the caller's. */
+MUST_USE int virtio_pmem_new(struct gmem *gmem, const struct gmem_region *file,
+			     struct virtio_dev **ret);
 
 /* The vsock device; its connections live on the loop given to virtio_dev_attach. The process must
  * ignore SIGPIPE: a host peer that goes away is an error, not a signal. */

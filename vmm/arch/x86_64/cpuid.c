@@ -88,6 +88,14 @@ struct kvm_cpuid_entry2 *cpuid_find(struct cpuid *c, uint32_t function, uint32_t
 	return NULL;
 }
 
+unsigned cpuid_physical_bits(const struct cpuid *supported)
+{
+	for (unsigned i = 0; i < supported->count; i++)
+		if (supported->entries[i].function == 0x80000008)
+			return supported->entries[i].eax & 0xffU;
+	return 36; /* what a processor without that leaf has */
+}
+
 static uint32_t *reg_of(struct kvm_cpuid_entry2 *e, enum reg reg)
 {
 	switch (reg) {

@@ -27,6 +27,9 @@ MUST_USE int cpuid_supported(int kvm_fd, struct cpuid *ret);
 MUST_USE int cpuid_for_vcpu(const struct cpuid *supported, unsigned index, unsigned count,
 			    bool tsc_deadline, struct cpuid *ret);
 
+/* How many bits a physical address has, of a guest too. */
+unsigned cpuid_physical_bits(const struct cpuid *supported);
+
 /* The entry of a leaf, or NULL. For tests too. */
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid *c, uint32_t function, uint32_t index);
 

@@ -363,8 +363,8 @@ int cell_claim(struct cell *c, const struct cell_claim *q, struct err *err)
 	struct stage_order o = { .fds_count = q->fds_count,
 				 .nic_queues = q->nic_queues,
 				 .file_bytes_max = q->file_bytes_max,
-				 .address_bytes_max =
-					 q->limits.memory_bytes + CELL_ADDRESS_ALLOWANCE };
+				 .address_bytes_max = q->limits.memory_bytes + q->map_bytes +
+						      CELL_ADDRESS_ALLOWANCE };
 	int r = cgroup_limit(&c->cells->host->cgroups, &c->cgroup, &q->limits, err);
 
 	BUG_ON(c->state != CELL_READY);

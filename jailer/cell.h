@@ -98,6 +98,7 @@ struct cell_claim {
 	unsigned fds_count;
 	unsigned nic_queues;
 	uint64_t file_bytes_max;
+	uint64_t map_bytes; /* address space for files */
 };
 MUST_USE int cell_claim(struct cell *c, const struct cell_claim *q, struct err *err);
 

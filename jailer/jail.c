@@ -189,6 +189,7 @@ static int start(struct jail *j, struct cell *c, struct err *err)
 			    .mems = j->req.mems },
 		.nic_queues = j->req.nic_queues,
 		.file_bytes_max = file_bytes_max(&j->req),
+		.map_bytes = j->req.map_image ? j->plan.image_bytes : 0,
 	};
 	int r = plan_finish(&j->plan, j->jails->host, &j->req, c->slot, err);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -52,6 +53,20 @@ static int open_snapshot(struct plan *p, const struct request *q, struct err *er
 	return 0;
 }
 
+static int open_image(struct plan *p, const struct host *h, const struct request *q,
+		      struct err *err)
+{
+	int r = store_open_image(&h->store, q->image, &p->image, err);
+	struct stat st;
+
+	if (r < 0)
+		return r;
+	if (fstat(p->image, &st) < 0)
+		return err_sys(err, -errno, "image");
+	p->image_bytes = (uint64_t)st.st_size;
+	return 0;
+}
+
 int plan_open(struct plan *p, const struct host *h, const struct request *q, struct err *err)
 {
 	int r;
@@ -60,7 +75,7 @@ int plan_open(struct plan *p, const struct host *h, const struct request *q, str
 	r = q->state < 0 ? store_open_kernel(&h->store, q->kernel, &p->kernel, &p->initrd, err)
 			 : open_snapshot(p, q, err);
 	if (r == 0)
-		r = store_open_image(&h->store, q->image, &p->image, err);
+		r = open_image(p, h, q, err);
 	if (r == 0)
 		r = open_ends(p, err);
 	if (r < 0)

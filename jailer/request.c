@@ -123,6 +123,7 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 	q.memory_bytes = in->memory_bytes;
 	q.scratch_bytes = in->scratch_bytes;
 	q.snapshot = in->snapshot;
+	q.map_image = in->map_image;
 	q.nic_queues = in->nic_queues;
 	memcpy(q.cpus, in->cpuset_cpus, strlen(in->cpuset_cpus));
 	memcpy(q.mems, in->cpuset_mems, strlen(in->cpuset_mems));

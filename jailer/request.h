@@ -31,6 +31,7 @@ struct request {
 	uint64_t memory_bytes;
 	uint64_t scratch_bytes; /* 0 = none */
 	bool snapshot;		/* one will be taken */
+	bool map_image;		/* the VMM will have it in its address space */
 	/* To restore: borrowed; else -1. */
 	int state, memory;
 	unsigned nic_queues;		   /* 0 = no network */

@@ -154,6 +154,7 @@ SET_TEXT(image)
 SET_TEXT(kernel)
 SET_TEXT(hostname)
 SET_TEXT(huge_pages)
+SET_TEXT(root)
 SET_TEXT(cpuset_cpus)
 SET_TEXT(cpuset_mems)
 SET_FLAG(interactive)
@@ -180,6 +181,8 @@ static const struct {
 	  "the guest's host name (default: the id)" },
 	{ "huge-pages", "KIND", 0, RUN | CREATE, set_huge_pages,
 	  "guest memory in 2M pages: none, transparent or hugetlb" },
+	{ "root", "KIND", 0, RUN | CREATE, set_root,
+	  "the root image as a disk, or as shared memory: blk or pmem" },
 	{ "cpuset-cpus", "LIST", 0, RUN | CREATE, set_cpuset_cpus,
 	  "host CPUs that it may run on: 0-3,8" },
 	{ "cpuset-mems", "LIST", 0, RUN | CREATE, set_cpuset_mems,

@@ -38,6 +38,7 @@ struct run_opts {
 	const char *kernel;
 	const char *hostname;
 	const char *huge_pages;
+	const char *root;
 	const char *cpuset_cpus;
 	const char *cpuset_mems;
 	struct json_t *cpu_template; /* owned; what was in the file */

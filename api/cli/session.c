@@ -70,6 +70,7 @@ json_t *session_request(const struct run_opts *o, bool lease, bool for_create)
 	r |= set_text(req, "kernel", o->kernel);
 	r |= set_text(req, "hostname", o->hostname);
 	r |= set_text(req, "huge_pages", o->huge_pages);
+	r |= set_text(req, "root", o->root);
 	r |= set_text(req, "cpuset_cpus", o->cpuset_cpus);
 	r |= set_text(req, "cpuset_mems", o->cpuset_mems);
 	if (o->cpu_template != NULL)

@@ -324,17 +324,19 @@ static void boot_configure(struct sandbox *s)
 	Casemate__Vmm__V1__Drive *drives[] = { &root, &scratch };
 	Casemate__Vmm__V1__Balloon balloon = CASEMATE__VMM__V1__BALLOON__INIT;
 	struct cpu_template_message cpu;
-	char cmdline[] = BOOT_CMDLINE, root_id[] = "root", scratch_id[] = "scratch";
+	char cmdline[] = BOOT_CMDLINE, cmdline_pmem[] = BOOT_CMDLINE " root=/dev/pmem0";
+	char root_id[] = "root", scratch_id[] = "scratch";
 
 	root.id = root_id;
 	root.read_only = true;
+	root.pmem = s->spec.root == SPEC_ROOT_PMEM;
 	scratch.id = scratch_id;
 	req.id = s->id;
 	req.vcpus = s->spec.vcpus;
 	req.memory_bytes = s->spec.memory_bytes;
 	req.restore = s->path != SANDBOX_PATH_COLD;
 	if (!req.restore) {
-		req.cmdline = cmdline;
+		req.cmdline = root.pmem ? cmdline_pmem : cmdline;
 		req.initrd = s->initrd;
 	}
 	req.drives = drives;
@@ -531,6 +533,7 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.scratch_bytes = s->spec.scratch_bytes;
 	req.cpuset_cpus = s->spec.cpuset_cpus;
 	req.cpuset_mems = s->spec.cpuset_mems;
+	req.map_image = s->spec.root == SPEC_ROOT_PMEM;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
 	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
 	if (files != NULL) {

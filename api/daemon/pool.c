@@ -69,12 +69,13 @@ void pool_free(struct pool *p)
 
 static bool can_be_pooled(const struct spec *s)
 {
-	return s->scratch_bytes == 0 && s->cpu == NULL;
+	return s->scratch_bytes == 0 && s->cpu == NULL && s->huge_pages == SPEC_PAGES_NONE &&
+	       s->cpuset_cpus[0] == '\0' && s->cpuset_mems[0] == '\0';
 }
 
 static bool same_shape(const struct spec *a, const struct spec *b)
 {
-	return a->vcpus == b->vcpus && a->memory_bytes == b->memory_bytes &&
+	return a->vcpus == b->vcpus && a->memory_bytes == b->memory_bytes && a->root == b->root &&
 	       strcmp(a->kernel, b->kernel) == 0 && strcmp(a->image, b->image) == 0 &&
 	       can_be_pooled(a) && can_be_pooled(b);
 }
@@ -104,7 +105,9 @@ static unsigned count(const struct pool *p, const struct spec *spec, enum sandbo
 /* A shape's spec as one of its own: nothing in it is owned. */
 static struct spec shape_of(const struct spec *spec)
 {
-	struct spec s = { .vcpus = spec->vcpus, .memory_bytes = spec->memory_bytes };
+	struct spec s = { .vcpus = spec->vcpus,
+			  .memory_bytes = spec->memory_bytes,
+			  .root = spec->root };
 
 	memcpy(s.kernel, spec->kernel, sizeof(s.kernel));
 	memcpy(s.image, spec->image, sizeof(s.image));

@@ -198,23 +198,44 @@ static int set_hostname(const json_t *v, const struct spec_limits *lim, struct s
 	return take_text("hostname", v, CHARS_HOST, s->hostname, sizeof(s->hostname), err);
 }
 
+/* Which of these names it is, or -EINVAL. */
+static int take_choice(const json_t *v, const char *const *names, size_t count)
+{
+	const char *name = json_string_value(v);
+
+	for (size_t i = 0; name != NULL && i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return (int)i;
+	return -EINVAL;
+}
+
 static int set_huge_pages(const json_t *v, const struct spec_limits *lim, struct spec *s,
 			  struct err *err)
 {
 	static const char *const names[] = { [SPEC_PAGES_NONE] = "none",
 					     [SPEC_PAGES_TRANSPARENT] = "transparent",
 					     [SPEC_PAGES_HUGETLB] = "hugetlb" };
-	const char *name = json_string_value(v);
+	int choice = take_choice(v, names, ARRAY_SIZE(names));
 
 	(void)lim;
 	_Static_assert(ARRAY_SIZE(names) == SPEC_PAGES_COUNT, "one name a kind");
-	for (unsigned i = 0; name != NULL && i < ARRAY_SIZE(names); i++) {
-		if (strcmp(names[i], name) == 0) {
-			s->huge_pages = (enum spec_pages)i;
-			return 0;
-		}
-	}
-	return err_set(err, -EINVAL, "huge_pages: must be none, transparent or hugetlb");
+	if (choice < 0)
+		return err_set(err, -EINVAL, "huge_pages: must be none, transparent or hugetlb");
+	s->huge_pages = (enum spec_pages)choice;
+	return 0;
+}
+
+static int set_root(const json_t *v, const struct spec_limits *lim, struct spec *s, struct err *err)
+{
+	static const char *const names[] = { [SPEC_ROOT_BLK] = "blk", [SPEC_ROOT_PMEM] = "pmem" };
+	int choice = take_choice(v, names, ARRAY_SIZE(names));
+
+	(void)lim;
+	_Static_assert(ARRAY_SIZE(names) == SPEC_ROOT_COUNT, "one name a kind");
+	if (choice < 0)
+		return err_set(err, -EINVAL, "root: must be blk or pmem");
+	s->root = (enum spec_root)choice;
+	return 0;
 }
 
 /* Whether it is a list that makes sense, the jailer says. */
@@ -269,6 +290,7 @@ static const struct {
 	{ "scratch_bytes", set_scratch },
 	{ "hostname", set_hostname },
 	{ "huge_pages", set_huge_pages },
+	{ "root", set_root },
 	{ "cpuset_cpus", set_cpuset_cpus },
 	{ "cpuset_mems", set_cpuset_mems },
 	{ "cpu_template", set_cpu_template },

@@ -34,6 +34,9 @@ struct tenant;	     /* tenant.h */
 /* What backs the guest's memory. */
 enum spec_pages { SPEC_PAGES_NONE, SPEC_PAGES_TRANSPARENT, SPEC_PAGES_HUGETLB, SPEC_PAGES_COUNT };
 
+/* How the guest has its root image. */
+enum spec_root { SPEC_ROOT_BLK, SPEC_ROOT_PMEM, SPEC_ROOT_COUNT };
+
 struct spec_env {
 	char *name;
 	char *value;
@@ -53,6 +56,7 @@ struct spec {
 	size_t envs_count;
 	struct cpu_template *cpu; /* NULL = none */
 	enum spec_pages huge_pages;
+	enum spec_root root;
 	char cpuset_cpus[SPEC_CPUSET_MAX + 1]; /* "0-3,8"; "" = any */
 	char cpuset_mems[SPEC_CPUSET_MAX + 1];
 	bool lease;

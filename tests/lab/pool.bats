@@ -85,8 +85,25 @@ path_of() { casemate ps --json --all | jq -r --arg id "$1" '.sandboxes[] | selec
 }
 
 @test "what can't be pooled boots" {
-	id=$(casemate create --scratch 64M)
+	until_true 60 has_spares 2
+	for option in --scratch=64M --huge-pages=transparent --cpuset-cpus=0 --cpuset-mems=0; do
+		id=$(casemate create $option)
+		[ "$(path_of "$id")" = cold ] || { echo "$option: $(path_of "$id")"; return 1; }
+		casemate rm "$id"
+	done
+}
+
+@test "a root that is memory comes from a template of its own" {
+	id=$(casemate create --root pmem --memory 256M)
 	[ "$(path_of "$id")" = cold ]
+	casemate rm "$id"
+	until_true 60 has_spares 4
+	id=$(casemate create --root pmem --memory 256M)
+	[ "$(path_of "$id")" = pool ]
+	grep -q 'r--s .*root.erofs' "/proc/$(jail_of "$id" pid)/maps"
+	[ "$(casemate exec "$id" -- python3 -c 'import ssl, json; print(6*7)')" = 42 ]
+	casemate exec "$id" -- sh -c 'sha256sum /usr/bin/python3.11' >"$BATS_TEST_TMPDIR/restored"
+	casemate run -- sha256sum /usr/bin/python3.11 | diff - "$BATS_TEST_TMPDIR/restored"
 	casemate rm "$id"
 }
 

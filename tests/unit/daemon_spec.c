@@ -52,7 +52,7 @@ Test(spec, everything)
 		parse("{\"vcpus\":32,\"memory_bytes\":67108864,\"kernel\":\"k-1.2_x\",\"image\":"
 		      "\"i\",\"envs\":{\"A\":\"b=c\",\"_2\":\"\"},\"user\":\"nobody\",\"cwd\":"
 		      "\"/tmp\",\"timeout_ms\":1500,\"scratch_bytes\":1048576,\"hostname\":"
-		      "\"h\",\"lease\":true,\"huge_pages\":\"hugetlb\",\"cpu_template\":{}}",
+		      "\"h\",\"lease\":true,\"huge_pages\":\"hugetlb\",\"root\":\"pmem\",\"cpu_template\":{}}",
 		      &s, &err),
 		0, "%s", err.msg);
 	cr_assert_eq(s.vcpus, 32);
@@ -69,6 +69,7 @@ Test(spec, everything)
 	cr_assert_str_eq(s.hostname, "h");
 	cr_assert(s.lease);
 	cr_assert_eq(s.huge_pages, SPEC_PAGES_HUGETLB);
+	cr_assert_eq(s.root, SPEC_ROOT_PMEM);
 	cr_assert_not_null(s.cpu);
 	spec_done(&s);
 	spec_done(&s); /* twice is fine */
@@ -98,6 +99,8 @@ Test(spec, names_the_bad_field)
 	refuse("{\"cpuset_cpus\":\"0 \"}", "cpuset_cpus: has a character");
 	refuse("{\"cpuset_mems\":0}", "cpuset_mems: must be a string");
 	refuse("{\"huge_pages\":true}", "huge_pages: must be none");
+	refuse("{\"root\":\"disk\"}", "root: must be blk or pmem");
+	refuse("{\"root\":null}", "root: must be blk or pmem");
 	refuse("{\"cpu_template\":[]}", "cpu_template: must be an object");
 	refuse("{\"lease\":1}", "lease: must be true or false");
 }

@@ -26,9 +26,9 @@ jail() { jq -e "$@" "$BATS_FILE_TMPDIR/jail.json"; }
 	jail --arg uid "$(jail_of "$id" uid)" '.status.Uid == ([$uid, $uid, $uid, $uid] | join(" "))'
 }
 
-@test "each thread has two filters; the process started with one" {
+@test "each thread has three filters: the jailer's, that of the start, its own" {
 	jail '(.threads | length) >= 3'
-	jail '.threads | all(.seccomp_mode == 2 and .seccomp_filters >= 2)'
+	jail '.threads | all(.seccomp_mode == 2 and .seccomp_filters >= 3)'
 }
 
 @test "no namespace is the host's" {

@@ -59,3 +59,7 @@ start_jailer() {
 	until_true 10 jailer_reachable
 }
 jailer_reachable() { casemate doctor --json | jq -e '.[] | select(.code == "jailer") | .level == "ok"'; }
+
+# denials: what the kernel has told of that it denied to our domains, or to others about them. Not what a test's own shell and
+# pipes made of it: a program started from one inherits those.
+denials() { dmesg | grep 'avc: *denied.*casemate' | grep -v 'bats-run\|sshd_t\|semanage_t' || :; }

@@ -110,6 +110,9 @@ static void on_health(const struct rpc_status *st, const ProtobufCMessage *out, 
 	}
 	rpc_conn_free(s->agent);
 	s->agent = NULL;
+	/* It has booted; what follows has deadlines of its own. */
+	loop_timer_del(s->boot_timer);
+	s->boot_timer = NULL;
 	if (loop_timer_add(s->table->cfg.loop, REST_MS, on_rested, s, &s->rest_timer) < 0)
 		sandbox_fail(s, 500, "internal", "out of memory");
 }

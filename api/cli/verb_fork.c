@@ -9,7 +9,7 @@
 #include "api/cli/http_client.h"
 #include "base/num.h"
 
-#define FORK_MS	  60000U
+#define FORK_MS	  180000U /* the daemon has its own limit for each step */
 #define COUNT_MAX 64U
 
 struct fork_opts {

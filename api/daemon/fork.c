@@ -294,6 +294,8 @@ static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 	if (s->state != SANDBOX_RUNNING || s->vmm == NULL)
 		return err_set(err, -ESTALE, "sandbox %s: is %s, not running", s->id,
 			       sandbox_state_name(s->state));
+	if (s->rest != SANDBOX_AWAKE)
+		return err_set(err, -ESTALE, "sandbox %s: is paused; resume it first", s->id);
 	if (s->forking)
 		return err_set(err, -EALREADY, "sandbox %s: a fork of it is under way", s->id);
 	if (s->spec.scratch_bytes > 0)

@@ -47,7 +47,7 @@ start_program() {
 	in_it "$1" "cat >/tmp/p.py <<'P'
 $program
 P
-python3 /tmp/p.py </dev/null >/dev/null 2>&1 &"
+setsid python3 /tmp/p.py </dev/null >/dev/null 2>&1 &"
 	until_true 30 ticks_beyond "$1" 3
 }
 last_tick() { in_it "$1" 'tail -n 1 /tmp/log'; }
@@ -140,4 +140,42 @@ ticks_beyond() {
 	[ "$(casemate ps --json | jq '.sandboxes | length')" = "$before" ]
 	[ "$(in_it "$id" 'echo fine')" = fine ]
 	casemate rm "$id"
+}
+
+vmms() { pgrep -x -c casemate-vmm; }
+second_vmm() { [ "$(vmms)" -ge 2 ]; }
+one_vmm() { [ "$(vmms)" = 1 ]; }
+no_vmm() { ! pgrep -x casemate-vmm; }
+memfds() { find "/proc/$(pgrep -x casemated)/fd" -lname '/memfd:casemate-*' | wc -l; }
+
+@test "a child that dies before its handshake: a clear error, and nothing is left" {
+	id=$(casemate create)
+	[ "$(memfds)" = 0 ]
+	casemate fork --count 2 "$id" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- 4>&- &
+	pid=$!
+	until_true 60 second_vmm
+	kill -KILL "$(pgrep -x -n casemate-vmm)"
+	run wait "$pid"
+	cat "$BATS_TEST_TMPDIR/out"
+	grep -q 'fork: child:' "$BATS_TEST_TMPDIR/out"
+	until_true 60 one_vmm
+	[ "$(casemate ps --json | jq '.sandboxes | length')" = 1 ]
+	[ "$(memfds)" = 0 ]
+	# The parent doesn't mind, and the next one works.
+	child=$(casemate fork "$id")
+	[ "$(in_it "$child" 'echo here')" = here ]
+	casemate rm "$id" "$child"
+}
+
+@test "a parent that dies meanwhile takes the fork along" {
+	id=$(casemate create)
+	vmm=$(pgrep -x casemate-vmm)
+	casemate fork "$id" >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- 4>&- &
+	pid=$!
+	kill -KILL "$vmm"
+	wait "$pid" || true
+	cat "$BATS_TEST_TMPDIR/out"
+	grep -Eq 'ended meanwhile|not running' "$BATS_TEST_TMPDIR/out"
+	until_true 60 no_vmm
+	[ "$(memfds)" = 0 ]
 }

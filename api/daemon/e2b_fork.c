@@ -78,7 +78,7 @@ void e2b_fork(struct http_req *req, struct service *sv, struct sandbox *s)
 {
 	struct err err = { 0 };
 	struct forking *f;
-	uint64_t ms, count;
+	uint64_t ms = 0, count = 0;
 	size_t len;
 	const char *body = http_body(req, &len);
 	int r = profile_parse_timeout(body, len, "timeout", false, TIMEOUT_DEFAULT_S, &ms, &err);

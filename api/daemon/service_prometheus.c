@@ -75,12 +75,15 @@ static void put_pool(struct buf *b, const struct service *sv)
 	size_t i;
 
 	head(b, "pool_spares", "gauge", "Virtual machines that lie ready.");
-	json_array_foreach(shapes, i, s) put(
-		b, "casemate_pool_spares{image=\"%.64s\",vcpus=\"%d\",memory_bytes=\"%lld\"} %d\n",
-		json_string_value(json_object_get(s, "image")),
-		(int)json_integer_value(json_object_get(s, "vcpus")),
-		(long long)json_integer_value(json_object_get(s, "memory_bytes")),
-		(int)json_integer_value(json_object_get(s, "spares")));
+	json_array_foreach(shapes, i, s)
+	{
+		put(b,
+		    "casemate_pool_spares{image=\"%.64s\",vcpus=\"%d\",memory_bytes=\"%lld\"} %d\n",
+		    json_string_value(json_object_get(s, "image")),
+		    (int)json_integer_value(json_object_get(s, "vcpus")),
+		    (long long)json_integer_value(json_object_get(s, "memory_bytes")),
+		    (int)json_integer_value(json_object_get(s, "spares")));
+	}
 	json_decref(shapes);
 }
 

@@ -11,7 +11,7 @@ port=3900
 setup_file() {
 	pkill -x casemated
 	until_true 10 no_daemon
-	start_daemon --pool 1 --listen 127.0.0.1:$port
+	start_daemon --pool 1 --boot-timeout 2m --listen 127.0.0.1:$port
 	key=$(casemate key create --tenant alice --max-sandboxes 2)
 	export key
 }
@@ -29,6 +29,7 @@ status() { api "$@" -o /dev/null -w '%{http_code}'; }
 
 @test "create, list, extend, use and kill" {
 	id=$(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120,"metadata":{"who":"alice"},"envVars":{"COLOUR":"red"}}' | jq -r .sandboxID)
+	[ "$id" != null ]
 	[ "$(api GET '/v2/sandboxes?metadata=who%3Dalice' | jq -r '.[0].sandboxID')" = "$id" ]
 	[ "$(status POST "/sandboxes/$id/timeout" -d '{"timeout":100}')" = 204 ]
 	[ "$(casemate exec "$id" -- sh -c 'echo $COLOUR; whoami')" = "red

@@ -92,13 +92,13 @@ each() {
 }
 
 @test "a busy host: no denial in the log; one that is provoked stands there" {
+	casemate doctor >/dev/null || : # its probe tries what must be denied
 	before=$(denials | wc -l)
 	id=$(casemate create --scratch 64M)
 	casemate exec "$id" -- sh -c 'dd if=/dev/urandom of=/root/x bs=64k count=64 2>/dev/null; sync; md5sum /root/x; rm /root/x'
 	echo in | casemate exec -i "$id" -- cat
 	casemate inspect "$id" >/dev/null
 	casemate logs "$id" >/dev/null
-	casemate doctor >/dev/null || :
 	pid=$(jail_of "$id" pid)
 	[ "$(denials | wc -l)" = "$before" ] || { denials; return 1; }
 	# Its memory asks for the right to trace it, which not even the administrator's shell has.

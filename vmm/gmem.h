@@ -117,10 +117,10 @@ void gmem_unmark(struct gmem *m);
 MUST_USE int gmem_save_marked(const struct gmem *m, int fd);
 
 /*
- * For a snapshot of a guest that runs: writes at most bytes_max (of the memory's file, a multiple of
- * 4 KiB) from `from` on; *ret_next is where to go on, m->bytes the end. The file is as for gmem_save
- * when from is 0. What the guest writes meanwhile is in it or not: gmem_save_again, once nobody
- * else touches the memory, writes the pages that are marked over it. 0 or -errno.
+ * For a snapshot of a guest that runs: writes at most bytes_max (of the memory's file, a multiple
+ * of 4 KiB) from `from` on; *ret_next is where to go on, m->bytes the end. The file is as for
+ * gmem_save when from is 0. What the guest writes meanwhile is in it or not: gmem_save_again, once
+ * nobody else touches the memory, writes the pages that are marked over it. 0 or -errno.
  */
 MUST_USE int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_t bytes_max,
 			    uint64_t *ret_next);

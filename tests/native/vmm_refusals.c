@@ -346,8 +346,8 @@ Test(vmm_process, every_thread_is_filtered)
 		cr_expect_eq(status_field(v.pid, e->d_name, "NoNewPrivs"), 1);
 	}
 	(void)closedir(d);
-	/* Main, two vCPUs, one drive, and the eight threads of the pool for drives. */
-	cr_expect_eq(threads, 12, "%u threads", threads);
+	/* Main, two vCPUs, one drive, and the six threads of the pool for one drive. */
+	cr_expect_eq(threads, 10, "%u threads", threads);
 	vmm_done(&v);
 }
 

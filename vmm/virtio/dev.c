@@ -19,8 +19,8 @@
 #include "vmm/vmm_fds.h"
 
 const struct virtio_dev_ops *const virtio_dev_types[] = {
-	&virtio_balloon_ops, &virtio_blk_ops, &virtio_net_ops,
-	&virtio_console_ops, &virtio_rng_ops, &virtio_vsock_ops, &virtio_pmem_ops,
+	&virtio_balloon_ops, &virtio_blk_ops,	&virtio_net_ops,  &virtio_console_ops,
+	&virtio_rng_ops,     &virtio_vsock_ops, &virtio_pmem_ops,
 };
 const size_t virtio_dev_types_count = ARRAY_SIZE(virtio_dev_types);
 

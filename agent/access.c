@@ -12,6 +12,7 @@
 #include "base/num.h"
 
 #define SIGNED_MAX (PATH_MAX + 1024)
+#define PREFIX	   "v1_"
 
 static bool same(const char *a, const char *b)
 {
@@ -37,15 +38,17 @@ int access_sign(const char *path, const char *operation, const char *user, const
 		return -ENAMETOOLONG;
 	(void)crypto_hash_sha256(hash, (const uint8_t *)text, strlen(text));
 	sodium_memzero(text, sizeof(text));
-	memcpy(dst, "v1_", 3);
-	base64_encode(hash, sizeof(hash), dst + 3);
-	end = dst + 3 + BASE64_LEN(sizeof(hash));
+	memcpy(dst, PREFIX, sizeof(PREFIX));
+	end = dst + sizeof(PREFIX) - 1;
+	base64_encode(hash, sizeof(hash), end);
+	end += BASE64_LEN(sizeof(hash));
 	while (end[-1] == '=')
 		end--;
 	*end = '\0';
 	return 0;
 }
-_Static_assert(3 + BASE64_LEN(crypto_hash_sha256_BYTES) < ACCESS_SIGNATURE_MAX, "it fits");
+_Static_assert(sizeof(PREFIX) + BASE64_LEN(crypto_hash_sha256_BYTES) <= ACCESS_SIGNATURE_MAX,
+	       "it fits");
 
 int access_check_signature(const char *signature, const char *path, const char *operation,
 			   const char *user, const char *token, const char *expiration,

@@ -52,7 +52,7 @@ struct agent {
 	size_t token_len;		/* 0: nobody may */
 	struct env envs;
 	char default_user[PASSWD_NAME_MAX * 2];
-	char *default_cwd;		    /* NULL = the user's home */
+	char *default_cwd;			   /* NULL = the user's home */
 	char access_token[AGENT_ACCESS_TOKEN_MAX]; /* that HTTP requests must carry; "" = none */
 };
 

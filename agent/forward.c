@@ -218,7 +218,9 @@ void forward_table_free(struct forward_table *t)
 {
 	if (t == NULL)
 		return;
-	while (t->forwards != NULL)
-		forward_free(t->forwards);
+	for (struct forward *f = t->forwards, *next; f != NULL; f = next) {
+		next = f->next;
+		forward_free(f);
+	}
 	free(t);
 }

@@ -74,11 +74,9 @@ static void handle(struct web_req *req, void *arg)
 	}
 	if (known)
 		web_fail(req, 405, "method not allowed");
-	else if ((door & OUTSIDE) == 0)
-		web_fail(req, 404, "not found");
-	else if (!authorized(h, req))
+	else if ((door & OUTSIDE) != 0 && !authorized(h, req))
 		refuse_token(req);
-	else if (!connect_serve(&h->connect, req))
+	else if ((door & OUTSIDE) == 0 || !connect_serve(&h->connect, req))
 		web_fail(req, 404, "not found");
 }
 

@@ -179,6 +179,8 @@ static void make_end(const struct process_end *e, struct end_event *ret)
 	ret->ev.end = end;
 }
 
+/* Answering one call leaves the other listeners alone: a client that has gone, gRPC's or HTTP's, is
+ * found out in a later turn of the loop. */
 void listener_ended(struct process *p)
 {
 	const struct process_end e = { .wait_status = p->wait_status, .timed_out = p->timed_out };
@@ -186,17 +188,19 @@ void listener_ended(struct process *p)
 
 	make_end(&e, &end);
 	listener_send(p, &end.ev);
-	while (p->listeners != NULL) {
-		rpc_reply(p->listeners->call, NULL, NULL);
-		listener_free(p->listeners);
+	for (struct listener *l = p->listeners, *next; l != NULL; l = next) {
+		next = l->next;
+		rpc_reply(l->call, NULL, NULL);
+		listener_free(l);
 	}
 }
 
 void listener_fail(struct process *p, enum rpc_code code, const char *why)
 {
-	while (p->listeners != NULL) {
-		rpc_fail(p->listeners->call, code, "%s", why);
-		listener_free(p->listeners);
+	for (struct listener *l = p->listeners, *next; l != NULL; l = next) {
+		next = l->next;
+		rpc_fail(l->call, code, "%s", why);
+		listener_free(l);
 	}
 }
 

@@ -216,7 +216,9 @@ void removal_table_free(struct removal_table *t)
 {
 	if (t == NULL)
 		return;
-	while (t->removals != NULL)
-		finish(t->removals, -ESHUTDOWN);
+	for (struct removal *r = t->removals, *next; r != NULL; r = next) {
+		next = r->next;
+		finish(r, -ESHUTDOWN);
+	}
 	free(t);
 }

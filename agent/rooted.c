@@ -57,7 +57,7 @@ int rooted_parent(const struct place *p, char *path, const char **ret_name)
 int rooted_open(const struct place *p, int flags)
 {
 	char path[PATH_MAX];
-	const char *name;
+	const char *name = "";
 	struct stat st;
 
 	memcpy(path, p->path, sizeof(path));
@@ -80,7 +80,7 @@ int rooted_open(const struct place *p, int flags)
 int rooted_mkdir(const struct place *p)
 {
 	char path[PATH_MAX];
-	const char *name;
+	const char *name = "";
 
 	memcpy(path, p->path, sizeof(path));
 	CLEANUP(fd_closep) int dir = rooted_parent(p, path, &name);

@@ -217,7 +217,7 @@ void route_download(struct httpd *h, struct web_req *req)
 	static const struct web_req_ops ops = { .drained = on_drained, .gone = on_gone };
 	struct download *d = NULL;
 	struct place p;
-	struct stat st;
+	struct stat st = { 0 };
 	struct err err;
 	int fd;
 

@@ -73,27 +73,29 @@ void watcher_table_free(struct watcher_table *t)
 {
 	if (t == NULL)
 		return;
-	while (t->watchers != NULL) {
-		if (t->watchers->call != NULL)
-			rpc_fail(t->watchers->call, RPC_UNAVAILABLE, "the agent is stopping");
-		watcher_free(t->watchers);
+	for (struct watcher *w = t->watchers, *next; w != NULL; w = next) {
+		next = w->next;
+		if (w->call != NULL)
+			rpc_fail(w->call, RPC_UNAVAILABLE, "the agent is stopping");
+		watcher_free(w);
 	}
 	free(t);
 }
 
-/* What both kinds begin with. */
-static int watcher_new(struct agent *a, const watch_pb *req, struct watcher **ret, struct err *err)
+/* What both kinds begin with; NULL = *err says why not. */
+static struct watcher *watcher_new(struct agent *a, const watch_pb *req, struct err *err)
 {
 	struct watcher_table *t = a->watchers;
 	struct watcher *w;
 	struct place p;
-	int r = place_resolve(a, req->user, req->path, &p, err);
 
-	if (r < 0)
-		return r;
+	if (place_resolve(a, req->user, req->path, &p, err) < 0)
+		return NULL;
 	w = t->count < WATCHERS_MAX ? calloc(1, sizeof(*w)) : NULL;
-	if (w == NULL)
-		return err_set(err, -EAGAIN, "too many watchers");
+	if (w == NULL) {
+		(void)err_set(err, -EAGAIN, "too many watchers");
+		return NULL;
+	}
 	w->table = t;
 	w->include_entry = req->include_entry;
 	w->next = t->watchers;
@@ -101,13 +103,11 @@ static int watcher_new(struct agent *a, const watch_pb *req, struct watcher **re
 		t->watchers->prev = w;
 	t->watchers = w;
 	t->count++;
-	r = watch_open(&p, req->recursive, req->allow_network_mounts, &w->watch, err);
-	if (r < 0) {
+	if (watch_open(&p, req->recursive, req->allow_network_mounts, &w->watch, err) < 0) {
 		watcher_free(w);
-		return r;
+		return NULL;
 	}
-	*ret = w;
-	return 0;
+	return w;
 }
 
 /* The entry that an event is about, if it is wanted and there. */
@@ -227,7 +227,8 @@ void service_fs_watch_dir(struct rpc_call *call, const ProtobufCMessage *in, int
 	struct err err;
 
 	(void)fds;
-	if (watcher_new(arg, REQUEST(watch_pb, in), &w, &err) < 0) {
+	w = watcher_new(arg, REQUEST(watch_pb, in), &err);
+	if (w == NULL) {
 		rpc_fail_err(call, &err);
 		return;
 	}
@@ -262,7 +263,8 @@ void service_fs_create_watcher(struct rpc_call *call, const ProtobufCMessage *in
 	like.include_entry = req->include_entry;
 	like.allow_network_mounts = req->allow_network_mounts;
 	like.user = req->user;
-	if (watcher_new(arg, &like, &w, &err) < 0) {
+	w = watcher_new(arg, &like, &err);
+	if (w == NULL) {
 		rpc_fail_err(call, &err);
 		return;
 	}

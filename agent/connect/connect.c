@@ -227,19 +227,18 @@ static void on_deadline(void *arg)
 
 /* ---- From bytes to the handler ----------------------------------------------------------- */
 
-/* Makes the rpc_call and calls the handler, which may end everything: cc is not to be used
- * afterwards unless the call is known to be alive. in may be NULL (a client stream). */
-static void start_call(struct connect_call *cc, const ProtobufCMessage *in)
+/* Makes the rpc_call and calls the handler, which may end everything: after 0, cc is not to be
+ * used unless it is busy or the call is known to be alive. */
+static int start_call(struct connect_call *cc, const ProtobufCMessage *in, struct err *err)
 {
 	const struct rpc_handler *h = cc->r.handler;
 
 	cc->call = rpc_foreign_new(h->method, &wire_ops, cc);
-	if (cc->call == NULL) {
-		finish(cc, RPC_RESOURCE_EXHAUSTED, "out of memory", NULL);
-		return;
-	}
+	if (cc->call == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
 	arm_keepalive(cc);
 	h->fn(cc->call, in, NULL, cc->connect->arg);
+	return 0;
 }
 
 static ProtobufCMessage *decode(const struct connect_call *cc, const uint8_t *data, size_t len,
@@ -265,24 +264,37 @@ static ProtobufCMessage *decode(const struct connect_call *cc, const uint8_t *da
 	return msg;
 }
 
-/* One message of the request: into the handler, or into its call. */
-static void take_message(struct connect_call *cc, const uint8_t *data, size_t len)
+/* One message of the request: into the handler, or into its call. After 0 as with start_call; an
+ * error has ended nothing yet: refuse is to follow. */
+static int put_message(struct connect_call *cc, const uint8_t *data, size_t len, struct err *err)
 {
-	struct err err = { 0 };
-	ProtobufCMessage *msg = decode(cc, data, len, &err);
+	ProtobufCMessage *msg = decode(cc, data, len, err);
+	int r = 0;
 
-	if (msg == NULL) {
-		enum rpc_code code = rpc_code_from_errno(err.code);
-		if (cc->call != NULL)
-			rpc_foreign_cancel(cc->call);
-		finish(cc, code, err.msg, NULL);
-		return;
-	}
+	if (msg == NULL)
+		return -EINVAL; /* *err says it more precisely */
 	if (cc->call == NULL)
-		start_call(cc, msg);
+		r = start_call(cc, msg, err);
 	else
 		rpc_foreign_data(cc->call, msg);
 	protobuf_c_message_free_unpacked(msg, NULL);
+	return r;
+}
+
+static void refuse(struct connect_call *cc, const struct err *err)
+{
+	if (cc->call != NULL)
+		rpc_foreign_cancel(cc->call);
+	finish(cc, rpc_code_from_errno(err->code), err->msg, NULL);
+}
+
+/* The only message of a request. */
+static void take_message(struct connect_call *cc, const uint8_t *data, size_t len)
+{
+	struct err err = { 0 };
+
+	if (put_message(cc, data, len, &err) < 0)
+		refuse(cc, &err);
 }
 
 static void refuse_envelope(struct connect_call *cc, ssize_t error)
@@ -297,11 +309,14 @@ static void refuse_envelope(struct connect_call *cc, ssize_t error)
 		       NULL);
 }
 
-/* A client stream: every envelope that is complete. The call may end with any of them. */
+/* A client stream: every envelope that is complete. The handler may end the call with any of them,
+ * which only marks cc while it is busy. */
 static void on_stream_body(struct web_req *req, const uint8_t *data, size_t len, void *arg)
 {
 	struct connect_call *cc = arg;
-	ssize_t n = 1;
+	struct err err = { 0 };
+	ssize_t n = 0;
+	int r = 0;
 
 	(void)req;
 	if (cc->refused.code != 0)
@@ -311,19 +326,21 @@ static void on_stream_body(struct web_req *req, const uint8_t *data, size_t len,
 		return;
 	}
 	cc->busy = true;
-	while (!cc->ended && n > 0 && buf_len(&cc->in) > 0) {
+	while (r == 0 && !cc->ended && buf_len(&cc->in) > 0) {
 		n = envelope_get(buf_head(&cc->in), buf_len(&cc->in), cc->r.in_max);
-		if (n < 0) {
-			refuse_envelope(cc, n);
-		} else if (n > 0) {
-			take_message(cc, buf_head(&cc->in) + ENVELOPE_HEADER,
-				     (size_t)n - ENVELOPE_HEADER);
-			buf_consume(&cc->in, (size_t)n);
-		}
+		if (n <= 0)
+			break;
+		r = put_message(cc, buf_head(&cc->in) + ENVELOPE_HEADER,
+				(size_t)n - ENVELOPE_HEADER, &err);
+		buf_consume(&cc->in, (size_t)n);
 	}
 	cc->busy = false;
 	if (cc->ended)
 		call_free(cc);
+	else if (r < 0)
+		refuse(cc, &err);
+	else if (n < 0)
+		refuse_envelope(cc, n);
 }
 
 static void on_body(struct web_req *req, const uint8_t *data, size_t len, void *arg)

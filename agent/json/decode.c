@@ -157,8 +157,9 @@ static int decode_enum(struct scan *s, field_desc *f, struct buf *out)
 	buf_done(&name);
 	if (r == -ENOSPC || (r == 0 && v == NULL))
 		return scan_fail(s, "an unknown name of an enum");
-	if (r == 0)
-		r = put_key(out, f->id, WIRE_VARINT);
+	if (r != 0)
+		return r;
+	r = put_key(out, f->id, WIRE_VARINT);
 	return r < 0 ? r : put_varint(out, (uint64_t)(int64_t)v->value);
 }
 
@@ -219,8 +220,9 @@ static int decode_timestamp(struct scan *s, const ProtobufCMessageDescriptor *d,
 	buf_done(&text);
 	if (r == -ENOSPC || (r == 0 && parse_timestamp(copy, &seconds, &nanos) < 0))
 		return scan_fail(s, "not a time");
-	if (r == 0)
-		r = put_key(out, d->fields[0].id, WIRE_VARINT);
+	if (r != 0)
+		return r;
+	r = put_key(out, d->fields[0].id, WIRE_VARINT);
 	if (r == 0)
 		r = put_varint(out, (uint64_t)seconds);
 	if (r == 0)

@@ -363,12 +363,11 @@ static bool fill(struct web_conn *c)
 /* The client has sent all that it will: what does that mean here? */
 static void on_eof(struct web_conn *c)
 {
-	if (c->state == CONN_HEAD || c->state == CONN_BODY) {
-		/* What was asked has been answered or can't be asked any more. */
-		abandon(c);
-		c->state = CONN_CLOSING;
-	} else if (c->state == CONN_ANSWER && owes(c) && c->req.ops != NULL &&
-		   c->req.ops->gone_at_eof) {
+	/* What was asked has been answered or can't be asked any more. */
+	const bool asking = c->state == CONN_HEAD || c->state == CONN_BODY;
+
+	if (asking ||
+	    (c->state == CONN_ANSWER && owes(c) && c->req.ops != NULL && c->req.ops->gone_at_eof)) {
 		abandon(c);
 		c->state = CONN_CLOSING;
 	}
@@ -514,8 +513,8 @@ void web_server_free(struct web_server *s)
 	if (s == NULL)
 		return;
 	s->cfg.room = NULL;
-	while (s->conns != NULL) {
-		struct web_conn *c = s->conns;
+	for (struct web_conn *c = s->conns, *next; c != NULL; c = next) {
+		next = c->next;
 		conn_enter(c);
 		conn_close(c);
 		conn_leave(c);

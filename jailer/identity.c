@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -88,9 +89,10 @@ static int take_over(int fd, unsigned block, const char *parent, struct err *err
 		r = sweep_old(old, err);
 	if (r < 0)
 		return r;
-	memcpy(record, parent, strlen(parent));
-	if (pwrite(fd, record, sizeof(record), record_at(block)) != (ssize_t)sizeof(record))
-		return err_sys(err, errno == 0 ? -EIO : -errno, IDENTITY_FILE);
+	(void)snprintf(record, sizeof(record), "%s", parent);
+	n = pwrite(fd, record, sizeof(record), record_at(block));
+	if (n != (ssize_t)sizeof(record)) /* errno says nothing about a short write */
+		return err_sys(err, n < 0 ? -errno : -EIO, IDENTITY_FILE);
 	return 0;
 }
 

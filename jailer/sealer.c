@@ -26,15 +26,15 @@ struct known {
 };
 
 struct sealer_job {
+	struct memdigest digest; /* first: it is aligned to a cache line */
 	struct sealer_job *next;
 	struct sealer *sealer;
 	struct loop_timer *timer; /* of the next step */
-	int memory;
-	struct snapseal seal; /* what is to be sealed, or what the memory must be */
-	bool check;
-	struct memdigest digest;
 	sealer_fn *fn;
 	void *arg;
+	struct snapseal seal; /* what is to be sealed, or what the memory must be */
+	int memory;
+	bool check;
 };
 
 struct sealer {

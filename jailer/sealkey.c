@@ -15,23 +15,22 @@
 #define FILE_NAME  "seal.key"
 #define PAGE_BYTES 4096U
 
-/* The page is ours alone before there is anything in it. */
-static int map_page(uint8_t **ret)
+/* The page is ours alone before there is anything in it. NULL and errno: there is none. */
+static uint8_t *map_page(void)
 {
 	uint8_t *p =
 		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int r = 0;
 
 	if (p == MAP_FAILED)
-		return -errno;
+		return NULL;
 	if (madvise(p, PAGE_BYTES, MADV_DONTFORK) < 0 ||
-	    madvise(p, PAGE_BYTES, MADV_DONTDUMP) < 0 || mlock(p, PAGE_BYTES) < 0)
-		r = -errno;
-	if (r < 0)
+	    madvise(p, PAGE_BYTES, MADV_DONTDUMP) < 0 || mlock(p, PAGE_BYTES) < 0) {
+		int e = errno;
 		(void)munmap(p, PAGE_BYTES);
-	else
-		*ret = p;
-	return r;
+		errno = e;
+		return NULL;
+	}
+	return p;
 }
 
 static int check_file(int fd, struct err *err)
@@ -91,16 +90,16 @@ static int load(const struct store *s, uint8_t *key, struct err *err)
 
 int sealkey_open(struct sealkey *k, const struct store *s, struct err *err)
 {
-	uint8_t *page = NULL;
+	uint8_t *page;
 	int r;
 
 	k->bytes = NULL;
 	/* It chooses the fastest BLAKE2b of this processor. */
 	if (sodium_init() < 0)
 		return err_set(err, -EIO, "libsodium doesn't start");
-	r = map_page(&page);
-	if (r < 0)
-		return err_sys(err, r, "a page for the key of seals");
+	page = map_page();
+	if (page == NULL)
+		return err_sys(err, -errno, "a page for the key of seals");
 	r = load(s, page, err);
 	if (r == 0 && mprotect(page, PAGE_BYTES, PROT_READ) < 0)
 		r = err_sys(err, -errno, "a page for the key of seals");

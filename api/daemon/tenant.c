@@ -137,12 +137,12 @@ int tenants_put(struct tenants *t, const struct store_tenant *limits, struct ten
 	put.created_ms =
 		n != NULL ? n->limits.created_ms : (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	r = store_tenant_put(t->store, &put);
-	if (r == 0 && n == NULL)
-		n = add(t, &put);
-	if (r == 0 && n == NULL)
-		r = -ENOMEM; /* it is stored, and there after a restart */
 	if (r < 0)
 		return err_sys(err, r, "tenant: store");
+	if (n == NULL)
+		n = add(t, &put);
+	if (n == NULL) /* it is stored, and there after a restart */
+		return err_sys(err, -ENOMEM, "tenant: store");
 	n->limits = put;
 	*ret = n;
 	return 0;

@@ -94,7 +94,7 @@ static int open_part(struct part *p, const struct snap_files *f, bool full, stru
 		r = snap_take(&p->reader, SNAP_MACHINE, 0, &m, sizeof(m), err);
 	if (r == 0)
 		r = snap_take(&p->reader, SNAP_ID, 0, &p->id, sizeof(p->id), err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	p->memory = f->memory;
 	p->memory_bytes = le64_get(m.memory_bytes);

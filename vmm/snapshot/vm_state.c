@@ -175,33 +175,30 @@ struct vm_state {
 	uint8_t bytes[];
 };
 
-static int read_file(int fd, struct vm_state **ret, struct err *err)
+static int file_len(int fd, size_t *ret, struct err *err)
 {
-	struct vm_state *s;
 	struct stat st;
-	size_t len;
 
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, -errno, "state file");
 	if (st.st_size <= 0 || st.st_size > (off_t)SNAP_BYTES_MAX)
 		return err_set(err, -EINVAL, "state file: %jd bytes", (intmax_t)st.st_size);
-	len = (size_t)st.st_size;
-	s = calloc(1, sizeof(*s) + len);
-	if (s == NULL)
-		return err_sys(err, -ENOMEM, "state file");
+	*ret = (size_t)st.st_size;
+	return 0;
+}
+
+/* s has room for len bytes. */
+static int read_file(struct vm_state *s, int fd, size_t len, struct err *err)
+{
 	while (s->len < len) {
 		struct iovec v = { s->bytes + s->len, len - s->len };
 		ssize_t n = preadv(fd, &v, 1, (off_t)s->len);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n <= 0) {
-			int r = n < 0 ? -errno : -EIO;
-			free(s);
-			return err_sys(err, r, "state file");
-		}
+		if (n <= 0)
+			return err_sys(err, n < 0 ? -errno : -EIO, "state file");
 		s->len += (size_t)n;
 	}
-	*ret = s;
 	return 0;
 }
 
@@ -231,12 +228,18 @@ static int check_machine(const struct vm_state *s, const struct vm_config *cfg, 
 
 int vm_state_open(int fd, const struct vm_config *cfg, struct vm_state **ret, struct err *err)
 {
-	struct vm_state *s = NULL;
-	int r = read_file(fd, &s, err);
+	struct vm_state *s;
+	size_t len = 0;
+	int r = file_len(fd, &len, err);
 
 	if (r < 0)
 		return r;
-	r = snap_open(&s->reader, s->bytes, s->len, err);
+	s = calloc(1, sizeof(*s) + len);
+	if (s == NULL)
+		return err_sys(err, -ENOMEM, "state file");
+	r = read_file(s, fd, len, err);
+	if (r == 0)
+		r = snap_open(&s->reader, s->bytes, s->len, err);
 	if (r == 0)
 		r = check_machine(s, cfg, err);
 	if (r < 0) {

@@ -24,9 +24,9 @@
 
 /* A buffer of the guest's that a read is to fill. */
 struct rx_buffer {
-	uint16_t head;
 	gpa_t header;  /* room for a header, in one piece */
 	uint32_t room; /* behind it */
+	uint16_t head;
 };
 
 /* Room for a header and some data, and nothing that we are meant to read. */

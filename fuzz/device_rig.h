@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * device_rig.h - a driver that does anything with the queues and the configuration of one device:
- * the body of the targets for devices that live by their queues alone (balloon, console, pmem, rng).
+ * the body of the targets for devices that live by their queues alone (balloon, console, pmem,
+ * rng).
  */
 #ifndef FUZZ_DEVICE_RIG_H
 #define FUZZ_DEVICE_RIG_H

@@ -30,7 +30,7 @@ enum way { WAY_POOL, WAY_NOTHING, WAY_BWRAP, WAY_QEMU, WAY_COUNT };
 static struct {
 	const char *jailer, *hello, *where;
 	uint64_t n;
-} opt = { .where = "native", .n = 200 };
+} opt = { .jailer = "", .hello = "", .where = "native", .n = 200 };
 
 static char dir[64];
 static struct samples samples[WAY_COUNT];
@@ -123,7 +123,7 @@ static void parse_options(int argc, char **argv)
 			jail_bench_die("usage", "--jailer, --hello: FILE; --where TEXT; --n: how "
 						"many");
 	}
-	if (opt.jailer == NULL || opt.hello == NULL)
+	if (opt.jailer[0] == '\0' || opt.hello[0] == '\0')
 		jail_bench_die("usage", "--jailer and --hello are needed");
 }
 

@@ -7,6 +7,7 @@
  *
  * Needs root (the jailer does). Everything lies in a directory and a cgroup of its own.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <jansson.h>
 #include <signal.h>
@@ -249,30 +250,42 @@ static void parse_options(int argc, char **argv)
 					       { "cold", required_argument, NULL, 'c' },
 					       { "forks", required_argument, NULL, 'f' },
 					       { NULL, 0, NULL, 0 } };
-	int c;
+	int bad = 0, c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-		if (c == 'd')
+		switch (c) {
+		case 'd':
 			opt.programs.daemon = optarg;
-		else if (c == 'j')
+			break;
+		case 'j':
 			opt.programs.jailer = optarg;
-		else if (c == 'v')
+			break;
+		case 'v':
 			opt.programs.vmm = optarg;
-		else if (c == 'g')
+			break;
+		case 'g':
 			opt.programs.guest = optarg;
-		else if (c == 'w')
+			break;
+		case 'w':
 			opt.where = optarg;
-		else if (c == 'n' && parse_u64(optarg, 0, SAMPLES_MAX / 2, &opt.n) == 0)
-			continue;
-		else if (c == 'f' && parse_u64(optarg, 0, SAMPLES_MAX, &opt.forks) == 0)
-			continue;
-		else if (c == 'c' && parse_u64(optarg, 1, SAMPLES_MAX, &opt.cold) == 0)
-			continue;
-		else
-			stack_die("usage",
-				  "--daemon, --jailer, --vmm, --guest: FILE; --where TEXT; "
-				  "--n, --cold and --forks: how many");
+			break;
+		case 'n':
+			bad |= parse_u64(optarg, 0, SAMPLES_MAX / 2, &opt.n);
+			break;
+		case 'f':
+			bad |= parse_u64(optarg, 0, SAMPLES_MAX, &opt.forks);
+			break;
+		case 'c':
+			bad |= parse_u64(optarg, 1, SAMPLES_MAX, &opt.cold);
+			break;
+		default:
+			bad = -EINVAL;
+			break;
+		}
 	}
+	if (bad != 0)
+		stack_die("usage", "--daemon, --jailer, --vmm, --guest: FILE; --where TEXT; "
+				   "--n, --cold and --forks: how many");
 	if (opt.programs.daemon == NULL || opt.programs.jailer == NULL ||
 	    opt.programs.vmm == NULL || opt.programs.guest == NULL)
 		stack_die("usage", "--daemon, --jailer, --vmm and --guest are needed");

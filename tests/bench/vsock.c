@@ -41,7 +41,14 @@
 static struct {
 	const char *vmm, *qemu, *kernel, *initrd, *where;
 	uint64_t rounds, pings, mib;
-} opt = { .qemu = "qemu-system-x86_64", .where = "lab", .rounds = 2, .pings = 500, .mib = 8 };
+} opt = { .vmm = "",
+	  .qemu = "qemu-system-x86_64",
+	  .kernel = "",
+	  .initrd = "",
+	  .where = "lab",
+	  .rounds = 2,
+	  .pings = 500,
+	  .mib = 8 };
 
 enum row { ROW_PING, ROW_PING_4K, ROW_TO_HOST, ROW_TO_GUEST, ROW_COUNT };
 
@@ -313,7 +320,7 @@ static void parse(int argc, char **argv)
 			break;
 		}
 	}
-	if (bad != 0 || opt.vmm == NULL || opt.kernel == NULL || opt.initrd == NULL)
+	if (bad != 0 || opt.vmm[0] == '\0' || opt.kernel[0] == '\0' || opt.initrd[0] == '\0')
 		bench_die("usage: bench_vsock --vmm PROGRAM --kernel FILE --initrd FILE ...");
 }
 

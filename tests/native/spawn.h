@@ -22,7 +22,7 @@ struct vmm_files {
 	unsigned drives_count;
 	int taps[VMM_TAPS_MAX];
 	unsigned taps_count;
-	int log; /* where its log goes; 0 = our own standard error */
+	int log;      /* where its log goes; 0 = our own standard error */
 	bool restore; /* from these two */
 	int state, memory;
 };

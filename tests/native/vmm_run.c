@@ -3,9 +3,9 @@
  * vmm_run.c - vmm-run: boots a kernel in a casemate-vmm without a jail, shows its console and exits
  * with the VMM's status. A developer's tool, for looking at guests and for comparing kernels.
  *
- *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide|:pmem]]... [--cpus N]
+ *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide|:pmem]]...
  *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
- *           [--timeout SECONDS] [--pause SECONDS] [--metrics]
+ *           [--cpus N] [--timeout SECONDS] [--pause SECONDS] [--metrics]
  *           [--huge-pages none|transparent|hugetlb] [CMDLINE]
  *
  * --drive: wide is with as many queues as there can be, and with discard; pmem is as memory.

@@ -25,7 +25,7 @@ void bench_die(const char *fmt, ...)
 
 	(void)fputs("bench vmm: ", stderr);
 	va_start(ap, fmt);
-	/* Two programs have this file, and clang-tidy 14 loses sight of va_start in the second run. */
+	/* Two programs have this file; clang-tidy 14 loses sight of va_start in its second run. */
 	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized) */
 	(void)vfprintf(stderr, fmt, ap);
 	va_end(ap);

@@ -35,11 +35,12 @@
  * that panics reboots at once (panic=-1), by the keyboard controller's port or a triple fault
  * (reboot=t), and the VMM turns that into an end with a reason.
  */
-#define BOOT_CMDLINE	 "console=hvc0 quiet panic=-1 reboot=t random.trust_cpu=on"
-#define BOOT_GUEST_CID	 3U
-#define BOOT_CALL_MS	 10000U
-#define BOOT_TAIL_MS	 500U /* to fetch the console of a guest that won't boot */
-#define BOOT_END_WAIT_MS 500U /* VMM gone: for the jailer to say why */
+#define BOOT_CMDLINE	      "console=hvc0 quiet panic=-1 reboot=t random.trust_cpu=on"
+#define BOOT_GUEST_CID	      3U
+#define BOOT_CALL_MS	      10000U
+#define BOOT_TAIL_MS	      500U /* to fetch the console of a guest that won't boot */
+#define BOOT_CONNECT_AGAIN_MS 50U
+#define BOOT_END_WAIT_MS      500U /* VMM gone: for the jailer to say why */
 
 static void on_vmm_closed(struct rpc_conn *c, int reason, void *arg);
 static void boot_configure(struct sandbox *s);
@@ -413,25 +414,49 @@ static void boot_start(struct sandbox *s)
 	boot_vmm_call(s, VMM_START, &req.base, NULL, BOOT_CALL_MS, &ops);
 }
 
+static void boot_connect(struct sandbox *s);
+
+static void on_connect_again(void *arg)
+{
+	struct sandbox *s = arg;
+
+	s->rest_timer = NULL;
+	if (!booting(s) || s->vmm == NULL)
+		return;
+	rpc_conn_free(s->agent);
+	s->agent = NULL;
+	fd_closep(&s->agent_fd);
+	boot_connect(s);
+}
+
 static void on_connected(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			 void *arg)
 {
+	struct sandbox *s = arg;
+
 	(void)out;
 	(void)fds;
-	(void)vmm_ok(arg, VMM_CONNECT, st); /* Identify is on its way already */
+	/* The VMM gives the guest a moment to accept, and a busy host may take longer to let it.
+	 * Nothing was delivered, so all of it is done again, until the deadline. Not at once: a VMM
+	 * that is gone looks the same, and by then it is known to be. */
+	if (booting(s) && st->code == RPC_UNAVAILABLE) {
+		if (s->rest_timer == NULL &&
+		    loop_timer_add(s->table->cfg.loop, BOOT_CONNECT_AGAIN_MS, on_connect_again, s,
+				   &s->rest_timer) < 0)
+			sandbox_fail(s, 500, "internal", "out of memory");
+		return;
+	}
+	(void)vmm_ok(s, VMM_CONNECT, st); /* Identify is on its way already */
 }
 
-/* From a template: the agent is there and takes connections. Nothing is waited for: what is sent
- * early lies in the socket until its reader has come. */
-static void boot_restored(struct sandbox *s)
+/* Nothing is waited for: what is sent early lies in the socket until its reader has come. */
+static void boot_connect(struct sandbox *s)
 {
 	static const struct rpc_pending_ops ops = { .done = on_connected };
 	Casemate__Vmm__V1__ConnectRequest req = CASEMATE__VMM__V1__CONNECT_REQUEST__INIT;
 	CLEANUP(fd_closep) int theirs = -1;
-	int sv[2], r;
+	int sv[2], r = fd_socketpair(sv, true);
 
-	boot_start(s);
-	r = fd_socketpair(sv, true);
 	if (r < 0) {
 		sandbox_fail(s, 500, "internal", "socketpair: %s", strerror(-r));
 		return;
@@ -442,6 +467,14 @@ static void boot_restored(struct sandbox *s)
 	boot_vmm_call(s, VMM_CONNECT, &req.base, &theirs, BOOT_CALL_MS, &ops);
 	if (booting(s))
 		boot_identify(s);
+}
+
+/* From a template: the agent is there and takes connections. */
+static void boot_restored(struct sandbox *s)
+{
+	boot_start(s);
+	if (booting(s))
+		boot_connect(s);
 }
 
 void boot_claimed(struct sandbox *s)

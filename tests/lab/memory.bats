@@ -23,7 +23,7 @@ for i in range(0, len(x), 4096): x[i] = 1
 print("full", flush=True)
 sys.stdin.read()' >out < <(sleep 4) 3>&- &
 	python=$!
-	until_true 10 grep -q full out
+	until_true 60 grep -q full out
 	full=$(rss "$id")
 	wait $python
 	echo "idle $idle KiB, full $full KiB, now $(rss "$id") KiB"

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "jailer/snapseal.h"
 #include "tests/attacks/harness.h"
 #include "tests/attacks/siege.h"
 #include "tests/attacks/victim.h"
@@ -143,7 +144,9 @@ static int make_memfd(size_t bytes, unsigned seals)
 	return fd;
 }
 
-static int restore(struct ground *g, unsigned state_seals, unsigned memory_seals)
+/* seal: what Jailer.Seal is said to have made, of SNAPSEAL_BYTES; NULL = "they were always ours".
+ */
+static int restore(struct ground *g, unsigned state_seals, unsigned memory_seals, uint8_t *seal)
 {
 	Casemate__Jailer__V1__RestoreRequest q = CASEMATE__JAILER__V1__RESTORE_REQUEST__INIT;
 	Casemate__Jailer__V1__CreateRequest create;
@@ -156,6 +159,9 @@ static int restore(struct ground *g, unsigned state_seals, unsigned memory_seals
 	stand_request(&g->stand, &create);
 	create.kernel = none;
 	q.create = &create;
+	q.unsealed = seal == NULL;
+	q.seal.data = seal;
+	q.seal.len = seal == NULL ? 0 : SNAPSEAL_BYTES;
 	pass[0] = make_memfd(4096, state_seals);
 	pass[1] = make_memfd(MEMORY, memory_seals);
 	if (rpc_call_wait(g->stand.loop, g->stand.conn, &jailer_methods[JAILER_RESTORE], &q.base,
@@ -183,8 +189,8 @@ static int open_snapshots(struct ground *g)
 	static const unsigned missing[] = { F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(missing); i++) {
-		if (restore(g, SEALS_ALL & ~missing[i], SEALS_ALL) == 0 ||
-		    restore(g, SEALS_ALL, SEALS_ALL & ~missing[i]) == 0)
+		if (restore(g, SEALS_ALL & ~missing[i], SEALS_ALL, NULL) == 0 ||
+		    restore(g, SEALS_ALL, SEALS_ALL & ~missing[i], NULL) == 0)
 			return 0;
 	}
 	return -EINVAL;
@@ -192,7 +198,19 @@ static int open_snapshots(struct ground *g)
 
 static int sealed_snapshot(struct ground *g)
 {
-	return restore(g, SEALS_ALL, SEALS_ALL);
+	return restore(g, SEALS_ALL, SEALS_ALL, NULL);
+}
+
+/* Made up. */
+static int forged_seal(struct ground *g)
+{
+	uint8_t zeros[SNAPSEAL_BYTES] = { 0 }, ones[SNAPSEAL_BYTES];
+
+	memset(ones, 1, sizeof(ones));
+	return restore(g, SEALS_ALL, SEALS_ALL, zeros) == 0 ||
+			       restore(g, SEALS_ALL, SEALS_ALL, ones) == 0
+		       ? 0
+		       : -EINVAL;
 }
 
 /* ---- A local user -------------------------------------------------------------------------- */
@@ -351,6 +369,7 @@ static int suid_helper(struct ground *g)
 const struct siege sieges_peer[] = {
 	{ "D01", "requests with one field that is wrong", crafted_requests, plain_request },
 	{ "D02", "a snapshot that can still be changed", open_snapshots, sealed_snapshot },
+	{ "D03", "a snapshot with a forged seal", forged_seal, sealed_snapshot },
 	{ "H04", "a local user connects to the jailer", user_connects, user_connects_open },
 	{ "H06", "a local user traces the jailer", user_traces, user_traces_own },
 	{ "H12", "a set-uid jailer serves a local user", suid_jailer, suid_helper },

@@ -11,6 +11,8 @@
 # tests never see each other's leftovers. Its network reaches nothing (restrict=on) but sshd from 127.0.0.1.
 
 lab_memory=${CASEMATE_LAB_MEMORY:-4096}
+# One CPU: two that QEMU really emulates at the same time lose interrupts and break nested guests and their host (README.md).
+lab_cpus=${CASEMATE_LAB_CPUS:-1}
 
 lab_prepare() {
 	# Files of runs that were killed before they could clean up: the name holds their process.
@@ -46,7 +48,7 @@ lab_start() {
 lab_qemu() {
 	: >"$lab_dir/console"
 	setsid setpriv --pdeathsig KILL qemu-system-x86_64 \
-		-M q35 -accel tcg,thread=multi -cpu EPYC-Rome -smp 2 -m "$lab_memory" \
+		-M q35 -accel tcg,thread=multi -cpu EPYC-Rome -smp "$lab_cpus" -m "$lab_memory" \
 		-nodefaults -no-user-config -no-reboot -display none -monitor none -serial "file:$lab_dir/console" \
 		-drive "if=none,id=d0,file=$lab_image/root.ext4,format=raw,snapshot=on,cache=unsafe" -device virtio-blk-pci,drive=d0 \
 		-drive "if=none,id=d1,file=$lab_store/store.ext4,format=raw,snapshot=on,cache=unsafe" -device virtio-blk-pci,drive=d1 \

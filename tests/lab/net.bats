@@ -96,7 +96,6 @@ talk() {
 }
 
 @test "net: Debian's kernel, two queues" {
-	skip "open bug: all bytes arrive, but the guest ends by a triple fault instead of a power-off"
 	[ -f "$KERNELS/debian/kernel" ] || skip "Debian's kernel is not in this lab"
 	talk "$KERNELS/debian/kernel" debian.cpio --tap tap0:2 --cpus 2 --memory 256M
 	says 'guest: mtu=1500 queues=2'

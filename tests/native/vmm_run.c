@@ -5,7 +5,7 @@
  *
  *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide|:pmem]]...
  *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
- *           [--cpus N] [--timeout SECONDS] [--pause SECONDS] [--metrics]
+ *           [--cpus N] [--timeout SECONDS] [--pause SECONDS] [--metrics] [--balloon]
  *           [--huge-pages none|transparent|hugetlb] [CMDLINE]
  *
  * --drive: wide is with as many queues as there can be, and with discard; pmem is as memory.
@@ -137,6 +137,15 @@ static Casemate__Vmm__V1__BootProtocol boot_protocol(const char *name)
 	die("--boot", "unknown protocol");
 }
 
+static void add_balloon(struct options *o)
+{
+	static Casemate__Vmm__V1__Balloon balloon;
+
+	casemate__vmm__v1__balloon__init(&balloon);
+	balloon.free_page_reporting = balloon.deflate_on_oom = balloon.statistics = true;
+	o->q.balloon = &balloon;
+}
+
 static Casemate__Vmm__V1__HugePages huge_pages(const char *name)
 {
 	if (strcmp(name, "none") == 0)
@@ -163,6 +172,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ "pause", required_argument, NULL, 'p' },
 		{ "huge-pages", required_argument, NULL, 'H' },
 		{ "metrics", no_argument, NULL, 'M' },
+		{ "balloon", no_argument, NULL, 'B' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n = 1;
@@ -193,6 +203,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->q.huge_pages = huge_pages(optarg);
 		else if (c == 'M')
 			o->metrics = true;
+		else if (c == 'B')
+			add_balloon(o);
 		else
 			r = -EINVAL;
 	}

@@ -166,7 +166,10 @@ static uint32_t read_queue_ready(struct virtio_dev *dev)
 {
 	const struct virtq *q = selected(dev);
 
-	return q != NULL && q->ready;
+	/* A broken device uses no queue any more. Linux's pmem driver, when it is removed, stops
+	 * its queue before the reset, which breaks the device, and wants to read that it has
+	 * stopped. */
+	return q != NULL && q->ready && phase_of(dev) != PHASE_BROKEN;
 }
 
 static int write_queue_ready(struct virtio_dev *dev, uint32_t v)

@@ -321,8 +321,11 @@ static enum role role_of(const struct virtio_dev *dev, unsigned qi)
 }
 
 /* Serves the chain in b->chain: 1 = done, 0 = it was put back and waits, or negative. */
-static int serve(struct balloon *b, struct virtq *q, unsigned qi, enum role role)
+static int serve(struct virtio_dev *dev, unsigned qi)
 {
+	struct virtq *q = &dev->queues[qi];
+	struct balloon *b = to_balloon(dev);
+	enum role role = role_of(dev, qi);
 	int r = role == ROLE_REPORTING ? runs_of_buffers(b) : runs_of_pfns(b, q);
 
 	if (r < 0)
@@ -342,37 +345,19 @@ static int serve(struct balloon *b, struct virtq *q, unsigned qi, enum role role
 
 static int balloon_notify(struct virtio_dev *dev, unsigned qi)
 {
-	struct virtq *q = &dev->queues[qi];
 	struct balloon *b = to_balloon(dev);
-	enum role role = role_of(dev, qi);
-	unsigned budget = q->size;
-	bool waits = false;
-	int r;
 
-	if (role == ROLE_NONE)
+	switch (role_of(dev, qi)) {
+	case ROLE_NONE:
 		return 0;
-	if (role == ROLE_STATS)
-		return look_at_stats(b, q);
-	do {
-		r = virtq_disable_notify(q);
-		while (r == 0 && budget > 0 && !waits && !virtio_dev_wanted(dev)) {
-			r = virtq_pop(q, &b->chain);
-			if (r <= 0)
-				break;
-			budget--;
-			r = serve(b, q, qi, role);
-			waits = r == 0;
-			r = MIN(r, 0);
-		}
-		if (r == 0)
-			r = virtio_dev_notify_used(dev, q);
-		/* While it waits no kick is needed: the timer's comes. */
-		if (r == 0 && !waits)
-			r = virtq_enable_notify(q);
-	} while (r > 0 && budget > 0 && !virtio_dev_wanted(dev));
-	if (r > 0)
-		virtio_dev_kick(dev, qi);
-	return MIN(r, 0);
+	case ROLE_STATS:
+		return look_at_stats(b, &dev->queues[qi]);
+	case ROLE_INFLATE:
+	case ROLE_DEFLATE:
+	case ROLE_REPORTING:
+		break;
+	}
+	return virtio_dev_serve(dev, qi, &b->chain, serve);
 }
 
 /* `actual` is the one thing that the driver may write. */

@@ -76,32 +76,18 @@ static int take(struct console *c, struct virtq *q)
 	return virtq_push(q, c->chain.head, 0);
 }
 
+static int serve(struct virtio_dev *dev, unsigned qi)
+{
+	int r = take(to_console(dev), &dev->queues[qi]);
+
+	return r < 0 ? r : 1;
+}
+
 static int console_notify(struct virtio_dev *dev, unsigned qi)
 {
-	struct virtq *q = &dev->queues[qi];
-	struct console *c = to_console(dev);
-	unsigned budget = q->size;
-	int r;
-
 	if (qi != CONSOLE_QUEUE_TX)
 		return 0;
-	do {
-		r = virtq_disable_notify(q);
-		while (r == 0 && budget > 0) {
-			r = virtq_pop(q, &c->chain);
-			if (r <= 0)
-				break;
-			budget--;
-			r = take(c, q);
-		}
-		if (r == 0)
-			r = virtio_dev_notify_used(dev, q);
-		if (r == 0)
-			r = virtq_enable_notify(q);
-	} while (r > 0 && budget > 0);
-	if (r > 0)
-		virtio_dev_kick(dev, qi);
-	return r < 0 ? r : 0;
+	return virtio_dev_serve(dev, qi, &to_console(dev)->chain, serve);
 }
 
 size_t virtio_console_read(struct virtio_dev *dev, uint64_t *from, void *dst, size_t cap)

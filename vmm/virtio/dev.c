@@ -15,6 +15,7 @@
 #include "base/bug.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "vmm/virtio/devices.h"
 #include "vmm/vmm_fds.h"
 
@@ -218,6 +219,36 @@ int virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q)
 	if (r > 0)
 		interrupt(dev, VIRTIO_MMIO_INT_VRING);
 	return r < 0 ? r : 0;
+}
+
+int virtio_dev_serve(struct virtio_dev *dev, unsigned qi, struct virtq_chain *chain,
+		     virtio_serve_fn *serve)
+{
+	struct virtq *q = &dev->queues[qi];
+	unsigned budget = q->size;
+	bool waits = false;
+	int r;
+
+	do {
+		r = virtq_disable_notify(q);
+		while (r == 0 && budget > 0 && !waits && !virtio_dev_wanted(dev)) {
+			r = virtq_pop(q, chain);
+			if (r <= 0)
+				break;
+			budget--;
+			r = serve(dev, qi);
+			waits = r == 0;
+			r = MIN(r, 0);
+		}
+		if (r == 0)
+			r = virtio_dev_notify_used(dev, q);
+		/* While it waits no kick of the driver's is needed. */
+		if (r == 0 && !waits)
+			r = virtq_enable_notify(q);
+	} while (r > 0 && budget > 0 && !virtio_dev_wanted(dev));
+	if (r > 0)
+		virtio_dev_kick(dev, qi);
+	return MIN(r, 0);
 }
 
 void virtio_dev_config_changed(struct virtio_dev *dev)

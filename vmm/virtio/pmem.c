@@ -43,9 +43,11 @@ static struct pmem *to_pmem(struct virtio_dev *dev)
 	return CONTAINER_OF(dev, struct pmem, dev);
 }
 
-/* Answers p->chain: 0 or negative. */
-static int serve(struct pmem *p, struct virtq *q)
+/* Answers p->chain: 1, or negative. */
+static int serve(struct virtio_dev *dev, unsigned qi)
 {
+	struct virtq *q = &dev->queues[qi];
+	struct pmem *p = to_pmem(dev);
 	le32_t type, result;
 	bool flush;
 	int r = virtq_chain_read(q, &p->chain, 0, &type, sizeof(type));
@@ -57,35 +59,15 @@ static int serve(struct pmem *p, struct virtq *q)
 	r = virtq_chain_write(q, &p->chain, 0, &result, sizeof(result));
 	if (r == 0)
 		r = virtq_push(q, p->chain.head, sizeof(result));
-	if (r == 0)
-		virtio_dev_count(&p->dev, flush ? FLUSHES : FAILED, 1);
-	return r;
+	if (r < 0)
+		return r;
+	virtio_dev_count(dev, flush ? FLUSHES : FAILED, 1);
+	return 1;
 }
 
 static int pmem_notify(struct virtio_dev *dev, unsigned qi)
 {
-	struct virtq *q = &dev->queues[qi];
-	struct pmem *p = to_pmem(dev);
-	unsigned budget = q->size;
-	int r;
-
-	do {
-		r = virtq_disable_notify(q);
-		while (r == 0 && budget > 0) {
-			r = virtq_pop(q, &p->chain);
-			if (r <= 0)
-				break;
-			budget--;
-			r = serve(p, q);
-		}
-		if (r == 0)
-			r = virtio_dev_notify_used(dev, q);
-		if (r == 0)
-			r = virtq_enable_notify(q);
-	} while (r > 0 && budget > 0);
-	if (r > 0)
-		virtio_dev_kick(dev, qi);
-	return MIN(r, 0);
+	return virtio_dev_serve(dev, qi, &to_pmem(dev)->chain, serve);
 }
 
 static void pmem_free(struct virtio_dev *dev)

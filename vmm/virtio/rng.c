@@ -63,8 +63,10 @@ static int wait_for_tokens(struct rng *g, uint64_t wait_ns)
 }
 
 /* Fills g->chain with fresh random bytes: 1, 0 = it was put back and waits, or negative. */
-static int serve(struct rng *g, struct virtq *q)
+static int serve(struct virtio_dev *dev, unsigned qi)
 {
+	struct virtq *q = &dev->queues[qi];
+	struct rng *g = to_rng(dev);
 	size_t len = (size_t)MIN(g->chain.write_bytes, RNG_REQUEST_MAX);
 	uint8_t bytes[RNG_REQUEST_MAX];
 	uint64_t wait_ns = 0;
@@ -93,32 +95,7 @@ static int serve(struct rng *g, struct virtq *q)
 
 static int rng_notify(struct virtio_dev *dev, unsigned qi)
 {
-	struct virtq *q = &dev->queues[qi];
-	struct rng *g = to_rng(dev);
-	unsigned budget = q->size;
-	bool waits = false;
-	int r;
-
-	do {
-		r = virtq_disable_notify(q);
-		while (r == 0 && budget > 0 && !waits) {
-			r = virtq_pop(q, &g->chain);
-			if (r <= 0)
-				break;
-			budget--;
-			r = serve(g, q);
-			waits = r == 0;
-			r = MIN(r, 0);
-		}
-		if (r == 0)
-			r = virtio_dev_notify_used(dev, q);
-		/* While it waits no kick is needed: the timer's comes. */
-		if (r == 0 && !waits)
-			r = virtq_enable_notify(q);
-	} while (r > 0 && budget > 0);
-	if (r > 0)
-		virtio_dev_kick(dev, qi);
-	return MIN(r, 0);
+	return virtio_dev_serve(dev, qi, &to_rng(dev)->chain, serve);
 }
 
 static void rng_free(struct virtio_dev *dev)

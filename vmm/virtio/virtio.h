@@ -184,6 +184,15 @@ void virtio_mmio_write(struct virtio_dev *dev, uint64_t off, const void *data, s
 MUST_USE int virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q);
 /* dev->config has changed: counts the generation and tells the driver. Lock held. */
 void virtio_dev_config_changed(struct virtio_dev *dev);
+/*
+ * What a notify does for a device whose requests are answered at once: takes each chain of queue qi
+ * into *chain and has `serve` answer it, at most a queue's worth and not while somebody waits for
+ * the lock; what is left is kicked again. serve: 1 = pushed, 0 = put back, and somebody else sees
+ * to a kick, negative = the guest broke the rules. Lock held; as ops->notify.
+ */
+typedef int virtio_serve_fn(struct virtio_dev *dev, unsigned qi);
+MUST_USE int virtio_dev_serve(struct virtio_dev *dev, unsigned qi, struct virtq_chain *chain,
+			      virtio_serve_fn *serve);
 /* The guest broke the rules: NEEDS_RESET, config interrupt, counted, logged with a limit. Lock
  * held. ops->reset has been called when it returns; the queues are not to be touched any more. */
 void virtio_dev_fail(struct virtio_dev *dev, const char *why);

@@ -37,6 +37,7 @@ enum hx_proof {
 #define HX_RNG	   (1U << VIRTIO_RNG)
 #define HX_BALLOON (1U << VIRTIO_BALLOON)
 #define HX_VSOCK   (1U << VIRTIO_VSOCK)
+#define HX_PMEM	   (1U << VIRTIO_PMEM)
 #define HX_ANY	   0xffffffffU
 /* All but the balloon: of what it reads in garbage, it takes pages away that the guest stands on.
  */
@@ -163,7 +164,7 @@ typedef void hx_step_fn(struct hx *racer);
 void hx_race(struct hx *h, hx_step_fn *step);
 void hx_race_end(struct hx *h);
 
-/* ---- hostile_dev.c, for the runner ---- */
+/* ---- hostile_dev.c and hostile_kinds.c, for the runner ---- */
 extern struct hx_dev hx_devs[ACPI_DEVICES_MAX];
 extern unsigned hx_devs_count;
 void hx_find_devices(void);

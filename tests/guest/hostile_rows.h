@@ -76,6 +76,15 @@ HX_ROW(G25c, g25_net_commands, HX_NET, HX_SURVIVES | HX_HIT, 2, "commands that a
 HX_ROW(G29b, g29_net_no_buffers, HX_NET, HX_SURVIVES | HX_HIT, 2, "frames that find no buffer")
 HX_ROW(G29c, g29_net_bad_buffers, HX_NET, HX_HIT, 6, "receive buffers that can not hold a frame")
 
+/* ---- hostile_pmem.c ---- */
+HX_ROW(P01, p01_stores, HX_PMEM, HX_SURVIVES | HX_HIT | HX_MAY_END, 24,
+       "stores of every kind to a file that is memory")
+HX_ROW(P02, p02_requests, HX_PMEM, HX_HIT, 16, "requests that are none, cut short, or too long")
+HX_ROW(P03, p03_rings, HX_ANY, HX_BREAKS, 6, "rings in a file that is memory")
+HX_ROW(P04, p04_target, HX_ANY, HX_BREAKS, 6, "a file that is memory, to be written by a device")
+HX_ROW(P05, p05_source, HX_SAFE, HX_BREAKS, 8,
+       "what a device shall read, across the ends of a file")
+
 /* ---- hostile_vsock.c ---- */
 HX_ROW(G29a, g29_vsock_no_buffers, HX_VSOCK, HX_SURVIVES | HX_HIT, 3, "answers that find no buffer")
 HX_ROW(G30a, g30_vsock_length, HX_VSOCK, HX_BREAKS, 12,

@@ -25,7 +25,7 @@
 
 #define MEMORY_BYTES  (64 * MIB)
 #define DISK_BYTES    (256 * KIB)
-#define ROW_MS	      60000
+#define ROW_MS	      120000
 #define ROWS_MAX      128U
 #define LISTENS	      16U /* connections that the host takes, and whose ends it never reads */
 #define LISTEN_PORT   1024U
@@ -48,7 +48,7 @@ struct row {
 struct rig {
 	struct vmm_files files;
 	configure_req q;
-	Casemate__Vmm__V1__Drive drive, *drives[1];
+	Casemate__Vmm__V1__Drive drive, image, *drives[2];
 	Casemate__Vmm__V1__Balloon balloon;
 	Casemate__Vmm__V1__Nic nic, *nics[1];
 	uint8_t mac[6];
@@ -92,7 +92,9 @@ static void rig_start(struct rig *r, const char *cmdline)
 	r->files = (struct vmm_files){ .kernel = open_guest(), .initrd = -1 };
 	r->files.log = make_file("", 0);
 	r->files.drives[0] = (struct drive_file){ .fd = make_file(disk, sizeof(disk)) };
-	r->files.drives_count = 1;
+	r->files.drives[1] =
+		(struct drive_file){ .fd = make_file(disk, sizeof(disk)), .read_only = true };
+	r->files.drives_count = 2;
 	r->q = vmm_request(cmdline);
 	r->q.vcpus = 2;
 	r->q.memory_bytes = MEMORY_BYTES;
@@ -106,8 +108,12 @@ static void rig_start(struct rig *r, const char *cmdline)
 	r->drive.queues = QUEUES;
 	r->drive.discard = true;
 	r->drives[0] = &r->drive;
+	casemate__vmm__v1__drive__init(&r->image);
+	r->image.id = (char *)"image";
+	r->image.read_only = r->image.pmem = true;
+	r->drives[1] = &r->image;
 	r->q.drives = r->drives;
-	r->q.n_drives = 1;
+	r->q.n_drives = 2;
 	rig_nic(r);
 	vmm_spawn(&r->vmm, &r->files);
 	vmm_must(&r->vmm, VMM_CONFIGURE, &r->q, NULL, NULL);
@@ -134,6 +140,7 @@ static void rig_done(struct rig *r)
 	fd_closep(&r->files.kernel);
 	fd_closep(&r->files.log);
 	fd_closep(&r->files.drives[0].fd);
+	fd_closep(&r->files.drives[1].fd);
 }
 
 /* The console's text so far; the flood's NULs become blanks. */

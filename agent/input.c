@@ -32,6 +32,7 @@ static void item_done(struct input *in, const char *why)
 	if (in->first == NULL)
 		in->last = &in->first;
 	in->count--;
+	in->bytes -= item->len;
 	if (item->call != NULL && why == NULL)
 		rpc_reply(item->call, &ok.base, NULL);
 	else if (item->call != NULL)
@@ -99,7 +100,7 @@ static int put(struct input *in, const uint8_t *data, size_t len, struct rpc_cal
 
 	if (in->fd < 0 || in->closing)
 		return -EPIPE;
-	if (in->count >= PROCESS_INPUTS_MAX)
+	if (in->count >= PROCESS_INPUTS_MAX || len > PROCESS_INPUT_BYTES - in->bytes)
 		return -ENOBUFS;
 	item = malloc(sizeof(*item) + len);
 	if (item == NULL)
@@ -112,6 +113,7 @@ static int put(struct input *in, const uint8_t *data, size_t len, struct rpc_cal
 	*in->last = item;
 	in->last = &item->next;
 	in->count++;
+	in->bytes += len;
 	flush(in);
 	return 0;
 }
@@ -128,8 +130,8 @@ void process_send_input(struct process *p, const uint8_t *data, size_t len, stru
 	if (r == -EPIPE)
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "stdin is closed");
 	else if (r == -ENOBUFS)
-		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "%d inputs wait already: await answers",
-			 PROCESS_INPUTS_MAX);
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED,
+			 "too much input waits already: await answers");
 	else if (r < 0)
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "out of memory");
 }

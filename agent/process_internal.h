@@ -34,6 +34,7 @@ struct input {
 	struct loop_io *io;
 	struct input_item *first, **last;
 	unsigned count;
+	size_t bytes; /* of all items, written or not */
 	bool closing; /* close when the queue is empty */
 };
 

@@ -535,6 +535,34 @@ Test(agent_http, process_outlives_its_client)
 		     404);
 }
 
+/* Clients send what they have in one call. More than may wait at a process is refused whole, and
+ * what was taken before stays in order. */
+Test(agent_http, large_input)
+{
+	static const char head[] = "{\"process\":{\"tag\":\"n\"},\"input\":{\"stdin\":\"";
+	int fd = stream(
+		"process.Process/Start",
+		"{\"process\":{\"cmd\":\"wc\",\"args\":[\"-c\"]},\"tag\":\"n\",\"stdin\":true}");
+	char *body = malloc(3200000);
+	size_t n = sizeof(head) - 1;
+
+	cr_assert_not_null(body);
+	cr_assert(get(fd, "{\"event\":{\"start\""));
+	memcpy(body, head, n);
+	memset(body + n, 'A', 3100000);
+	(void)snprintf(body + n + 1400000, 8, "\"}}");
+	cr_expect_eq(call("process.Process/SendInput", body), 200);
+	body[n + 1400000] = 'A';
+	memset(body + n + 1400000, 'A', 8);
+	(void)snprintf(body + n + 3000000, 8, "\"}}");
+	cr_expect_eq(call("process.Process/SendInput", body), 429);
+	cr_assert_eq(call("process.Process/CloseStdin", "{\"process\":{\"tag\":\"n\"}}"), 200);
+	/* "1050000\n" */
+	cr_assert(get(fd, "MTA1MDAwMAo="));
+	free(body);
+	close(fd);
+}
+
 Test(agent_http, stdin_closes)
 {
 	int fd = stream("process.Process/Start",

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* agent_io.c - bytes in and out of commands: whole, in order, bounded. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "agent/agent_limits.h"
 #include "agent_fixture.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -113,16 +115,37 @@ static void on_answer(const struct rpc_status *st, const ProtobufCMessage *out, 
 	a->code = st->code;
 }
 
-/* A command that doesn't read: its client is held, and can't make the agent hold more. */
-Test(agent_io, input_waits_and_is_bounded)
+/* SendInput of `len` bytes at `data`, without waiting for its answer. */
+static void input_start(struct answer *a, const uint8_t *data, size_t len)
 {
 	static const struct rpc_pending_ops ops = { .done = on_answer };
 	Casemate__Agent__V1__SendInputRequest in = CASEMATE__AGENT__V1__SEND_INPUT_REQUEST__INIT;
 	Casemate__Agent__V1__ProcessInput input = CASEMATE__AGENT__V1__PROCESS_INPUT__INIT;
 	Casemate__Agent__V1__ProcessSelector s = CASEMATE__AGENT__V1__PROCESS_SELECTOR__INIT;
+	struct rpc_pending *p;
+
+	s.selector_case = CASEMATE__AGENT__V1__PROCESS_SELECTOR__SELECTOR_PID;
+	s.pid = run.pid;
+	input.input_case = CASEMATE__AGENT__V1__PROCESS_INPUT__INPUT_STDIN;
+	input.stdin = (ProtobufCBinaryData){ .len = len, .data = (uint8_t *)data };
+	in.process = &s;
+	in.input = &input;
+	cr_assert_eq(rpc_start(t.conn[1], &agent_methods[AGENT_PROCESS_SEND_INPUT], &in.base, NULL,
+			       0, &ops, a, &p),
+		     0);
+}
+
+static void input_wait(const struct answer *a)
+{
+	while (!a->done)
+		cr_assert_eq(loop_step(t.loop, 100), 0);
+}
+
+/* A command that doesn't read: its client is held, and can't make the agent hold more. */
+Test(agent_io, input_waits_and_is_bounded)
+{
 	enum { N = 40 };
 	struct answer answers[N] = { 0 };
-	struct rpc_pending *p;
 	struct agent_request r;
 	uint8_t *data = calloc(1, 65536);
 	unsigned ok = 0, refused = 0, waiting = 0;
@@ -130,16 +153,8 @@ Test(agent_io, input_waits_and_is_bounded)
 	agent_request(&r, "sleep", "60", NULL);
 	agent_run_start(&t, 0, &run, &r.req);
 	agent_run_wait_start(&t, &run);
-	s.selector_case = CASEMATE__AGENT__V1__PROCESS_SELECTOR__SELECTOR_PID;
-	s.pid = run.pid;
-	input.input_case = CASEMATE__AGENT__V1__PROCESS_INPUT__INPUT_STDIN;
-	input.stdin = (ProtobufCBinaryData){ .len = 65536, .data = data };
-	in.process = &s;
-	in.input = &input;
 	for (int i = 0; i < N; i++)
-		cr_assert_eq(rpc_start(t.conn[1], &agent_methods[AGENT_PROCESS_SEND_INPUT],
-				       &in.base, NULL, 0, &ops, &answers[i], &p),
-			     0);
+		input_start(&answers[i], data, 65536);
 	agent_test_idle(&t, 500);
 	for (int i = 0; i < N; i++) {
 		ok += answers[i].done && answers[i].code == RPC_OK;
@@ -154,6 +169,38 @@ Test(agent_io, input_waits_and_is_bounded)
 	agent_test_idle(&t, 100);
 	for (int i = 0; i < N; i++)
 		cr_assert(answers[i].done);
+	free(data);
+}
+
+/* A few large inputs are bounded by their bytes, to the byte; what was taken arrives, and then
+ * there is room again. */
+Test(agent_io, input_bytes_are_bounded)
+{
+	struct answer taken[3] = { 0 }, refused = { 0 };
+	uint8_t *data = calloc(1, MIB);
+	struct agent_request r;
+
+	cr_assert_not_null(data);
+	agent_request(&r, "wc", "-c", NULL);
+	agent_run_start(&t, 0, &run, &r.req);
+	agent_run_wait_start(&t, &run);
+	cr_assert_eq(agent_test_signal(&t, run.pid, SIGSTOP), RPC_OK);
+	input_start(&taken[0], data, MIB);
+	input_start(&taken[1], data, PROCESS_INPUT_BYTES - MIB);
+	input_start(&refused, data, 1);
+	input_wait(&refused);
+	cr_expect_eq(refused.code, RPC_RESOURCE_EXHAUSTED);
+	cr_expect(!taken[0].done && !taken[1].done);
+
+	cr_assert_eq(agent_test_signal(&t, run.pid, SIGCONT), RPC_OK);
+	input_wait(&taken[1]);
+	input_start(&taken[2], data, MIB);
+	input_wait(&taken[2]);
+	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
+		cr_expect_eq(taken[i].code, RPC_OK);
+	cr_assert_eq(agent_test_close_stdin(&t, run.pid), RPC_OK);
+	agent_run_wait(&t, &run);
+	cr_expect(agent_run_is(&run.out, "3145728\n"));
 	free(data);
 }
 

@@ -39,6 +39,31 @@ user" ]
 	[ "$(status GET "/sandboxes/$id")" = 404 ]
 }
 
+# Inside, without a token, there is what code interpreters ask for, and nothing that acts; the host reaches all of it.
+@test "the agent's HTTP: whole for the holder of the token, health and environment inside" {
+	read -r id token < <(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120,"secure":true,"envVars":{"COLOUR":"red"}}' |
+		jq -r '.sandboxID + " " + .envdAccessToken')
+	agent() { status "$@" -H "E2b-Sandbox-Id: $id" -H 'E2b-Sandbox-Port: 49983'; }
+	requests=('GET /health' 'GET /envs' 'GET /metrics' 'GET /files?path=/etc/passwd' 'POST /process.Process/List')
+	from_host='' without=''
+	for request in "${requests[@]}"; do
+		# shellcheck disable=SC2086 # method and path
+		from_host+="$(agent $request -H 'Content-Type: application/json' -d '{}' -H "X-Access-Token: $token") "
+		# shellcheck disable=SC2086
+		without+="$(agent $request) "
+	done
+	[ "$from_host" = "204 200 200 200 200 " ]
+	[ "$without" = "204 401 401 401 401 " ]
+	# shellcheck disable=SC2016 # for the guest's shell
+	run casemate exec "$id" -- bash -c 'for request; do
+		curl -s -o /dev/null -w "%{http_code} " -H "Content-Type: application/json" -X ${request% *} -d "{}" "http://127.0.0.1:49983${request#* }"
+	done' bash "${requests[@]}" 'POST /init'
+	[ "$output" = "204 200 404 404 404 404 " ]
+	[ "$(casemate exec "$id" -- curl -s http://127.0.0.1:49983/envs | jq -r .COLOUR)" = red ]
+	[ "$(casemate exec "$id" -- ss -Hltn | awk '{ print $4 }')" = 127.0.0.1:49983 ]
+	[ "$(status DELETE "/sandboxes/$id")" = 204 ]
+}
+
 @test "a template that isn't there; a key that is revoked" {
 	[ "$(status POST /v2/sandboxes -d '{"templateID":"nothing"}')" = 404 ]
 	other=$(casemate key create --tenant alice --label other)

@@ -51,19 +51,12 @@ int cgroup_set_u64(int dir, const char *file, uint64_t value, struct err *err)
 uint64_t cgroup_read_key(int dir, const char *file, const char *key)
 {
 	char text[1024];
-	size_t n = strlen(key);
-	const char *at = text;
+	uint64_t value = 0;
 
-	if (dir < 0 || fd_read_file(dir, file, text, sizeof(text)) < 0)
+	if (dir < 0 || fd_read_file(dir, file, text, sizeof(text)) < 0 ||
+	    cgroup_parse_key(text, key, &value) < 0)
 		return 0;
-	for (;;) {
-		if (strncmp(at, key, n) == 0 && at[n] == ' ')
-			return strtoull(at + n + 1, NULL, 10);
-		at = strchr(at, '\n');
-		if (at == NULL)
-			return 0;
-		at++;
-	}
+	return value;
 }
 
 int cgroup_open(int parent, const char *name)

@@ -25,6 +25,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -113,6 +114,15 @@ MUST_USE int cgroup_remove(const struct cgroup_host *h, struct cgroup *c);
 /* A descriptor for EPOLLPRI that is raised when the group becomes empty; owned by the caller.
  * -ENOTSUP on v1. */
 MUST_USE int cgroup_open_events(const struct cgroup_host *h, const struct cgroup *c);
+/* What a group has used so far, and uses. */
+struct cgroup_usage {
+	uint64_t cpu_us;
+	uint64_t memory_bytes;
+	uint64_t memory_peak_bytes; /* 0 = this kernel doesn't keep it */
+};
+/* pid: its only process, not reaped. A v1 host's cpuacct may be a hierarchy that no jail joins, so
+ * there the time is the process's. 0 or -errno. */
+MUST_USE int cgroup_usage(const struct cgroup *c, pid_t pid, struct cgroup_usage *ret);
 /* Has its memory limit killed something? */
 bool cgroup_was_oom(const struct cgroup *c);
 

@@ -16,7 +16,12 @@ MUST_USE int cgroup_write(int dir, const char *file, const char *value);
 /* The same, with err's text. */
 MUST_USE int cgroup_set(int dir, const char *file, const char *value, struct err *err);
 MUST_USE int cgroup_set_u64(int dir, const char *file, uint64_t value, struct err *err);
-/* The number after `key` in a flat-keyed file such as memory.events; 0 if it isn't there. */
+/* cgroup_usage.c: the number of the line "KEY NUMBER" of a flat-keyed file such as cpu.stat; for
+ * key
+ * "" the number that is the whole text. -ENOENT: there is no such line; -EINVAL, -ERANGE: what
+ * parse_u64 says of it. Pure. */
+MUST_USE int cgroup_parse_key(const char *text, const char *key, uint64_t *ret);
+/* The same, of a file; 0 if it isn't there. */
 uint64_t cgroup_read_key(int dir, const char *file, const char *key);
 /* Opens parent/name, a group: the descriptor or -errno. */
 MUST_USE int cgroup_open(int parent, const char *name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handle_inspect.c - Jailer.Inspect: the kernel's view of a jail, as a message. */
+/* handle_inspect.c - Jailer.Inspect and Usage: the kernel's view of a jail, as a message. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jailer.pb-c.h>
@@ -92,6 +92,42 @@ static void put_fds(struct answer *a)
 	a->out.descriptors = a->fd_list;
 }
 
+/* A jail that runs by its id, or NULL and the call has been refused. */
+static const struct jail *find_running(struct rpc_call *call, const struct session *s,
+				       const char *id)
+{
+	const struct jail *j = request_id_ok(id) ? jail_find(s->jails, id) : NULL;
+
+	if (j != NULL && j->state == JAIL_RUNNING)
+		return j;
+	rpc_fail(call, RPC_NOT_FOUND, "no such jail is running");
+	return NULL;
+}
+
+void handle_usage(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__UsageRequest *m = (const void *)in;
+	Casemate__Jailer__V1__UsageResponse out = CASEMATE__JAILER__V1__USAGE_RESPONSE__INIT;
+	const struct jail *j = find_running(call, arg, m->id);
+	struct cgroup_usage u;
+	struct err err;
+	int r;
+
+	(void)fds;
+	if (j == NULL)
+		return;
+	r = cgroup_usage(&j->cell->cgroup, j->pid, &u);
+	if (r < 0) {
+		(void)err_sys(&err, r, "usage of %s", m->id);
+		rpc_fail(call, RPC_INTERNAL, "%s", err.msg);
+		return;
+	}
+	out.cpu_usec = u.cpu_us;
+	out.memory_bytes = u.memory_bytes;
+	out.memory_peak_bytes = u.memory_peak_bytes;
+	rpc_reply(call, &out.base, NULL);
+}
+
 void handle_inspect(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	const Casemate__Jailer__V1__InspectRequest *m = (const void *)in;
@@ -99,13 +135,11 @@ void handle_inspect(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	static struct answer a;
 	struct session *s = arg;
 	struct err err = { 0 };
-	const struct jail *j = request_id_ok(m->id) ? jail_find(s->jails, m->id) : NULL;
+	const struct jail *j = find_running(call, s, m->id);
 
 	(void)fds;
-	if (j == NULL || j->state != JAIL_RUNNING) {
-		rpc_fail(call, RPC_NOT_FOUND, "no such jail is running");
+	if (j == NULL)
 		return;
-	}
 	proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc < 0 || inspect_process(proc, j->pid, &a.seen, &err) < 0) {
 		rpc_fail(call, RPC_INTERNAL, "inspect: %s", proc < 0 ? "no /proc" : err.msg);

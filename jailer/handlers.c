@@ -285,6 +285,7 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },
 	{ .method = &jailer_methods[JAILER_INSPECT], .fn = handle_inspect },
+	{ .method = &jailer_methods[JAILER_USAGE], .fn = handle_usage },
 	{ .method = &jailer_methods[JAILER_STATUS], .fn = handle_status },
 };
 const size_t session_handlers_count = ARRAY_SIZE(session_handlers);

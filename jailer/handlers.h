@@ -29,6 +29,6 @@ void create_restored(struct rpc_call *call, const struct request *q, struct sess
 /* handle_snapshot.c */
 rpc_handler_fn handle_restore, handle_seal;
 /* handle_inspect.c */
-rpc_handler_fn handle_inspect;
+rpc_handler_fn handle_inspect, handle_usage;
 
 #endif

@@ -1,57 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * e2b_metrics.c - what a sandbox uses, as its control group counts it: never what the guest says.
- * There is no history: a request gets one sample, of now; processor use is since the sample before,
- * or since the start.
+ * e2b_metrics.c - what a sandbox uses, as the kernel counts it (usage.h). There is no history: a
+ * request gets one sample, of now; processor use is since the sample before, or since the start.
  */
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 
 #include "api/daemon/e2b_view.h"
+#include "api/daemon/usage.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/num.h"
 
 #define IDS_MAX 100U
 
-/* A number of a file of the group: the whole file, or the line that begins with key. 0 = none. */
-static uint64_t group_number(const struct sandbox *s, const char *file, const char *key)
-{
-	char path[256], text[4096];
-	const char *at = text;
-	uint64_t n = 0;
+/* A request and the sandboxes that it asks for: its state. */
+struct scrape {
+	struct http_req *req;
+	const struct service *sv;
+	unsigned count, waiting;
+	void (*answer)(struct scrape *m);
+	struct scraped {
+		struct usage_wait wait;
+		struct scrape *scrape;
+		char id[SANDBOX_ID_LEN + 1];
+	} list[];
+};
 
-	(void)snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", sandbox_cgroup(s), file);
-	if (sandbox_cgroup(s)[0] == '\0' || fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return 0;
-	if (key != NULL) {
-		at = strstr(text, key);
-		at = at == NULL ? "" : at + strlen(key);
-		at += strspn(at, " ");
-	}
-	for (; *at >= '0' && *at <= '9' && n < UINT64_MAX / 100; at++)
-		n = n * 10 + (uint64_t)(*at - '0');
-	return n;
-}
-
-static json_t *sample(const struct sandbox *s)
+static json_t *sample(const struct sandbox *s, const struct usage *u)
 {
 	const struct spec *spec = sandbox_spec(s);
 	int64_t now = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
-	int64_t age_ms = MAX(now - sandbox_created_unix_ms(s), (int64_t)1);
-	uint64_t used_us = group_number(s, "cpu.stat", "usage_usec");
-	uint64_t memory = group_number(s, "memory.current", NULL);
-	double pct = (double)used_us / 10.0 / (double)age_ms;
 	char time[E2B_TIME_LEN + 1];
 
 	e2b_time(now, time);
 	return json_pack("{s:s, s:I, s:i, s:f, s:I, s:I, s:I, s:I, s:I}", "timestamp", time,
 			 "timestampUnix", (json_int_t)(now / 1000), "cpuCount", (int)spec->vcpus,
-			 "cpuUsedPct", MIN(pct, 100.0 * spec->vcpus), "memUsed", (json_int_t)memory,
-			 "memTotal", (json_int_t)spec->memory_bytes, "memCache", (json_int_t)0,
-			 "diskUsed", (json_int_t)0, "diskTotal", (json_int_t)spec->scratch_bytes);
+			 "cpuUsedPct", MIN(u->cpu_pct, 100.0 * spec->vcpus), "memUsed",
+			 (json_int_t)MIN(u->memory_bytes, (uint64_t)INT64_MAX), "memTotal",
+			 (json_int_t)spec->memory_bytes, "memCache", (json_int_t)0, "diskUsed",
+			 (json_int_t)0, "diskTotal", (json_int_t)spec->scratch_bytes);
 }
 
 /* Is now within ?start and ?end, in seconds since 1970? */
@@ -66,20 +53,130 @@ static bool is_wanted(const struct http_req *req)
 	return end == NULL || (parse_u64(end, 0, INT64_MAX, &n) == 0 && n >= now);
 }
 
+static void forget_all(void *state)
+{
+	struct scrape *m = state;
+
+	for (unsigned i = 0; i < m->count; i++)
+		usage_forget(&m->list[i].wait);
+}
+
+static void on_client_gone(struct http_req *req, void *state)
+{
+	(void)req;
+	forget_all(state);
+}
+
+static void on_usage(struct usage_wait *w)
+{
+	struct scrape *m = CONTAINER_OF(w, struct scraped, wait)->scrape;
+
+	if (--m->waiting == 0)
+		m->answer(m);
+}
+
+/* NULL: answered 500. */
+static struct scrape *scrape_new(struct http_req *req, const struct service *sv, unsigned max,
+				 void (*answer)(struct scrape *m))
+{
+	struct scrape *m = http_set_state(req, sizeof(struct scrape) + max * sizeof(struct scraped),
+					  forget_all);
+
+	if (m == NULL) {
+		http_error(req, 500, "internal", "out of memory");
+		return NULL;
+	}
+	m->req = req;
+	m->sv = sv;
+	m->answer = answer;
+	return m;
+}
+
+static void scrape_add(struct scrape *m, const struct sandbox *s)
+{
+	struct scraped *x = &m->list[m->count++];
+
+	x->scrape = m;
+	x->wait.fn = on_usage;
+	memcpy(x->id, sandbox_id(s), sizeof(x->id));
+}
+
+/* Answers at once when all samples are fresh. The one more that it waits for is itself, so that the
+ * answer comes after the last has been asked. */
+static void scrape_run(struct scrape *m)
+{
+	m->waiting = m->count + 1;
+	http_hold(m->req, on_client_gone);
+	for (unsigned i = 0; i < m->count; i++) {
+		struct sandbox *s = sandboxes_find(m->sv->sandboxes, m->list[i].id);
+		m->list[i].wait.code = -ENOENT;
+		if (s == NULL)
+			m->waiting--;
+		else
+			usage_ask(s, &m->list[i].wait);
+	}
+	if (--m->waiting == 0)
+		m->answer(m);
+}
+
+/* NULL: there is no sample; it may have ended meanwhile. */
+static json_t *sample_of(const struct scrape *m, const struct scraped *x)
+{
+	const struct sandbox *s = sandboxes_find(m->sv->sandboxes, x->id);
+
+	return s == NULL || x->wait.code < 0 ? NULL : sample(s, &x->wait.got);
+}
+
+static void answer_one(struct scrape *m)
+{
+	json_t *one = sample_of(m, &m->list[0]);
+
+	if (one != NULL)
+		http_answer(m->req, 200, json_pack("[o]", one));
+	else if (m->list[0].wait.code == -ENOENT)
+		http_answer(m->req, 200, json_array());
+	else
+		http_error(m->req, 503, "unavailable", "the jailer can't be asked");
+}
+
+static void answer_all(struct scrape *m)
+{
+	json_t *all = json_object();
+
+	for (unsigned i = 0; i < m->count; i++) {
+		json_t *one = sample_of(m, &m->list[i]);
+		if (one != NULL)
+			(void)json_object_set_new(all, m->list[i].id, one);
+	}
+	http_answer(m->req, 200, json_pack("{s:o}", "sandboxes", all));
+}
+
 void e2b_metrics(struct http_req *req, void *arg)
 {
 	struct sandbox *s = service_find(req, arg);
+	struct scrape *m;
 
-	if (s != NULL)
-		http_answer(req, 200, is_wanted(req) ? json_pack("[o]", sample(s)) : json_array());
+	if (s == NULL)
+		return;
+	if (!is_wanted(req)) {
+		http_answer(req, 200, json_array());
+		return;
+	}
+	m = scrape_new(req, arg, 1, answer_one);
+	if (m == NULL)
+		return;
+	scrape_add(m, s);
+	scrape_run(m);
 }
 
 void e2b_all_metrics(struct http_req *req, void *arg)
 {
 	const struct service *sv = arg;
 	const char *ids = http_query(req, "sandbox_ids");
-	json_t *all = json_object();
+	struct scrape *m = scrape_new(req, sv, IDS_MAX, answer_all);
 
+	if (m == NULL)
+		return;
 	for (unsigned i = 0; ids != NULL && *ids != '\0' && i < IDS_MAX; i++) {
 		char id[SANDBOX_ID_LEN + 1];
 		size_t len = strcspn(ids, ",");
@@ -90,8 +187,8 @@ void e2b_all_metrics(struct http_req *req, void *arg)
 			s = sandboxes_find(sv->sandboxes, id);
 		}
 		if (s != NULL && service_owns(req, s) && sandbox_state(s) == SANDBOX_RUNNING)
-			(void)json_object_set_new(all, id, sample(s));
+			scrape_add(m, s);
 		ids += len + (ids[len] == ',');
 	}
-	http_answer(req, 200, json_pack("{s:o}", "sandboxes", all));
+	scrape_run(m);
 }

@@ -129,6 +129,7 @@ static void drop_origin(struct sandbox *s)
 
 void sandbox_free(struct sandbox *s)
 {
+	usage_done(s);
 	close_vm(s);
 	drop_origin(s);
 	fd_closep(&s->template_fds[0]);

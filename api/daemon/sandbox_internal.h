@@ -6,6 +6,7 @@
 #include <jailer.pb-c.h>
 
 #include "api/daemon/sandbox.h"
+#include "api/daemon/usage.h"
 #include "api/daemon/vmlog.h"
 #include "api/proto/contract.h"
 #include "api/rpc/rpc.h"
@@ -21,6 +22,7 @@ struct sandboxes {
 	size_t live;	       /* tenants' that have not ended or failed */
 	size_t others;	       /* the pool's own */
 	size_t records;	       /* ended or failed */
+	struct usage_queue usage;
 	bool stopping;
 	void (*stopped)(void *arg);
 	void *stopped_arg;
@@ -103,6 +105,8 @@ struct sandbox {
 	int agent_fd; /* our end of the agent's connection until it is an rpc_conn; or -1 */
 	char kernel_release[96];
 	char agent_version[64];
+
+	struct usage_meter usage;
 
 	/* How it went. */
 	uint64_t time_ns[SANDBOX_T_COUNT]; /* monotonic; 0 = not reached */

@@ -62,6 +62,7 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	[JAILER_WAIT] = JAILER("Wait", wait, 0, 0, SMALL),
 	[JAILER_LIST] = JAILER("List", list, 0, 0, LARGE),
 	[JAILER_INSPECT] = JAILER("Inspect", inspect, 0, 0, CHUNK),
+	[JAILER_USAGE] = JAILER("Usage", usage, 0, 0, SMALL),
 	[JAILER_STATUS] = JAILER("Status", status, 0, 0, CHUNK),
 };
 

@@ -27,6 +27,8 @@ no_daemon() { ! pgrep -x casemated; }
 api() { curl -s -X "$1" -H "X-API-Key: $key" "http://127.0.0.1:$port$2" "${@:3}"; }
 status() { api "$@" -o /dev/null -w '%{http_code}'; }
 
+used_more() { [ "$(casemate metrics --json "$1" | jq '.metrics["jail.cpu_us"]')" -gt "$2" ]; }
+
 @test "create, list, extend, use and kill" {
 	id=$(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120,"metadata":{"who":"alice"},"envVars":{"COLOUR":"red"}}' | jq -r .sandboxID)
 	[ "$id" != null ]
@@ -34,7 +36,11 @@ status() { api "$@" -o /dev/null -w '%{http_code}'; }
 	[ "$(status POST "/sandboxes/$id/timeout" -d '{"timeout":100}')" = 204 ]
 	[ "$(casemate exec "$id" -- sh -c 'echo $COLOUR; whoami')" = "red
 user" ]
-	api GET "/sandboxes/$id/metrics" | jq -e '.[0] | .memTotal == 536870912'
+	api GET "/sandboxes/$id/metrics" | jq -e '.[0] | .memTotal == 536870912 and .memUsed > 1000000 and .cpuUsedPct > 0'
+	before=$(casemate metrics --json "$id" | jq '.metrics["jail.cpu_us"]')
+	casemate exec "$id" -- sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done'
+	# A sample is good for a second.
+	until_true 10 used_more "$id" "$before"
 	[ "$(status DELETE "/sandboxes/$id")" = 204 ]
 	[ "$(status GET "/sandboxes/$id")" = 404 ]
 }

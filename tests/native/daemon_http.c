@@ -478,6 +478,52 @@ Test(daemon_http, events, .init = set_up, .fini = tear_down, .timeout = 120)
 	cr_assert_eq(ask("GET", "/snapshots", alice, NULL), 501);
 }
 
+/* ---- Usage --------------------------------------------------------------------------------- */
+
+static json_t *get(const char *key, const char *target)
+{
+	cr_assert_eq(ask("GET", target, key, NULL), 200, "%s: %s", target, a.body);
+	return answer_json(&a);
+}
+
+/* What the kernel counts, by way of the jailer: casemated can't read the group itself. */
+Test(daemon_http, usage, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *alice = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	char id[32], target[512];
+	json_t *o, *m;
+	int n;
+
+	make(alice, id, NULL);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/metrics", id);
+	o = get(alice, target);
+	m = json_array_get(o, 0);
+	cr_expect_gt(json_integer_value(json_object_get(m, "memUsed")), 100000, "%s", a.body);
+	cr_expect_gt(json_real_value(json_object_get(m, "cpuUsedPct")), 0, "%s", a.body);
+	json_decref(o);
+	/* The same one over and over: one answer. Another tenant's: none. */
+	n = snprintf(target, sizeof(target), "/sandboxes/metrics?sandbox_ids=%s", id);
+	for (int i = 0; i < 15; i++)
+		n += snprintf(target + n, sizeof(target) - (size_t)n, ",%s", id);
+	o = get(alice, target);
+	m = json_object_get(o, "sandboxes");
+	cr_expect_eq(json_object_size(m), 1);
+	cr_expect_gt(json_integer_value(json_object_get(json_object_get(m, id), "memUsed")), 100000,
+		     "%s", a.body);
+	json_decref(o);
+	o = get(bob, target);
+	cr_expect_eq(json_object_size(json_object_get(o, "sandboxes")), 0, "%s", a.body);
+	json_decref(o);
+	(void)snprintf(target, sizeof(target), "/v1/sandboxes/%s/metrics", id);
+	o = get(alice, target);
+	m = json_object_get(o, "metrics");
+	cr_expect_gt(json_integer_value(json_object_get(m, "jail.cpu_us")), 0, "%s", a.body);
+	cr_expect_gt(json_integer_value(json_object_get(m, "jail.memory_bytes")), 100000, "%s",
+		     a.body);
+	cr_expect_eq(json_integer_value(json_object_get(m, "vm.vcpus")), 1, "%s", a.body);
+	json_decref(o);
+}
+
 /* ---- The daemon's death -------------------------------------------------------------------- */
 
 /* kill -9 right after the answer: the next daemon knows what was acknowledged and what became of

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inspect says what the kernel says: the live jail against the policy, without SELinux. */
+/* Inspect and Usage say what the kernel says: the live jail against the policy, without SELinux. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <poll.h>
@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/native/jail_probe.h"
 #include "tests/native/jail_rig.h"
 #include "vmm/vmm_fds.h"
 
@@ -134,10 +135,57 @@ Test(jail_inspect, a_jail_is_as_the_policy_says)
 	protobuf_c_message_free_unpacked(&r->base, NULL);
 }
 
+static bool usage(const char *id, Casemate__Jailer__V1__UsageResponse *ret, struct rpc_status *st)
+{
+	Casemate__Jailer__V1__UsageRequest q = CASEMATE__JAILER__V1__USAGE_REQUEST__INIT;
+	ProtobufCMessage *out = NULL;
+
+	q.id = (char *)(uintptr_t)id;
+	cr_assert_eq(rpc_call_wait(g.loop, g.conn, &jailer_methods[JAILER_USAGE], &q.base, NULL,
+				   10000, st, &out, NULL),
+		     0);
+	if (st->code != RPC_OK)
+		return false;
+	*ret = *(Casemate__Jailer__V1__UsageResponse *)(void *)out;
+	protobuf_c_message_free_unpacked(out, NULL);
+	return true;
+}
+
+/* What one jail uses shows in its figures, and not in its neighbour's. */
+Test(jail_inspect, usage_grows_with_use)
+{
+	Casemate__Jailer__V1__UsageResponse before, after, other, later;
+	struct rig_jail j, k;
+	struct rpc_status st;
+	char line[16] = "";
+
+	rig_create_ok(&g, "one", &j);
+	rig_create_ok(&g, "two", &k);
+	cr_assert(usage("one", &before, &st), "%s", st.msg);
+	cr_assert(usage("two", &other, &st), "%s", st.msg);
+	cr_assert_eq(write(j.control, "b", 1), 1);
+	cr_assert_gt(read(j.control, line, sizeof(line) - 1), 0);
+	cr_assert_str_eq(line, "burnt 1\n");
+	cr_assert(usage("one", &after, &st), "%s", st.msg);
+	cr_assert(usage("two", &later, &st), "%s", st.msg);
+	cr_expect_gt(before.cpu_usec, 0);
+	cr_expect_geq(after.cpu_usec, before.cpu_usec + BURN_MS * 1000);
+	cr_expect_geq(after.memory_bytes, before.memory_bytes + BURN_BYTES);
+	cr_expect(after.memory_peak_bytes == 0 || after.memory_peak_bytes >= after.memory_bytes);
+	cr_expect_lt(later.cpu_usec, other.cpu_usec + BURN_MS * 1000);
+	cr_expect_lt(later.memory_bytes, other.memory_bytes + BURN_BYTES);
+}
+
 Test(jail_inspect, only_a_jail_that_runs)
 {
+	Casemate__Jailer__V1__UsageResponse u;
 	struct rpc_status st;
 	struct rig_jail j;
+
+	cr_expect_not(usage("none", &u, &st));
+	cr_expect_eq(st.code, RPC_NOT_FOUND);
+	cr_expect_not(usage("../1", &u, &st));
+	cr_expect_eq(st.code, RPC_NOT_FOUND);
 
 	(void)inspect("none", &st);
 	cr_expect_eq(st.code, RPC_NOT_FOUND);
@@ -145,6 +193,8 @@ Test(jail_inspect, only_a_jail_that_runs)
 	cr_expect_eq(st.code, RPC_NOT_FOUND);
 	rig_create_ok(&g, "one", &j);
 	cr_assert_eq(rig_destroy(&g, "one"), RPC_OK);
+	cr_expect_not(usage("one", &u, &st));
+	cr_expect_eq(st.code, RPC_NOT_FOUND);
 	(void)inspect("one", &st);
 	cr_expect_eq(st.code, RPC_NOT_FOUND);
 }

@@ -4,7 +4,8 @@
  * its own, so it sees what the jail alone allows, and says so on the control socket.
  *
  * One byte is a command: 'r' report (lines `key value`, the last one `end 0`), 'x' exit with
- * status 7, 'm' use memory until killed. End of file: exit 0.
+ * status 7, 'm' use memory until killed, 'b' use BURN_MS of a processor and BURN_BYTES of memory
+ * and say `burnt 1`. End of file: exit 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,8 +27,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "tests/native/jail_probe.h"
 #include "vmm/vmm_fds.h"
 
 #define FDS_LOOKED_AT 4096
@@ -246,6 +249,25 @@ static void eat(void)
 	}
 }
 
+/* The time is measured as the kernel counts it, so a busy machine only makes it take longer. */
+static void burn(void)
+{
+	struct timespec from, now;
+	char *memory =
+		mmap(NULL, BURN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from) < 0)
+		exit(98);
+	memset(memory, 1, BURN_BYTES);
+	do {
+		if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) < 0)
+			exit(98);
+	} while ((now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 <
+		 BURN_MS);
+	say("burnt", memory[BURN_BYTES - 1]);
+	fflush(out);
+}
+
 int main(int argc, char **argv)
 {
 	char command;
@@ -263,6 +285,8 @@ int main(int argc, char **argv)
 			return 7;
 		else if (command == 'm')
 			eat();
+		else if (command == 'b')
+			burn();
 	}
 	return 0;
 }

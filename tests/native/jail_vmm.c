@@ -103,6 +103,7 @@ Test(jail_vmm, ends_with_its_control_socket)
 Test(jail_vmm, the_jailer_inspects_it)
 {
 	Casemate__Jailer__V1__InspectRequest q = CASEMATE__JAILER__V1__INSPECT_REQUEST__INIT;
+	Casemate__Jailer__V1__UsageRequest use = CASEMATE__JAILER__V1__USAGE_REQUEST__INIT;
 	const Casemate__Jailer__V1__InspectResponse *seen;
 	ProtobufCMessage *out = NULL;
 	struct rpc_status st;
@@ -119,6 +120,13 @@ Test(jail_vmm, the_jailer_inspects_it)
 	cr_assert_eq(seen->n_threads, 1);
 	cr_expect_eq(seen->threads[0]->seccomp_mode, 2);
 	cr_expect_gt(seen->n_descriptors, 8);
+	protobuf_c_message_free_unpacked(out, NULL);
+	use.id = q.id;
+	cr_assert_eq(rpc_call_wait(g.loop, g.conn, &jailer_methods[JAILER_USAGE], &use.base, NULL,
+				   10000, &st, &out, NULL),
+		     0);
+	cr_assert_eq(st.code, RPC_OK, "%s", st.msg);
+	cr_expect_gt(((const Casemate__Jailer__V1__UsageResponse *)(const void *)out)->cpu_usec, 0);
 	protobuf_c_message_free_unpacked(out, NULL);
 }
 

@@ -96,13 +96,40 @@ static bool read_check(const json_t *c, const char *ret[5])
 			   "level", &ret[1], "what", &ret[2], "why", &ret[3], "fix", &ret[4]) == 0;
 }
 
-static void add_remote(struct doctor *d, const json_t *list)
+/* A jailer serves without SELinux only when it was told to (--allow-no-selinux). Then the
+ * administrator has decided, and what is left to say is a warning: were it a failure for ever, the
+ * exit status would no longer tell that host from one that is unfit. */
+static bool selinux_waived(const json_t *jailer)
+{
+	const char *mode = json_string_value(json_object_get(jailer, "selinux"));
+
+	return json_is_true(json_object_get(jailer, "reachable")) && mode != NULL &&
+	       strcmp(mode, "enforcing") != 0;
+}
+
+static void add_waived(struct doctor *d, const char *t[5])
+{
+	char what[160];
+
+	(void)snprintf(what, sizeof(what),
+		       "%.40s; accepted: the jailer runs with --allow-no-selinux", t[2]);
+	add(d, t[0], "W", what, t[3],
+	    "enable SELinux with Casemate's policy and start the jailer without the option");
+}
+
+static void add_remote(struct doctor *d, const json_t *list, const json_t *jailer)
 {
 	const char *t[5];
 
-	for (size_t i = 0; i < json_array_size(list); i++)
-		if (read_check(json_array_get(list, i), t))
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		if (!read_check(json_array_get(list, i), t))
+			continue;
+		if (strcmp(t[0], "selinux") == 0 && strcmp(t[1], "F") == 0 &&
+		    selinux_waived(jailer))
+			add_waived(d, t);
+		else
 			add(d, t[0], t[1], t[2], t[3], t[4]);
+	}
 }
 
 static void add_local(struct doctor *d)
@@ -185,7 +212,7 @@ static void examine(struct cli *cli, struct doctor *d)
 		add(d, "daemon", "ok", json_string_value(json_object_get(status, "version")),
 		    "reachable", "");
 		add_jailer(d, json_object_get(status, "jailer"));
-		add_remote(d, json_object_get(status, "checks"));
+		add_remote(d, json_object_get(status, "checks"), json_object_get(status, "jailer"));
 	}
 	add_probe(cli, d, r < 0 ? NULL : status);
 	json_decref(status);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -522,6 +523,40 @@ Test(daemon_http, usage, .init = set_up, .fini = tear_down, .timeout = 120)
 		     a.body);
 	cr_expect_eq(json_integer_value(json_object_get(m, "vm.vcpus")), 1, "%s", a.body);
 	json_decref(o);
+}
+
+/* ---- Doctor -------------------------------------------------------------------------------- */
+
+/* The rig's jailer runs with --allow-no-selinux: the administrator has accepted it. That without a
+ * jailer it is a failure, tests/native/doctor.c says. */
+Test(daemon_http, doctor_knows_what_was_accepted, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static char said[1U << 16];
+	size_t len = 0;
+	ssize_t n;
+	int out[2];
+	pid_t pid;
+
+	if (rig_has_selinux())
+		cr_skip_test("SELinux enforces here");
+	cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+	pid = fork();
+	cr_assert_geq(pid, 0);
+	if (pid == 0) {
+		(void)dup2(out[1], STDOUT_FILENO);
+		(void)execl(CLI_BIN, CLI_BIN, "--socket", d.socket, "doctor", "--json", "--libexec",
+			    "/nonexistent", (char *)NULL);
+		_exit(127);
+	}
+	close(out[1]);
+	while ((n = read(out[0], said + len, sizeof(said) - 1 - len)) > 0)
+		len += (size_t)n;
+	close(out[0]);
+	cr_assert_eq(waitpid(pid, NULL, 0), pid);
+	cr_expect_not_null(
+		strstr(said, "\"code\":\"selinux\",\"level\":\"W\",\"what\":\"absent; accepted"),
+		"%s", said);
+	cr_expect_not_null(strstr(said, "\"code\":\"jailer\",\"level\":\"ok\""), "%s", said);
 }
 
 /* ---- The daemon's death -------------------------------------------------------------------- */

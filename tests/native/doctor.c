@@ -118,4 +118,7 @@ Test(doctor, no_jailer_no_verdict)
 {
 	run_doctor();
 	cr_expect_not_null(strstr(said, "\"code\":\"jail-probe\",\"level\":\"W\""), "%s", said);
+	if (!rig_has_selinux())
+		cr_expect_not_null(strstr(said, "\"code\":\"selinux\",\"level\":\"F\""),
+				   "nobody has accepted that: %s", said);
 }

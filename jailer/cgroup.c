@@ -145,6 +145,16 @@ static int pick_version(struct cgroup_host *h, const int root[CGROUP_TREE_COUNT]
 	return 0;
 }
 
+static int enter_delegated(struct cgroup_host *h, int root[CGROUP_TREE_COUNT], struct err *err)
+{
+	char path[CGROUP_PATH_MAX + 1];
+	int r = cgroup_enter_delegated(&root[CGROUP_V2], path, err);
+
+	if (r == 0)
+		(void)snprintf(h->above, sizeof(h->above), "%s/", path);
+	return r;
+}
+
 static void no_groups(int dir[CGROUP_TREE_COUNT])
 {
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
@@ -165,7 +175,10 @@ int cgroup_host_open(struct cgroup_host *h, const struct cgroup_config *cfg, str
 	r = cgroup_find(root, err);
 	if (r < 0)
 		return r;
-	r = pick_version(h, root, err);
+	if (cfg->delegated)
+		r = enter_delegated(h, root, err);
+	if (r == 0)
+		r = pick_version(h, root, err);
 	if (r == 0)
 		r = open_parents(h, root, cfg->lock_ms, err);
 	if (r == 0)

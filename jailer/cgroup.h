@@ -17,6 +17,9 @@
  * tap is attached through it, in the jail's own network namespace). Descriptors that were opened
  * elsewhere and passed in are not affected, and a jail has no other.
  *
+ * Where a service manager owns the hierarchy (systemd), the parent is below the group that it has
+ * delegated to the jailer, and the jailer itself is in "jailer" beside it.
+ *
  * The parent directory is locked (flock) for as long as the jailer lives: a second jailer with
  * the same parent refuses to start, so the sweep of leftovers can't hit living jails.
  */
@@ -31,6 +34,7 @@
 #include "base/err.h"
 
 #define CGROUP_NAME_MAX 64
+#define CGROUP_PATH_MAX 100 /* of a group that was delegated to us */
 
 /* What the VMM may use beyond guest memory: its own code, tables and page tables. */
 #define CGROUP_MEMORY_ALLOWANCE (UINT64_C(64) << 20)
@@ -55,6 +59,7 @@ struct cgroup_io {
 
 struct cgroup_config {
 	const char *parent;
+	bool delegated;			 /* below the group that we are in, not below the root */
 	unsigned disk_major, disk_minor; /* whole disk of the store; 0, 0 = none (a tmpfs, ...) */
 	struct cgroup_io io;
 	unsigned lock_ms; /* how long to wait for another jailer to give the parent up */
@@ -65,6 +70,7 @@ struct cgroup_host {
 	bool io;	  /* is there a controller for it? */
 	bool cpuset;	  /* the same */
 	char parent[CGROUP_NAME_MAX + 1];
+	char above[CGROUP_PATH_MAX + 2]; /* path of what the parent is below, with a slash; or "" */
 	unsigned disk_major, disk_minor;
 	struct cgroup_io limit;
 	int dir[CGROUP_TREE_COUNT]; /* the parent group in each hierarchy; -1 = not used */

@@ -96,7 +96,10 @@ static void find_disk(int dir, struct cgroup_config *c)
 static int open_groups(struct host *h, const struct host_config *cfg, unsigned *ret_swept,
 		       struct err *err)
 {
-	struct cgroup_config c = { .parent = cfg->cgroup, .io = cfg->io, .lock_ms = LOCK_MS_MAX };
+	struct cgroup_config c = { .parent = cfg->cgroup,
+				   .delegated = cfg->delegated,
+				   .io = cfg->io,
+				   .lock_ms = LOCK_MS_MAX };
 	int r;
 
 	find_disk(h->store.dir, &c);
@@ -106,7 +109,8 @@ static int open_groups(struct host *h, const struct host_config *cfg, unsigned *
 	if (r == 0)
 		r = cgroup_close_devices(&h->cgroups, err);
 	if (r == 0)
-		r = identity_open(&h->identity, cfg->cgroup, cfg->slots, &h->slots, err);
+		r = identity_open(&h->identity, cfg->delegated ? "" : cfg->cgroup, cfg->slots,
+				  &h->slots, err);
 	return r;
 }
 

@@ -19,6 +19,7 @@ struct host_config {
 	const char *store;
 	const char *vmm;
 	const char *cgroup; /* name of the parent group */
+	bool delegated;	    /* which is below our own (cgroup.h) */
 	struct cgroup_io io;
 	unsigned slots; /* identities that are needed */
 	uint32_t uid_base;

@@ -8,6 +8,9 @@
  * the cgroup that is named there: a VMM which has outlived its jailer is gone before its uid and
  * category pair can be given to another. After a reboot the file is gone, and so is every process.
  *
+ * A jailer whose groups are in a part of the hierarchy that a service manager has delegated to it
+ * writes no name: the manager ends all that is in there when the jailer has died.
+ *
  * The path is the same for all, whatever their options: categories are the host's, not a jailer's.
  */
 #ifndef JAILER_IDENTITY_H
@@ -25,7 +28,7 @@ struct identity {
 
 /*
  * Takes blocks with at least `slots` slots in all and marks them free in *s. parent: the name of
- * our cgroup, already swept and locked. -EBUSY: other jailers have too many.
+ * our cgroup, already swept and locked, or "". -EBUSY: other jailers have too many.
  */
 MUST_USE int identity_open(struct identity *id, const char *parent, unsigned slots, struct slots *s,
 			   struct err *err);

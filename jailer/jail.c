@@ -134,8 +134,9 @@ static void on_started(struct cell *c, void *arg)
 	j->pid = c->process.pid;
 	j->uid = c->uid;
 	memcpy(j->label, c->label, sizeof(j->label));
-	(void)snprintf(j->cgroup_path, sizeof(j->cgroup_path), "%s/%s",
-		       j->jails->host->cgroups.parent, c->cgroup.name);
+	(void)snprintf(j->cgroup_path, sizeof(j->cgroup_path), "%s%s/%s",
+		       j->jails->host->cgroups.above, j->jails->host->cgroups.parent,
+		       c->cgroup.name);
 	log_info("jail.start", "id=%s pid=%d uid=%u cgroup=%s label=%s", j->req.id, (int)j->pid,
 		 j->uid, j->cgroup_path, j->label[0] == '\0' ? "none" : j->label);
 	ends.control = fd_steal(&j->plan.control_host);

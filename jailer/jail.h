@@ -52,7 +52,7 @@ struct jail {
 	struct request req;
 	uint32_t uid;
 	pid_t pid;
-	char cgroup_path[2 * CGROUP_NAME_MAX + 2];
+	char cgroup_path[CGROUP_PATH_MAX + 2 * CGROUP_NAME_MAX + 3];
 	char label[LABEL_MAX];
 	struct ending how;
 	bool oom;

@@ -22,6 +22,7 @@ enum {
 	OPT_MAX,
 	OPT_UID_BASE,
 	OPT_CGROUP,
+	OPT_DELEGATED,
 	OPT_POOL,
 	OPT_POOL_NICS,
 	OPT_IO_BYTES,
@@ -45,6 +46,7 @@ static const struct option table[] = {
 	{ "max", required_argument, NULL, OPT_MAX },
 	{ "uid-base", required_argument, NULL, OPT_UID_BASE },
 	{ "cgroup", required_argument, NULL, OPT_CGROUP },
+	{ "delegated", no_argument, NULL, OPT_DELEGATED },
 	{ "pool", required_argument, NULL, OPT_POOL },
 	{ "pool-nics", required_argument, NULL, OPT_POOL_NICS },
 	{ "io-bytes", required_argument, NULL, OPT_IO_BYTES },
@@ -73,6 +75,8 @@ static const char help[] =
 	"  --max N               jails at a time (default 256, at most 2048)\n"
 	"  --uid-base N          first of the 4096 uids of jails (default 1879048192)\n"
 	"  --cgroup NAME         parent cgroup (default casemate)\n"
+	"  --delegated           below the jailer's own cgroup, which a service manager has\n"
+	"                        delegated to it (systemd: Delegate=yes)\n"
 	"  --pool N              jails that lie ready (default 4)\n"
 	"  --pool-nics N         the same with a network interface (default 0)\n"
 	"  --io-bytes SIZE       a jail's disk bandwidth, each way, a second (default 512M; 0 = no limit)\n"
@@ -168,6 +172,9 @@ static int set_option(struct options *o, int opt, const char *arg)
 		if (!request_name_ok(arg))
 			r = wrong("--cgroup", "not 1 to 64 of a-z, 0-9, '.', '_' and '-'");
 		o->host.cgroup = arg;
+		break;
+	case OPT_DELEGATED:
+		o->host.delegated = true;
 		break;
 	case OPT_LEVEL:
 		if (log_level_parse(arg, &o->level) < 0)

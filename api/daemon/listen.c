@@ -4,12 +4,14 @@
 #include <arpa/inet.h>
 #include <cap-ng.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <libgen.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -23,6 +25,8 @@
 
 #define LISTEN_BACKLOG 128
 #define LISTEN_MODE    0660
+
+#define LISTEN_INHERITED_FD 3 /* SD_LISTEN_FDS_START */
 
 int identity_find(const char *user, struct identity *ret, struct err *err)
 {
@@ -109,6 +113,50 @@ int listen_unix(const char *path, const struct identity *owner, struct err *err)
 	if (owner != NULL && chown(path, owner->uid, owner->gid) < 0)
 		return err_sys(err, -errno, "socket %s: owner", path);
 	return fd_steal(&fd);
+}
+
+static int check_inherited(int fd, struct err *err)
+{
+	static const struct {
+		int option, want;
+	} checks[] = { { SO_DOMAIN, AF_UNIX }, { SO_TYPE, SOCK_STREAM }, { SO_ACCEPTCONN, 1 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
+		int value = -1;
+		socklen_t len = sizeof(value);
+		if (getsockopt(fd, SOL_SOCKET, checks[i].option, &value, &len) < 0)
+			return err_sys(err, -errno, "LISTEN_FDS: descriptor %d", fd);
+		if (value != checks[i].want)
+			return err_set(
+				err, -EINVAL,
+				"LISTEN_FDS: descriptor %d is not a listening unix stream socket",
+				fd);
+	}
+	return 0;
+}
+
+int listen_inherited(struct err *err)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	uint64_t n = 0;
+	int r = -ENOENT;
+
+	/* Variables that are meant for another process are none. */
+	if (pid != NULL && fds != NULL && parse_u64(pid, 1, INT32_MAX, &n) == 0 &&
+	    n == (uint64_t)getpid())
+		r = strcmp(fds, "1") == 0
+			    ? check_inherited(LISTEN_INHERITED_FD, err)
+			    : err_set(err, -EINVAL, "LISTEN_FDS: %.16s sockets instead of 1", fds);
+	(void)unsetenv("LISTEN_PID");
+	(void)unsetenv("LISTEN_FDS");
+	(void)unsetenv("LISTEN_FDNAMES");
+	if (r < 0)
+		return r;
+	if (fcntl(LISTEN_INHERITED_FD, F_SETFD, FD_CLOEXEC) < 0)
+		return err_sys(err, -errno, "LISTEN_FDS: descriptor %d", LISTEN_INHERITED_FD);
+	r = fd_set_nonblock(LISTEN_INHERITED_FD, true);
+	return r < 0 ? err_sys(err, r, "LISTEN_FDS: descriptor %d", LISTEN_INHERITED_FD)
+		     : LISTEN_INHERITED_FD;
 }
 
 int listen_open(int fd, struct err *err)

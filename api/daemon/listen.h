@@ -23,6 +23,14 @@ MUST_USE int identity_find(const char *user, struct identity *ret, struct err *e
  */
 MUST_USE int listen_unix(const char *path, const struct identity *owner, struct err *err);
 
+/*
+ * The listening unix stream socket that a service manager has made and passed to this process
+ * (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS=1, descriptor 3). -ENOENT: none was. Any other failure:
+ * what was passed is something else, and *err says what. Takes the variables out of the
+ * environment.
+ */
+MUST_USE int listen_inherited(struct err *err);
+
 /* From here on clients come in. 0 or -errno and *err. */
 MUST_USE int listen_open(int fd, struct err *err);
 

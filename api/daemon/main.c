@@ -93,7 +93,8 @@ static void raise_fd_limit(void)
 
 enum door { DOOR_LOCAL, DOOR_NET, DOOR_COUNT };
 
-static int open_doors(const struct options *o, int fds[DOOR_COUNT], struct err *err)
+/* ret_made: the unix socket is our own, not a service manager's. */
+static int open_doors(const struct options *o, int fds[DOOR_COUNT], bool *ret_made, struct err *err)
 {
 	struct identity id, *owner = NULL;
 	int r;
@@ -112,7 +113,10 @@ static int open_doors(const struct options *o, int fds[DOOR_COUNT], struct err *
 			       o->user);
 	}
 	raise_fd_limit();
-	r = listen_unix(o->socket, owner, err);
+	r = listen_inherited(err);
+	*ret_made = r == -ENOENT;
+	if (*ret_made)
+		r = listen_unix(o->socket, owner, err);
 	if (r < 0)
 		return r;
 	fds[DOOR_LOCAL] = r;
@@ -236,8 +240,9 @@ static void tear_down(struct daemon *d)
 static int serve(struct daemon *d, struct err *err)
 {
 	int fds[DOOR_COUNT] = { -1, -1 };
-	int r = open_doors(&d->opt, fds, err);
-	const bool opened = fds[DOOR_LOCAL] >= 0;
+	bool made = false;
+	int r = open_doors(&d->opt, fds, &made, err);
+	const bool opened = made && fds[DOOR_LOCAL] >= 0;
 
 	if (r == 0)
 		r = set_up(d, fds, err);

@@ -94,7 +94,7 @@ struct sandbox {
 	struct rpc_pending *jail_wait;
 	int32_t pid;
 	uint32_t uid;
-	char cgroup[128];
+	char cgroup[192];
 	char label[128];
 
 	/* The VM. */

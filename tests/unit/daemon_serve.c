@@ -254,6 +254,95 @@ Test(serve, socket_of_another, .init = set_up, .timeout = 60)
 	tear_down();
 }
 
+/* What a service manager does: fd becomes 3, and the environment tells of `count` descriptors. */
+static pid_t start_with(int fd, const char *count, bool for_another)
+{
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	char text[16];
+	snprintf(text, sizeof(text), "%d", for_another ? 1 : (int)getpid());
+	setenv("LISTEN_PID", text, 1);
+	setenv("LISTEN_FDS", count, 1);
+	if (fd == 3 ? fcntl(fd, F_SETFD, 0) < 0 : dup2(fd, 3) < 0)
+		_exit(126);
+	exec_daemon();
+	_exit(127);
+}
+
+static int bound_socket(int domain, int type, const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(domain, type | SOCK_CLOEXEC, 0);
+
+	memcpy(sa.sun_path, path, strlen(path));
+	if (domain == AF_UNIX)
+		cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+Test(serve, socket_of_a_service_manager, .init = set_up, .timeout = 60)
+{
+	struct stat before, after;
+	int fd;
+
+	stop_daemon(SIGTERM, 0);
+	unlink(sock);
+	fd = bound_socket(AF_UNIX, SOCK_STREAM, sock);
+	cr_assert_eq(listen(fd, 8), 0);
+	cr_assert_eq(stat(sock, &before), 0);
+	for (int i = 0; i < 2; i++) {
+		/* The second connects before its daemon is there. */
+		int early = open_conn();
+		cr_assert_geq(early, 0);
+		daemon_pid = start_with(fd, "1", false);
+		expect(GET("/v1/sandboxes"), "200", "[]");
+		close(early);
+		stop_daemon(SIGTERM, 0);
+		/* It is the manager's: still there, and the same. */
+		cr_assert_eq(stat(sock, &after), 0);
+		cr_assert_eq(before.st_ino, after.st_ino);
+	}
+	close(fd);
+	/* What is meant for another process is none: it makes its own. */
+	fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	daemon_pid = start_with(fd, "1", true);
+	for (int i = 0, c = -1; i < 500 && c < 0; i++) {
+		sleep_ms(10);
+		c = open_conn();
+		if (c >= 0)
+			close(c);
+	}
+	expect(GET("/v1/sandboxes"), "200", "[]");
+	close(fd);
+	tear_down();
+}
+
+Test(serve, what_is_no_socket_to_serve, .init = set_up, .timeout = 60)
+{
+	char path[80];
+	const int fds[] = { open("/dev/null", O_RDWR | O_CLOEXEC),
+			    socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+			    socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), /* doesn't listen */
+			    (snprintf(path, sizeof(path), "%s/gram", dir),
+			     bound_socket(AF_UNIX, SOCK_DGRAM, path)) };
+	int status;
+
+	stop_daemon(SIGTERM, 0);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) + 1; i++) {
+		const bool two = i == sizeof(fds) / sizeof(fds[0]);
+		pid_t pid = start_with(fds[two ? 0 : i], two ? "2" : "1", false);
+		cr_assert_eq(waitpid(pid, &status, 0), pid);
+		cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1, "descriptor %zu", i);
+	}
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		close(fds[i]);
+	unlink(path);
+	start_daemon();
+	tear_down();
+}
+
 /* Runs casemate; its output goes to text. */
 static int run_cli(char *text, size_t cap, const char *const *args)
 {

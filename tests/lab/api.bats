@@ -81,7 +81,7 @@ user" ]
 @test "the state is the daemon's alone" {
 	[ "$(stat -c '%U %a' /var/lib/casemated)" = "casemate 700" ]
 	[ "$(stat -c '%U %a %C' /var/lib/casemated/state.db)" = "casemate 600 system_u:object_r:casemate_state_t:s0" ]
-	! grep -q "$key" /var/lib/casemated/state.db*
+	run ! grep -q "$key" /var/lib/casemated/state.db*
 	! grep -q "$key" /var/log/casemate/casemated.log
 }
 

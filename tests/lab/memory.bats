@@ -48,7 +48,7 @@ maps() { grep root.erofs "/proc/$(jail_of "$1" pid)/maps"; }
 	maps "$id" | grep -q ' r--s '
 	[ "$(maps "$id" | wc -l)" = 1 ]
 	[ "$(readlink "/proc/$(jail_of "$id" pid)/fd/8")" = /dev/null ]
-	! maps "$disk"
+	run ! maps "$disk"
 	# What python3 and its libraries are is in no guest's own memory, nor twice in the host's.
 	cached='awk "\$1 == \"Cached:\" { print \$2 }" /proc/meminfo'
 	here=$(casemate exec "$other" -- sh -c "$cached")

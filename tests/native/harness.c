@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,8 +15,9 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-#define CALL_MS	   60000
-#define CONSOLE_MS 20000
+#define CALL_MS	     60000
+#define CONSOLE_MS   20000
+#define CONSOLE_TAIL 2048U
 
 void need_kvm(void)
 {
@@ -107,12 +109,35 @@ configure_req vmm_request(const char *cmdline)
 	return q;
 }
 
+/* What a VM that should have ended was doing: its counters, and the end of its console. */
+static void tell(struct vmm *v)
+{
+	Casemate__Vmm__V1__GetMetricsRequest q = CASEMATE__VMM__V1__GET_METRICS_REQUEST__INIT;
+	const Casemate__Vmm__V1__GetMetricsResponse *out;
+	ProtobufCMessage *msg = NULL;
+	static char text[80 * 1024];
+	size_t n;
+
+	vmm_must(v, VMM_GET_METRICS, &q, NULL, &msg);
+	out = (const void *)msg;
+	for (size_t i = 0; i < out->n_metrics; i++)
+		if (out->metrics[i]->value != 0)
+			cr_log_warn("%s %" PRIu64, out->metrics[i]->name, out->metrics[i]->value);
+	protobuf_c_message_free_unpacked(msg, NULL);
+	n = vmm_console(v, text, sizeof(text));
+	cr_log_warn("console: %s", text + (n > CONSOLE_TAIL ? n - CONSOLE_TAIL : 0));
+}
+
 wait_resp *vmm_wait(struct vmm *v)
 {
 	Casemate__Vmm__V1__WaitRequest q = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
 	ProtobufCMessage *out = NULL;
+	struct rpc_status st;
+	enum rpc_code code = vmm_call(v, VMM_WAIT, &q, NULL, &st, &out);
 
-	vmm_must(v, VMM_WAIT, &q, NULL, &out);
+	if (code == RPC_DEADLINE_EXCEEDED)
+		tell(v);
+	cr_assert_eq(code, RPC_OK, "Wait: %s: %s", rpc_code_name(code), st.msg);
 	return (wait_resp *)out;
 }
 

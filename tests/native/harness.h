@@ -46,7 +46,8 @@ void vmm_must(struct vmm *v, unsigned method, const void *in, const int *fds,
 	      ProtobufCMessage **ret);
 /* A request with 64 MiB, one vCPU, console; cmdline is borrowed. */
 configure_req vmm_request(const char *cmdline);
-/* Waits for the VM's end; free with vmm_free_wait. */
+/* Waits for the VM's end; free with vmm_free_wait. One that doesn't end in 60 s fails the test,
+ * which logs the VM's metrics and its console. */
 wait_resp *vmm_wait(struct vmm *v);
 void vmm_free_wait(wait_resp *w);
 /* Waits for the process: its exit status, or -signal. */

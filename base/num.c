@@ -4,25 +4,44 @@
 #include <errno.h>
 #include <string.h>
 
-/* Reads digits at *s into *v and moves *s behind them. */
-static int take_digits(const char **s, uint64_t *v)
-{
-	const char *p = *s;
+#include "base/bug.h"
 
-	*v = 0;
-	if (*p < '0' || *p > '9')
+#define NO_DIGIT 16U
+
+static unsigned digit_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return (unsigned)(c - '0');
+	if (c >= 'a' && c <= 'f')
+		return (unsigned)(c - 'a') + 10U;
+	if (c >= 'A' && c <= 'F')
+		return (unsigned)(c - 'A') + 10U;
+	return NO_DIGIT;
+}
+
+int parse_u64_at(const char **at, unsigned base, uint64_t max, uint64_t *ret)
+{
+	const char *p = *at;
+	uint64_t v = 0;
+
+	BUG_ON(base != 8 && base != 10 && base != 16);
+	if (digit_of(*p) >= base)
 		return -EINVAL;
-	for (; *p >= '0' && *p <= '9'; p++)
-		if (MUL_OVERFLOW(*v, UINT64_C(10), v) || ADD_OVERFLOW(*v, (uint64_t)(*p - '0'), v))
+	for (; digit_of(*p) < base; p++)
+		if (MUL_OVERFLOW(v, (uint64_t)base, &v) ||
+		    ADD_OVERFLOW(v, (uint64_t)digit_of(*p), &v))
 			return -ERANGE;
-	*s = p;
+	if (v > max)
+		return -ERANGE;
+	*at = p;
+	*ret = v;
 	return 0;
 }
 
 int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret)
 {
 	uint64_t v;
-	int r = take_digits(&s, &v);
+	int r = parse_u64_at(&s, 10, UINT64_MAX, &v);
 
 	if (r < 0)
 		return r;
@@ -39,7 +58,7 @@ int parse_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret_bytes)
 	static const char units[] = "KMGT";
 	uint64_t v;
 	unsigned shift = 0;
-	int r = take_digits(&s, &v);
+	int r = parse_u64_at(&s, 10, UINT64_MAX, &v);
 
 	if (r < 0)
 		return r;
@@ -66,7 +85,7 @@ int parse_duration_ms(const char *s, uint64_t max_ms, uint64_t *ret_ms)
 		uint64_t ms;
 	} units[] = { { "", 1000 }, { "s", 1000 }, { "ms", 1 }, { "m", 60000 }, { "h", 3600000 } };
 	uint64_t whole, milli = 0;
-	int r = take_digits(&s, &whole);
+	int r = parse_u64_at(&s, 10, UINT64_MAX, &whole);
 
 	if (r < 0)
 		return r;

@@ -40,6 +40,10 @@ static inline uint64_t align_up(uint64_t v, uint64_t align)
 /* Whole text as a decimal number in [min, max]: 0, -EINVAL (not a number), -ERANGE. */
 MUST_USE int parse_u64(const char *s, uint64_t min, uint64_t max, uint64_t *ret);
 
+/* The digits of base 8, 10 or 16 at *at, without sign, blank or prefix, as a number <= max; *at is
+ * then behind them. 0, -EINVAL (no digit there), -ERANGE. On failure neither is touched. */
+MUST_USE int parse_u64_at(const char **at, unsigned base, uint64_t max, uint64_t *ret);
+
 /* A size with an optional suffix K, M, G or T (1024; also KiB, MiB...): bytes; as parse_u64. */
 MUST_USE int parse_size(const char *s, uint64_t min, uint64_t max, uint64_t *ret_bytes);
 

@@ -51,6 +51,52 @@ Test(base_num, u64)
 	run(parse_u64, cases, ARRAY_SIZE(cases));
 }
 
+Test(base_num, u64_at)
+{
+	static const struct {
+		const char *text;
+		unsigned base;
+		uint64_t max;
+		int result;
+		uint64_t value;
+		const char *rest;
+	} cases[] = {
+		{ "8:16", 10, UINT64_MAX, 0, 8, ":16" },
+		{ "12 34", 10, UINT64_MAX, 0, 12, " 34" },
+		{ "7", 10, 7, 0, 7, "" },
+		{ "8", 10, 7, -ERANGE, 0, "8" },
+		{ "18446744073709551615\n", 10, UINT64_MAX, 0, UINT64_MAX, "\n" },
+		{ "18446744073709551616\n", 10, UINT64_MAX, -ERANGE, 0, "18446744073709551616\n" },
+		{ "", 10, UINT64_MAX, -EINVAL, 0, "" },
+		{ " 1", 10, UINT64_MAX, -EINVAL, 0, " 1" },
+		{ "-1", 10, UINT64_MAX, -EINVAL, 0, "-1" },
+		{ "+1", 10, UINT64_MAX, -EINVAL, 0, "+1" },
+		{ "12a", 10, UINT64_MAX, 0, 12, "a" },
+		{ "02000002", 8, UINT64_MAX, 0, 02000002, "" },
+		{ "178", 8, UINT64_MAX, 0, 017, "8" },
+		{ "8", 8, UINT64_MAX, -EINVAL, 0, "8" },
+		{ "1777777777777777777777", 8, UINT64_MAX, 0, UINT64_MAX, "" },
+		{ "2000000000000000000000", 8, UINT64_MAX, -ERANGE, 0, "2000000000000000000000" },
+		{ "fFfFffffffffffff", 16, UINT64_MAX, 0, UINT64_MAX, "" },
+		{ "10000000000000000", 16, UINT64_MAX, -ERANGE, 0, "10000000000000000" },
+		{ "0x10", 16, UINT64_MAX, 0, 0, "x10" },
+		{ "g", 16, UINT64_MAX, -EINVAL, 0, "g" },
+		{ "@", 16, UINT64_MAX, -EINVAL, 0, "@" },
+		{ "`", 16, UINT64_MAX, -EINVAL, 0, "`" },
+		{ "/", 16, UINT64_MAX, -EINVAL, 0, "/" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *at = cases[i].text;
+		uint64_t v = UNSET;
+		cr_expect_eq(parse_u64_at(&at, cases[i].base, cases[i].max, &v), cases[i].result,
+			     "\"%s\"", cases[i].text);
+		cr_expect_eq(v, cases[i].result == 0 ? cases[i].value : UNSET, "\"%s\": %lu",
+			     cases[i].text, (unsigned long)v);
+		cr_expect_str_eq(at, cases[i].rest, "\"%s\"", cases[i].text);
+	}
+}
+
 Test(base_num, size)
 {
 	static const struct num_case cases[] = {

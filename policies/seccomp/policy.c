@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/num.h"
 #include "policies/seccomp/consts.h"
 
 #define LINE_MAX_BYTES 512
@@ -54,6 +55,22 @@ static size_t word_len(const char *s)
 	return n;
 }
 
+/* As in C: 0x and hexadecimal, 0 and octal, or decimal. n is the word's length. */
+static bool parse_number(struct cursor *c, size_t n, uint64_t *ret)
+{
+	const char *at = c->at, *end = c->at + n;
+	unsigned base = at[0] == '0' && n > 1 ? 8 : 10;
+
+	if (base == 8 && (at[1] == 'x' || at[1] == 'X')) {
+		base = 16;
+		at += 2;
+	}
+	if (parse_u64_at(&at, base, UINT64_MAX, ret) < 0 || at != end)
+		return policy_complain(c->policy, c->line, "bad number '%.*s'", (int)n, c->at);
+	c->at = end;
+	return true;
+}
+
 static bool parse_value(struct cursor *c, unsigned depth, uint64_t *ret);
 
 static bool parse_term(struct cursor *c, unsigned depth, uint64_t *ret)
@@ -72,13 +89,8 @@ static bool parse_term(struct cursor *c, unsigned depth, uint64_t *ret)
 		if (!take(c, ")"))
 			return policy_complain(c->policy, c->line, "missing )");
 	} else if (n > 0 && isdigit((unsigned char)*c->at)) {
-		char *end;
-		errno = 0;
-		v = strtoull(c->at, &end, 0);
-		if (errno != 0 || end != c->at + n)
-			return policy_complain(c->policy, c->line, "bad number '%.*s'", (int)n,
-					       c->at);
-		c->at = end;
+		if (!parse_number(c, n, &v))
+			return false;
 	} else if (n > 0) {
 		if (!const_find(c->at, n, &v))
 			return policy_complain(

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -203,22 +202,31 @@ void cgroup_host_close(struct cgroup_host *h)
 	}
 }
 
+/* The next line of a cgroup.procs: false at its end, and at what isn't a number. */
+static bool next_pid(const char **at, pid_t *ret)
+{
+	uint64_t pid;
+
+	if (parse_u64_at(at, 10, INT32_MAX, &pid) < 0 || **at != '\n')
+		return false;
+	(*at)++;
+	*ret = (pid_t)pid;
+	return true;
+}
+
 /* Is pid still a member? */
-static bool is_member(int dir, long pid)
+static bool is_member(int dir, pid_t pid)
 {
 	char text[PROCS_MAX];
-	char *at = text, *end;
+	const char *at = text;
+	pid_t member;
 
 	if (fd_read_file(dir, "cgroup.procs", text, sizeof(text)) < 0)
 		return false;
-	for (;;) {
-		long member = strtol(at, &end, 10);
-		if (end == at)
-			return false;
+	while (next_pid(&at, &member))
 		if (member == pid)
 			return true;
-		at = end;
-	}
+	return false;
 }
 
 /*
@@ -228,16 +236,13 @@ static bool is_member(int dir, long pid)
 static void kill_members(int dir)
 {
 	char text[PROCS_MAX];
-	char *at = text, *end;
+	const char *at = text;
+	pid_t pid;
 
 	if (fd_read_file(dir, "cgroup.procs", text, sizeof(text)) < 0)
 		return;
-	for (;;) {
-		long pid = strtol(at, &end, 10);
-		if (end == at)
-			return;
-		at = end;
-		CLEANUP(fd_closep) int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	while (next_pid(&at, &pid)) {
+		CLEANUP(fd_closep) int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 		if (fd >= 0 && is_member(dir, pid))
 			(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 	}

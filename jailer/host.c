@@ -5,13 +5,13 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 #include "jailer/seal.h"
 #include "jailer/slot.h"
 #include "jailer/spawn.h"
@@ -70,26 +70,35 @@ static int open_vmm(struct host *h, const struct host_config *cfg, struct err *e
 }
 
 /* The disk that a jail's reads and writes end up on, for the limits: those want whole disks. */
-static void find_disk(int dir, struct cgroup_config *c)
+static int find_disk(int dir, struct cgroup_config *c, struct err *err)
 {
 	char path[80], text[32];
-	char *end;
+	const char *at = text;
+	uint64_t disk_major, disk_minor;
 	struct stat st;
+	ssize_t n;
 
-	if (fstat(dir, &st) < 0 || major(st.st_dev) == 0)
-		return; /* a tmpfs, a btrfs, ...: nothing that a limit could be put on */
+	if (fstat(dir, &st) < 0)
+		return err_sys(err, -errno, "disk of the jails");
+	if (major(st.st_dev) == 0)
+		return 0; /* a tmpfs, a btrfs, ...: nothing that a limit could be put on */
 	c->disk_major = major(st.st_dev);
 	c->disk_minor = minor(st.st_dev);
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition", c->disk_major,
 		       c->disk_minor);
 	if (access(path, F_OK) < 0)
-		return;
+		return 0;
 	(void)snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev", c->disk_major,
 		       c->disk_minor);
-	if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return;
-	c->disk_major = (unsigned)strtoul(text, &end, 10);
-	c->disk_minor = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+	n = fd_read_file(AT_FDCWD, path, text, sizeof(text));
+	if (n < 0)
+		return err_sys(err, (int)n, "%s", path);
+	if (parse_u64_at(&at, 10, UINT32_MAX, &disk_major) < 0 || *at++ != ':' ||
+	    parse_u64_at(&at, 10, UINT32_MAX, &disk_minor) < 0 || *at != '\n')
+		return err_set(err, -EINVAL, "%s: not MAJOR:MINOR", path);
+	c->disk_major = (unsigned)disk_major;
+	c->disk_minor = (unsigned)disk_minor;
+	return 0;
 }
 
 /* Our cgroup without an earlier jailer's leftovers, then identities that nobody else has. */
@@ -100,10 +109,10 @@ static int open_groups(struct host *h, const struct host_config *cfg, unsigned *
 				   .delegated = cfg->delegated,
 				   .io = cfg->io,
 				   .lock_ms = LOCK_MS_MAX };
-	int r;
+	int r = find_disk(h->store.dir, &c, err);
 
-	find_disk(h->store.dir, &c);
-	r = cgroup_host_open(&h->cgroups, &c, err);
+	if (r == 0)
+		r = cgroup_host_open(&h->cgroups, &c, err);
 	if (r == 0)
 		r = cgroup_sweep(&h->cgroups, ret_swept, err);
 	if (r == 0)

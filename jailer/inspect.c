@@ -141,11 +141,31 @@ static void read_limits(int dir, struct inspection *ret)
 	}
 }
 
+/* 0 where there is no such line, or no number in it: that reads as a filter that is missing, never
+ * as one that is there. */
 static unsigned number_of(const char *text, const char *name)
 {
 	char value[INSPECT_VALUE_MAX];
+	uint64_t n;
 
-	return inspect_line(text, name, value) < 0 ? 0 : (unsigned)strtoul(value, NULL, 10);
+	if (inspect_line(text, name, value) < 0 || parse_u64(value, 0, UINT32_MAX, &n) < 0)
+		return 0;
+	return (unsigned)n;
+}
+
+/* The access mode in "flags: 02100000" of fdinfo. */
+static const char *mode_of(const char *fdinfo)
+{
+	static const char *const modes[] = { "r", "w", "rw", "?" };
+	char value[INSPECT_VALUE_MAX];
+	const char *at = value;
+	uint64_t flags;
+
+	if (inspect_line(fdinfo, "flags", value) < 0)
+		return "";
+	return parse_u64_at(&at, 8, UINT64_MAX, &flags) < 0 || *at != '\0'
+		       ? "?"
+		       : modes[flags & O_ACCMODE];
 }
 
 /* Calls fn for each entry of a directory whose name is a number. */
@@ -188,9 +208,8 @@ static void read_thread(int dir, int tid, struct inspection *ret)
 
 static void read_fd(int dir, int number, struct inspection *ret)
 {
-	static const char *const modes[] = { "r", "w", "rw", "?" };
 	struct inspect_fd *f = &ret->fds[ret->fds_count];
-	char path[32], text[TEXT_MAX], value[INSPECT_VALUE_MAX];
+	char path[32], text[TEXT_MAX];
 	ssize_t n;
 
 	if (ret->fds_count == INSPECT_FDS_MAX)
@@ -203,10 +222,8 @@ static void read_fd(int dir, int number, struct inspection *ret)
 	f->number = number;
 	inspect_kind(text, f->kind);
 	(void)snprintf(path, sizeof(path), "fdinfo/%d", number);
-	if (fd_read_file(dir, path, text, sizeof(text)) >= 0 &&
-	    inspect_line(text, "flags", value) == 0)
-		(void)snprintf(f->mode, sizeof(f->mode), "%s",
-			       modes[strtoul(value, NULL, 8) & O_ACCMODE]);
+	if (fd_read_file(dir, path, text, sizeof(text)) >= 0)
+		(void)snprintf(f->mode, sizeof(f->mode), "%s", mode_of(text));
 	ret->fds_count++;
 }
 

@@ -49,7 +49,7 @@ struct inspect_fd {
 	int number;
 	char kind[INSPECT_NAME_MAX]; /* "file", "socket", "pipe", "memfd", "kvm-vm", "/dev/kvm"...
 				      */
-	char mode[4];		     /* "r", "w", "rw" */
+	char mode[4];		     /* "r", "w", "rw"; "?" = none of these */
 };
 
 struct inspection {

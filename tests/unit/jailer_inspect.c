@@ -88,6 +88,17 @@ Test(inspect, a_made_up_process)
 	    "Max x\n");
 	cr_assert_eq(mkdirat(pid, "task", 0700), 0);
 	cr_assert_eq(mkdirat(pid, "task/9", 0700), 0);
+	cr_assert_eq(mkdirat(pid, "fd", 0700), 0);
+	cr_assert_eq(mkdirat(pid, "fdinfo", 0700), 0);
+	for (int i = 0; i < 4; i++) {
+		static const char *const flags[] = { "02100000", "0100001", "02", "02x" };
+		char name[16], line[40];
+		(void)snprintf(name, sizeof(name), "fd/%d", i);
+		cr_assert_eq(symlinkat("/dev/null", pid, name), 0);
+		(void)snprintf(name, sizeof(name), "fdinfo/%d", i);
+		(void)snprintf(line, sizeof(line), "pos:\t0\nflags:\t%s\n", flags[i]);
+		put(pid, name, line);
+	}
 	put(pid, "task/9/status", "Name:\ta\033b\nSeccomp:\t2\nSeccomp_filters:\t3\n");
 	cr_assert_eq(inspect_process(proc, 7, &in, &err), 0, "%s", err.msg);
 	cr_assert_eq(in.status.count, 2);
@@ -99,8 +110,27 @@ Test(inspect, a_made_up_process)
 	cr_expect_str_eq(in.threads[0].name, "a?b");
 	cr_expect_eq(in.threads[0].seccomp_mode, 2);
 	cr_expect_eq(in.threads[0].seccomp_filters, 3);
-	cr_expect_eq(in.fds_count, 0);
+	cr_assert_eq(in.fds_count, 4);
+	cr_expect_str_eq(in.fds[0].mode, "r");
+	cr_expect_str_eq(in.fds[1].mode, "w");
+	cr_expect_str_eq(in.fds[2].mode, "rw");
+	cr_expect_str_eq(in.fds[3].mode, "?");
+	/* What isn't a number doesn't pass for a filter. */
+	cr_assert_eq(unlinkat(pid, "task/9/status", 0), 0);
+	put(pid, "task/9/status", "Name:\ta\nSeccomp:\t2x\nSeccomp_filters:\t4294967298\n");
+	cr_assert_eq(inspect_process(proc, 7, &in, &err), 0, "%s", err.msg);
+	cr_expect_eq(in.threads[0].seccomp_mode, 0);
+	cr_expect_eq(in.threads[0].seccomp_filters, 0);
 	cr_expect_str_eq(in.label, "");
+	for (int i = 0; i < 4; i++) {
+		char name[16];
+		(void)snprintf(name, sizeof(name), "fd/%d", i);
+		cr_assert_eq(unlinkat(pid, name, 0), 0);
+		(void)snprintf(name, sizeof(name), "fdinfo/%d", i);
+		cr_assert_eq(unlinkat(pid, name, 0), 0);
+	}
+	cr_assert_eq(unlinkat(pid, "fd", AT_REMOVEDIR), 0);
+	cr_assert_eq(unlinkat(pid, "fdinfo", AT_REMOVEDIR), 0);
 	for (const char *const *f =
 		     (const char *const[]){ "7/task/9/status", "7/status", "7/limits", NULL };
 	     *f != NULL; f++)

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -29,56 +28,79 @@ void route_health(struct httpd *h, struct web_req *req)
 
 /* ---- Metrics ----------------------------------------------------------------------------- */
 
-/* "MemTotal:   2024 kB" -> bytes; 0 when it isn't there. */
-static uint64_t mem_field(const char *text, const char *name)
+/* "MemTotal:   2024 kB" -> bytes. */
+static int mem_field(const char *text, const char *name, uint64_t *ret)
 {
 	const char *p = strstr(text, name);
+	uint64_t kib;
 
-	return p != NULL ? strtoull(p + strlen(name), NULL, 10) * KIB : 0;
+	if (p == NULL)
+		return -ENOENT;
+	p += strlen(name);
+	p += strspn(p, " ");
+	if (parse_u64_at(&p, 10, UINT64_MAX / KIB, &kib) < 0 || strncmp(p, " kB\n", 4) != 0)
+		return -EINVAL;
+	*ret = kib * KIB;
+	return 0;
 }
 
-static struct cpu_times cpu_now(void)
+static int cpu_now(struct cpu_times *ret)
 {
 	struct cpu_times t = { 0 };
-	char text[PROC_MAX], *p = text + 3;
+	char text[PROC_MAX];
+	const char *p = text + strlen("cpu");
 
 	/* The first line: "cpu  1 2 3...". Longer files of many processors are cut. */
 	CLEANUP(fd_closep) int fd = open("/proc/stat", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-	if (n < 4)
-		return t;
+	if (n < 0)
+		return -errno;
 	text[n] = '\0';
+	if (strncmp(text, "cpu ", 4) != 0)
+		return -EINVAL;
 	for (int i = 0; i < CPU_FIELDS; i++) {
-		uint64_t v = strtoull(p, &p, 10);
+		uint64_t v;
+		p += strspn(p, " ");
+		if (parse_u64_at(&p, 10, INT64_MAX / CPU_FIELDS, &v) < 0)
+			return -EINVAL;
 		t.total += v;
 		t.busy += i == CPU_IDLE || i == CPU_IOWAIT ? 0 : v;
 	}
-	return t;
+	*ret = t;
+	return 0;
 }
 
-/* Since the last call; since the start at the first one. */
-static double cpu_share(struct httpd *h)
+/* In percent, since the last call; since the start at the first one. */
+static int cpu_share(struct httpd *h, double *ret)
 {
-	const struct cpu_times now = cpu_now(), then = h->cpu;
+	const struct cpu_times then = h->cpu;
+	struct cpu_times now;
+	int r = cpu_now(&now);
 
+	if (r < 0)
+		return r;
 	h->cpu = now;
-	if (now.total <= then.total || now.busy < then.busy)
-		return 0;
-	return 100.0 * (double)(now.busy - then.busy) / (double)(now.total - then.total);
+	*ret = now.total <= then.total || now.busy < then.busy
+		       ? 0
+		       : 100.0 * (double)(now.busy - then.busy) / (double)(now.total - then.total);
+	return 0;
 }
 
 void route_metrics(struct httpd *h, struct web_req *req)
 {
 	uint64_t total, available, cache, disk_total = 0, disk_used = 0;
-	char text[PROC_MAX] = "", out[640];
+	char text[PROC_MAX], out[640];
 	struct statvfs fs;
+	double cpu;
 	int n;
 
-	if (fd_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0)
-		text[0] = '\0';
-	total = mem_field(text, "MemTotal:");
-	available = mem_field(text, "MemAvailable:");
-	cache = mem_field(text, "\nCached:");
+	if (fd_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0 ||
+	    mem_field(text, "MemTotal:", &total) < 0 ||
+	    mem_field(text, "MemAvailable:", &available) < 0 ||
+	    mem_field(text, "\nCached:", &cache) < 0 || cpu_share(h, &cpu) < 0) {
+		web_fail(req, 500, "the kernel's figures can't be read");
+		return;
+	}
 	if (statvfs("/", &fs) == 0) {
 		disk_total = (uint64_t)fs.f_blocks * fs.f_frsize;
 		disk_used = disk_total - (uint64_t)fs.f_bfree * fs.f_frsize;
@@ -89,8 +111,8 @@ void route_metrics(struct httpd *h, struct web_req *req)
 		     ",\"mem_used\":%" PRIu64 ",\"mem_cache\":%" PRIu64
 		     ",\"mem_total_mib\":%" PRIu64 ",\"mem_used_mib\":%" PRIu64
 		     ",\"disk_used\":%" PRIu64 ",\"disk_total\":%" PRIu64 "}",
-		     (long long)time(NULL), sysconf(_SC_NPROCESSORS_ONLN), cpu_share(h), total,
-		     used, cache, total / MIB, used / MIB, disk_used, disk_total);
+		     (long long)time(NULL), sysconf(_SC_NPROCESSORS_ONLN), cpu, total, used, cache,
+		     total / MIB, used / MIB, disk_used, disk_total);
 	web_answer(req, 200, "application/json", "Cache-Control: no-store\r\n", out, (size_t)n);
 }
 

@@ -10,23 +10,13 @@
 
 #define HEX_DIGITS_MAX 16U
 
-/* "0x" and 1 to 16 digits: the locale and strtoull's liberties have no say in it. */
+/* "0x" and 1 to 16 digits. */
 static int parse_hex(const char *s, uint64_t *ret)
 {
-	static const char digits[] = "0123456789abcdef";
-	uint64_t n = 0;
-
-	if (s[0] != '0' || s[1] != 'x' || s[2] == '\0' || strlen(s + 2) > HEX_DIGITS_MAX)
+	if (s[0] != '0' || s[1] != 'x' || strlen(s + 2) > HEX_DIGITS_MAX)
 		return -EINVAL;
-	for (s += 2; *s != '\0'; s++) {
-		char lower = *s >= 'A' && *s <= 'F' ? (char)(*s - 'A' + 'a') : *s;
-		const char *d = strchr(digits, lower);
-		if (d == NULL)
-			return -EINVAL;
-		n = n << 4 | (uint64_t)(d - digits);
-	}
-	*ret = n;
-	return 0;
+	s += 2;
+	return parse_u64_at(&s, 16, UINT64_MAX, ret) < 0 || *s != '\0' ? -EINVAL : 0;
 }
 
 static int take_number(const char *list, size_t n, const char *name, const json_t *v, uint64_t max,

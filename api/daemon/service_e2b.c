@@ -171,32 +171,41 @@ static int by_start(const void *a, const void *b)
 }
 
 /* A token is where the last page ended: "MS.ID". */
-static size_t find_page(const struct listing *l, const char *token)
+struct page_token {
+	uint64_t ms;
+	const char *id;
+};
+
+static int parse_token(const char *s, struct page_token *ret)
 {
-	char *end;
-	long long ms = strtoll(token, &end, 10);
+	uint64_t ms;
+
+	if (parse_u64_at(&s, 10, INT64_MAX, &ms) < 0 || *s != '.' || !sandbox_id_valid(s + 1))
+		return -EINVAL;
+	*ret = (struct page_token){ ms, s + 1 };
+	return 0;
+}
+
+static size_t find_page(const struct listing *l, const struct page_token *token)
+{
+	const int64_t ms = (int64_t)token->ms;
 
 	for (size_t i = 0; i < l->count; i++) {
 		const struct sandbox *s = l->list[l->ascending ? i : l->count - 1 - i];
 		int64_t t = sandbox_created_unix_ms(s);
-		int c = t != ms ? (t < ms ? -1 : 1) : strcmp(sandbox_id(s), end + 1);
+		int c = t != ms ? (t < ms ? -1 : 1) : strcmp(sandbox_id(s), token->id);
 		if (l->ascending ? c > 0 : c < 0)
 			return i;
 	}
 	return l->count;
 }
 
-static bool token_valid(const char *s)
-{
-	size_t digits = strspn(s, "0123456789");
-
-	return digits > 0 && digits < 19 && s[digits] == '.' && sandbox_id_valid(s + digits + 1);
-}
-
-static void answer_page(struct http_req *req, struct listing *l, size_t limit, const char *token)
+/* Of a token without an id: the first page. */
+static void answer_page(struct http_req *req, struct listing *l, size_t limit,
+			const struct page_token *token)
 {
 	json_t *page = json_array();
-	size_t from = token == NULL ? 0 : find_page(l, token);
+	size_t from = token->id == NULL ? 0 : find_page(l, token);
 	char text[64];
 
 	for (size_t i = from; i < l->count && i - from < limit; i++) {
@@ -215,10 +224,11 @@ static void answer_page(struct http_req *req, struct listing *l, size_t limit, c
 
 /* 0, or -EINVAL and *err. */
 static int take_filters(struct http_req *req, struct listing *l, uint64_t *ret_limit,
-			const char **ret_token, struct err *err)
+			struct page_token *ret_token, struct err *err)
 {
 	const char *state = http_query(req, "state"), *order = http_query(req, "order");
 	const char *limit = http_query(req, "limit"), *after = http_query(req, "startedAfter");
+	const char *token = http_query(req, "nextToken");
 
 	l->metadata = http_query(req, "metadata");
 	l->template = http_query(req, "template");
@@ -228,12 +238,12 @@ static int take_filters(struct http_req *req, struct listing *l, uint64_t *ret_l
 				  : http_list_has(state, "paused");
 	l->ascending = order != NULL && strcmp(order, "asc") == 0;
 	*ret_limit = 100;
-	*ret_token = http_query(req, "nextToken");
+	*ret_token = (struct page_token){ 0, NULL };
 	if (order != NULL && !l->ascending && strcmp(order, "desc") != 0)
 		return err_set(err, -EINVAL, "order: must be asc or desc");
 	if (limit != NULL && parse_u64(limit, 1, 100, ret_limit) < 0)
 		return err_set(err, -EINVAL, "limit: must be from 1 to 100");
-	if (*ret_token != NULL && !token_valid(*ret_token))
+	if (token != NULL && parse_token(token, ret_token) < 0)
 		return err_set(err, -EINVAL, "nextToken: is not one of ours");
 	if (after != NULL && e2b_time_parse(after, &l->started_after) < 0)
 		return err_set(err, -EINVAL, "startedAfter: must be a time as in RFC 3339");
@@ -244,7 +254,7 @@ static void list(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	struct listing l = { .req = req, .sv = sv, .cap = sandboxes_live(sv->sandboxes) };
-	const char *token;
+	struct page_token token;
 	uint64_t limit;
 	struct err err = { 0 };
 
@@ -259,7 +269,7 @@ static void list(struct http_req *req, void *arg)
 	}
 	sandboxes_each(sv->sandboxes, add_wanted, &l);
 	qsort(l.list, l.count, sizeof(struct sandbox *), by_start);
-	answer_page(req, &l, (size_t)limit, token);
+	answer_page(req, &l, (size_t)limit, &token);
 	free(l.list);
 }
 

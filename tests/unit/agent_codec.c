@@ -344,33 +344,35 @@ struct parts {
 	bool fail;
 };
 
-static int on_begin(const struct multipart_part *part, void *arg)
+static void add(struct parts *p, const void *data, size_t len)
 {
-	struct parts *p = arg;
-
-	strncat(p->text, part->name, sizeof(p->text) - strlen(p->text) - 1);
-	strncat(p->text, ":", sizeof(p->text) - strlen(p->text) - 1);
-	strncat(p->text, part->filename, sizeof(p->text) - strlen(p->text) - 1);
-	strncat(p->text, "=", sizeof(p->text) - strlen(p->text) - 1);
-	return p->fail ? -ENOSPC : 0;
-}
-
-static int on_data(const uint8_t *data, size_t len, void *arg)
-{
-	struct parts *p = arg;
 	size_t n = strlen(p->text);
 
 	cr_assert(n + len < sizeof(p->text));
 	memcpy(p->text + n, data, len);
 	p->text[n + len] = '\0';
+}
+
+static int on_begin(const struct multipart_part *part, void *arg)
+{
+	struct parts *p = arg;
+
+	add(p, part->name, strlen(part->name));
+	add(p, ":", 1);
+	add(p, part->filename, strlen(part->filename));
+	add(p, "=", 1);
+	return p->fail ? -ENOSPC : 0;
+}
+
+static int on_data(const uint8_t *data, size_t len, void *arg)
+{
+	add(arg, data, len);
 	return 0;
 }
 
 static int on_end(void *arg)
 {
-	struct parts *p = arg;
-
-	strncat(p->text, ";", sizeof(p->text) - strlen(p->text) - 1);
+	add(arg, ";", 1);
 	return 0;
 }
 

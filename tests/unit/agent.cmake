@@ -8,6 +8,10 @@ foreach(name exec io files)
   target_compile_definitions(agent_${name} PRIVATE AGENT_BINARY="$<TARGET_FILE:casemate-agent>")
   add_dependencies(agent_${name} casemate-agent)
 endforeach()
-foreach(name codec http forward)
+foreach(name codec forward)
   casemate_test(agent_${name} unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/agent_${name}.c LINKS agent)
 endforeach()
+casemate_test(agent_http unit
+  SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/agent_http.c ${CMAKE_SOURCE_DIR}/tests/unit/agent_connect.c
+    ${CMAKE_SOURCE_DIR}/tests/unit/agent_http_rig.c
+  LINKS agent)

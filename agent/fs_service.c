@@ -32,6 +32,29 @@ static int get_entry(const struct place *p, entry_pb **ret, struct err *err)
 	return r;
 }
 
+/* What is at p now, with its rights. */
+static int enter_entry(const struct place *p, entry_pb **ret, struct err *err)
+{
+	int r = place_enter(p, err);
+
+	if (r < 0)
+		return r;
+	r = get_entry(p, ret, err);
+	user_leave_fs();
+	return r;
+}
+
+/* Answers a call whose only result is an entry in out, and frees that. */
+static void answer_entry(struct rpc_call *call, int r, const struct err *err,
+			 const ProtobufCMessage *out, entry_pb *entry)
+{
+	if (r < 0)
+		rpc_fail_err(call, err);
+	else
+		rpc_reply(call, out, NULL);
+	entry_free(entry);
+}
+
 /* ---- Stat -------------------------------------------------------------------------------- */
 
 void service_fs_stat(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
@@ -44,16 +67,8 @@ void service_fs_stat(struct rpc_call *call, const ProtobufCMessage *in, int *fds
 
 	(void)fds;
 	if (r == 0)
-		r = place_enter(&p, &err);
-	if (r == 0) {
-		r = get_entry(&p, &out.entry, &err);
-		user_leave_fs();
-	}
-	if (r < 0)
-		rpc_fail_err(call, &err);
-	else
-		rpc_reply(call, &out.base, NULL);
-	entry_free(out.entry);
+		r = enter_entry(&p, &out.entry, &err);
+	answer_entry(call, r, &err, &out.base, out.entry);
 }
 
 /* ---- MakeDir ----------------------------------------------------------------------------- */
@@ -97,16 +112,8 @@ void service_fs_make_dir(struct rpc_call *call, const ProtobufCMessage *in, int 
 			(void)err_sys(&err, r, "%.160s", p.path);
 	}
 	if (r == 0)
-		r = place_enter(&p, &err);
-	if (r == 0) {
-		r = get_entry(&p, &out.entry, &err);
-		user_leave_fs();
-	}
-	if (r < 0)
-		rpc_fail_err(call, &err);
-	else
-		rpc_reply(call, &out.base, NULL);
-	entry_free(out.entry);
+		r = enter_entry(&p, &out.entry, &err);
+	answer_entry(call, r, &err, &out.base, out.entry);
 }
 
 /* ---- Move -------------------------------------------------------------------------------- */
@@ -150,11 +157,7 @@ void service_fs_move(struct rpc_call *call, const ProtobufCMessage *in, int *fds
 			r = get_entry(&to, &out.entry, &err);
 		user_leave_fs();
 	}
-	if (r < 0)
-		rpc_fail_err(call, &err);
-	else
-		rpc_reply(call, &out.base, NULL);
-	entry_free(out.entry);
+	answer_entry(call, r, &err, &out.base, out.entry);
 }
 
 /* ---- ListDir ----------------------------------------------------------------------------- */

@@ -45,6 +45,31 @@ static void one(const char *text, uint64_t min, uint64_t max)
 	}
 }
 
+/* What was taken is digits of the base and nothing else, and all of them. */
+static void prefix(const char *text, unsigned base, uint64_t max)
+{
+	static const char digits[] = "0123456789abcdefABCDEF";
+	char set[sizeof(digits)], back[64];
+	const char *at = text, *to = back;
+	uint64_t v = UNSET, again;
+	int r;
+
+	(void)snprintf(set, sizeof(set), "%.*s", base == 16 ? (int)sizeof(digits) : (int)base,
+		       digits);
+	r = parse_u64_at(&at, base, max, &v);
+	check(r, v, 0, max);
+	BUG_ON(at != (r == 0 ? text + strspn(text, set) : text));
+	BUG_ON((r == -EINVAL) != (strspn(text, set) == 0));
+	if (r != 0)
+		return;
+	(void)snprintf(back, sizeof(back),
+		       base == 16  ? "%" PRIx64
+		       : base == 8 ? "%" PRIo64
+				   : "%" PRIu64,
+		       v);
+	BUG_ON(parse_u64_at(&to, base, v, &again) != 0 || again != v || *to != '\0');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char text[128];
@@ -57,5 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size - sizeof(max)] = '\0';
 	one(text, 0, UINT64_MAX);
 	one(text, max / 2, max);
+	prefix(text, 8, UINT64_MAX);
+	prefix(text, 8, max);
+	prefix(text, 10, max);
+	prefix(text, 16, UINT64_MAX);
+	prefix(text, 16, max);
 	return 0;
 }

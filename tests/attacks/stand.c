@@ -25,6 +25,7 @@
 #include "base/num.h"
 #include "probe/off.h"
 #include "tests/attacks/harness.h"
+#include "tests/attacks/leftovers.h"
 #include "tests/attacks/world.h"
 #include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
@@ -251,7 +252,7 @@ void stand_open(struct stand *s, unsigned off)
 	static unsigned count;
 
 	*s = (struct stand){ .off = off, .control = -1, .log = -1, .process = -1 };
-	(void)snprintf(s->cgroup, sizeof(s->cgroup), "casemate-attacks-%llx-%u",
+	(void)snprintf(s->cgroup, sizeof(s->cgroup), LEFTOVERS_PREFIX "%llx-%u",
 		       (unsigned long long)now_ns(), count++);
 	s->jailer = fork();
 	if (s->jailer < 0)

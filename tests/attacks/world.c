@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -19,11 +20,13 @@
 #include "base/fd.h"
 #include "probe/attack.h"
 #include "tests/attacks/harness.h"
+#include "tests/attacks/leftovers.h"
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 #define CG_ROOT	   "/sys/fs/cgroup"
 
 static char cgroup[96];
+static int cgroup_lock = -1;
 
 int world_run(int (*fn)(void *arg), void *arg)
 {
@@ -138,10 +141,15 @@ void world_make_cgroup(char *path, size_t cap)
 {
 	const char *root = access(CG_ROOT "/cgroup.procs", F_OK) == 0 ? CG_ROOT : CG_ROOT "/pids";
 
+	leftovers_remove(CG_ROOT);
 	/* Not the pid of this world, which is 1. */
-	(void)snprintf(cgroup, sizeof(cgroup), "%s/casemate-attacks-%llx", root,
+	(void)snprintf(cgroup, sizeof(cgroup), "%s/" LEFTOVERS_PREFIX "%llx", root,
 		       (unsigned long long)now_ns());
 	if (mkdir(cgroup, 0755) < 0)
+		harness_die("%s", cgroup);
+	/* Until we end: it isn't a leftover. */
+	cgroup_lock = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (cgroup_lock < 0 || flock(cgroup_lock, LOCK_EX | LOCK_NB) < 0)
 		harness_die("%s", cgroup);
 	(void)snprintf(path, cap, "%s/cgroup.procs", cgroup);
 }

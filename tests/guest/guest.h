@@ -34,6 +34,7 @@ __attribute__((noreturn)) void test_fail(const char *why, uint64_t value);
 /* Each of these is a test of its name; they return when they hold. */
 void test_mem(void);
 void test_ripple(void);
+void test_touch(void);
 void test_smp(void);
 void test_blk_read(void);
 void test_blk_write(void);

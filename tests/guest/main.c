@@ -236,6 +236,7 @@ static const struct {
 	{ "genid", test_genid },
 	{ "mem", test_mem },
 	{ "ripple", test_ripple },
+	{ "touch", test_touch },
 	{ "smp", test_smp },
 	{ "blk-read", test_blk_read },
 	{ "pmem", test_pmem },

@@ -6,6 +6,7 @@
  *   vmm-run --vmm PROGRAM --kernel FILE [--initrd FILE] [--drive FILE[:ro|:wide|:pmem]]...
  *           [--tap NAME[:QUEUES]]... [--memory SIZE] [--boot auto|pvh|linux64|bzimage]
  *           [--cpus N] [--timeout SECONDS] [--pause SECONDS] [--metrics] [--balloon]
+ * [--track-dirty]
  *           [--huge-pages none|transparent|hugetlb] [CMDLINE]
  *
  * --drive: wide is with as many queues as there can be, and with discard; pmem is as memory.
@@ -173,6 +174,7 @@ static void parse_options(struct options *o, int argc, char **argv)
 		{ "huge-pages", required_argument, NULL, 'H' },
 		{ "metrics", no_argument, NULL, 'M' },
 		{ "balloon", no_argument, NULL, 'B' },
+		{ "track-dirty", no_argument, NULL, 'D' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t n = 1;
@@ -205,6 +207,8 @@ static void parse_options(struct options *o, int argc, char **argv)
 			o->metrics = true;
 		else if (c == 'B')
 			add_balloon(o);
+		else if (c == 'D')
+			o->q.track_dirty = true;
 		else
 			r = -EINVAL;
 	}

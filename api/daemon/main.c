@@ -171,6 +171,7 @@ static int open_store(struct daemon *d, struct err *err)
 	sv->auth.store = sv->store;
 	sv->auth.domain = d->opt.domain;
 	sv->domain = d->opt.domain;
+	sv->cors = &d->opt.cors;
 	return tenants_new(sv->store, &sv->auth.tenants, err);
 }
 

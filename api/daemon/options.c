@@ -17,6 +17,7 @@ enum option_id {
 	OPT_STATE,
 	OPT_LISTEN,
 	OPT_DOMAIN,
+	OPT_CORS,
 	OPT_KERNEL,
 	OPT_IMAGE,
 	OPT_MAX,
@@ -34,6 +35,7 @@ static const struct option longs[] = {
 	{ "state", required_argument, NULL, OPT_STATE },
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
+	{ "cors-origin", required_argument, NULL, OPT_CORS },
 	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
 	{ "default-image", required_argument, NULL, OPT_IMAGE },
 	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
@@ -56,6 +58,7 @@ static const char help[] =
 	"                         /var/lib/casemated/state.db; none = only in memory)\n"
 	"  --listen ADDRESS:PORT  listen on TCP, too: for clients with an API key\n"
 	"  --domain NAME[:PORT]   what host names of sandboxes end in\n"
+	"  --cors-origin ORIGIN   web pages of this origin may call the API; may be repeated\n"
 	"  --default-kernel NAME  kernel of sandboxes that name none (default \"default\")\n"
 	"  --default-image NAME   image of sandboxes that name none (default \"default\")\n"
 	"  --max-sandboxes N      at most N sandboxes at a time (default 64)\n"
@@ -87,6 +90,8 @@ static int take(int id, const char *arg, struct options *o, struct err *err)
 	case OPT_DOMAIN:
 		o->domain = arg;
 		return 0;
+	case OPT_CORS:
+		return cors_add(&o->cors, arg, err);
 	case OPT_KERNEL:
 		o->kernel = arg;
 		return 0;

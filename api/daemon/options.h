@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/daemon/cors.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -18,6 +19,7 @@ struct options {
 	const char *state;  /* NULL = in memory */
 	const char *listen; /* ADDRESS:PORT; NULL = no TCP */
 	const char *domain; /* NULL = none */
+	struct cors cors;   /* which web pages may call */
 	const char *user;   /* NULL = stay who we are (not root) */
 	const char *kernel;
 	const char *image;

@@ -7,6 +7,7 @@
 #define API_DAEMON_SERVICE_H
 
 #include "api/daemon/auth.h"
+#include "api/daemon/cors.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/spec.h"
 #include "api/http/http.h"
@@ -33,6 +34,7 @@ struct service {
 	struct store *store;
 	struct auth auth;
 	struct http *http;
+	const struct cors *cors;
 	const char *domain; /* of sandboxes' host names; NULL = none */
 	struct spec_limits limits;
 	size_t sandboxes_max;

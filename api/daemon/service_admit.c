@@ -160,13 +160,15 @@ void service_admit(struct http_req *req, void *arg)
 	struct route r;
 
 	route_find(http_request_head(req), http_path(req), &r);
-	if (r.kind == ROUTE_CONTROL)
-		auth_admit(&sv->auth, req);
-	else if (r.kind == ROUTE_MALFORMED)
+	if (r.kind == ROUTE_CONTROL) {
+		if (!cors_admit(sv->cors, req))
+			auth_admit(&sv->auth, req);
+	} else if (r.kind == ROUTE_MALFORMED) {
 		http_error(req, 400, "bad_request",
 			   "missing header: E2b-Sandbox-Id and E2b-Sandbox-Port go together");
-	else
+	} else {
 		to_sandbox(sv, req, &r);
+	}
 }
 
 /* What a restart needs to know of it. */

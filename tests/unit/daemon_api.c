@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "api/daemon/auth.h"
+#include "api/daemon/cors.h"
 #include "api/daemon/credential.h"
 #include "api/daemon/e2b_view.h"
 #include "api/daemon/profile.h"
@@ -65,6 +66,46 @@ Test(api, keys_and_tokens)
 	cr_assert(!credential_equal(t[0], ""));
 	t[1][42] = '\0';
 	cr_assert(!credential_equal(t[0], t[1]));
+}
+
+Test(api, origins)
+{
+	static const char *const good[] = { "https://a.example", "http://localhost:3000",
+					    "http://[::1]:8080", "https://[::1]" };
+	static const char *const bad[] = { "",
+					   "*",
+					   "null",
+					   "a.example",
+					   "https://",
+					   "ftp://a.example",
+					   "https://a.example/",
+					   "https://a.example/x",
+					   "https://A.example",
+					   "https://a.example:443",
+					   "http://a.example:80",
+					   "https://a.example:0",
+					   "https://a.example:080",
+					   "https://a.example:65536",
+					   "https://a.example:",
+					   "https://u@a.example",
+					   "https://*.example",
+					   "https://a.example\r\nX: y",
+					   "https://[::1",
+					   "https://[]",
+					   "https://a b",
+					   "https://a.example,https://b.example" };
+	struct cors c = { 0 };
+	char big[400] = "https://";
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_expect_eq(cors_add(&c, bad[i], &err), -EINVAL, "%s", bad[i]);
+	memset(big + 8, 'a', sizeof(big) - 9);
+	cr_expect_eq(cors_add(&c, big, &err), -EINVAL);
+	cr_expect_eq(c.count, 0);
+	for (size_t i = 0; i < CORS_ORIGINS_MAX; i++)
+		cr_expect_eq(cors_add(&c, good[i % ARRAY_SIZE(good)], &err), 0, "%s",
+			     good[i % ARRAY_SIZE(good)]);
+	cr_expect_eq(cors_add(&c, good[0], &err), -ENOSPC);
 }
 
 Test(api, hosts)

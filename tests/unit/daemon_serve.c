@@ -28,10 +28,12 @@ static void exec_daemon(void)
 	(void)dup2(null, 2);
 	if (geteuid() == 0)
 		execl(DAEMON_BINARY, "casemated", "--state", state, "--socket", sock, "--jailer",
-		      jailer, "--user", "nobody", (char *)NULL);
+		      jailer, "--cors-origin", "https://good.example", "--cors-origin",
+		      "http://[::1]:8080", "--user", "nobody", (char *)NULL);
 	else
 		execl(DAEMON_BINARY, "casemated", "--state", state, "--socket", sock, "--jailer",
-		      jailer, (char *)NULL);
+		      jailer, "--cors-origin", "https://good.example", "--cors-origin",
+		      "http://[::1]:8080", (char *)NULL);
 	_exit(127);
 }
 
@@ -252,6 +254,54 @@ Test(serve, socket_of_another, .init = set_up, .timeout = 60)
 	start_daemon();
 	expect(GET("/v1/sandboxes"), "200", "[]");
 	tear_down();
+}
+
+#define FROM(method, origin, more)                      \
+	method " /v1/sandboxes HTTP/1.1\r\nHost: x\r\n" \
+	       "Origin: " origin "\r\n" more "\r\n"
+#define PREFLIGHT "Access-Control-Request-Method: POST\r\n"
+#define ALLOW	  "Access-Control-Allow-Origin: "
+
+static void expect_closed(const char *request, const char *status)
+{
+	const char *a = ask(request, strlen(request));
+
+	cr_assert(strncmp(a + 9, status, 3) == 0, "%s: %s", request, a);
+	cr_assert_null(strcasestr(a, "Access-Control-"), "%s: %s", request, a);
+}
+
+Test(serve, web_pages, .init = set_up, .fini = tear_down, .timeout = 60)
+{
+	expect(FROM("GET", "https://good.example", ""), "200", ALLOW "https://good.example\r\n");
+	expect(FROM("GET", "http://[::1]:8080", ""), "200", ALLOW "http://[::1]:8080\r\n");
+	expect(FROM("GET", "https://good.example", ""), "200", "Vary: Origin\r\n");
+	expect(GET("/v1/sandboxes"), "200", "Vary: Origin\r\n");
+	expect(FROM("OPTIONS", "https://good.example", PREFLIGHT), "204",
+	       ALLOW "https://good.example\r\n");
+	expect(FROM("OPTIONS", "https://good.example", PREFLIGHT), "204",
+	       "Access-Control-Allow-Methods: ");
+	/* No preflight: a method that the resource hasn't. */
+	expect(FROM("OPTIONS", "https://good.example", ""), "405", ALLOW);
+	/* An error is for the page to read, too. */
+	expect(FROM("DELETE", "https://good.example", ""), "405", ALLOW);
+
+	static const char *const hostile[] = {
+		FROM("OPTIONS", "https://evil.example", PREFLIGHT),
+		FROM("OPTIONS", "null", PREFLIGHT),
+		FROM("OPTIONS", "*", PREFLIGHT),
+		FROM("OPTIONS", "", PREFLIGHT),
+		FROM("OPTIONS", "http://good.example", PREFLIGHT),
+		FROM("OPTIONS", "https://good.example:8443", PREFLIGHT),
+		FROM("OPTIONS", "https://good.example.evil.example", PREFLIGHT),
+		FROM("OPTIONS", "https://evil.good.example", PREFLIGHT),
+		FROM("OPTIONS", "https://good.exampl", PREFLIGHT),
+		FROM("OPTIONS", "https://good.example/", PREFLIGHT),
+		FROM("OPTIONS", "HTTPS://GOOD.EXAMPLE", PREFLIGHT),
+		FROM("OPTIONS", "https://evil.example, https://good.example", PREFLIGHT),
+	};
+	for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++)
+		expect_closed(hostile[i], "403");
+	expect_closed(FROM("GET", "https://evil.example", ""), "200");
 }
 
 /* What a service manager does: fd becomes 3, and the environment tells of `count` descriptors. */

@@ -91,6 +91,11 @@ each() {
 	[[ " $(allowed $user:casemate_jailer_t:s0 $one process) " = *\ transition\ * ]]
 }
 
+@test "a service manager that sets no_new_privs still starts the daemon in its own domain, and no VMM at all" {
+	[ "$(allowed $user:init_t:s0 $user:casemated_t:s0 process2)" = "nnp_transition nosuid_transition" ]
+	[ -z "$(allowed $user:init_t:s0 $one process2)" ]
+}
+
 @test "a busy host: no denial in the log; one that is provoked stands there" {
 	casemate doctor >/dev/null || : # its probe tries what must be denied
 	before=$(denials | wc -l)

@@ -113,30 +113,39 @@ void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 }
 
 /* The machine is what we know of the jail: the caller's word isn't asked for. */
+const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const int *fds,
+				    struct session *s, struct request *q)
+{
+	struct err err = { 0 };
+	const struct jail *j;
+
+	if (!request_id_ok(id)) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+		return NULL;
+	}
+	j = jail_find(s->jails, id);
+	if (j == NULL || j->owner != s) {
+		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", id);
+		return NULL;
+	}
+	if (j->state != JAIL_RUNNING) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "jail %s doesn't run", id);
+		return NULL;
+	}
+	*q = j->req;
+	if (request_check_snapshot(q, fds[0], fds[1], &err) < 0) {
+		refuse_call(call, &err);
+		return NULL;
+	}
+	return j;
+}
+
 void handle_seal(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	const Casemate__Jailer__V1__SealRequest *m = (const void *)in;
 	struct session *s = arg;
-	const struct jail *j;
 	struct request q;
-	struct err err = { 0 };
 
-	if (!request_id_ok(m->id)) {
-		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
-		return;
-	}
-	j = jail_find(s->jails, m->id);
-	if (j == NULL || j->owner != s) {
-		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", m->id);
-		return;
-	}
-	if (j->state != JAIL_RUNNING) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "jail %s doesn't run", m->id);
-		return;
-	}
-	q = j->req;
-	if (request_check_snapshot(&q, fds[0], fds[1], &err) < 0)
-		refuse_call(call, &err);
-	else
+	if (snapshot_of_jail(call, m->id, fds, s, &q) != NULL)
 		wait_for(call, &q, fds, NULL, s);
 }

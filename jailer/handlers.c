@@ -233,6 +233,7 @@ static void handle_list(struct rpc_call *call, const ProtobufCMessage *in, int *
 		}
 		out.jails = list;
 		out.n_jails = n;
+		out.save_bytes_max = saves_bytes_max(s->saves);
 		rpc_reply(call, &out.base, NULL);
 	}
 	free(list);
@@ -280,6 +281,9 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_CREATE], .fn = handle_create },
 	{ .method = &jailer_methods[JAILER_RESTORE], .fn = handle_restore },
 	{ .method = &jailer_methods[JAILER_SEAL], .fn = handle_seal },
+	{ .method = &jailer_methods[JAILER_SAVE], .fn = handle_save },
+	{ .method = &jailer_methods[JAILER_LOAD], .fn = handle_load },
+	{ .method = &jailer_methods[JAILER_DISCARD], .fn = handle_discard },
 	{ .method = &jailer_methods[JAILER_RESERVE], .fn = handle_reserve },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },

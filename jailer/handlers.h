@@ -8,6 +8,7 @@
 #include "api/rpc/rpc.h"
 #include "jailer/host.h"
 #include "jailer/jail.h"
+#include "jailer/saves.h"
 #include "jailer/sealer.h"
 
 /* What a connection's handlers work on: the arg of struct rpc_conn_config. */
@@ -15,6 +16,7 @@ struct session {
 	const struct host *host;
 	struct jails *jails;
 	struct sealer *sealer;
+	struct saves *saves;
 };
 
 extern const struct rpc_handler session_handlers[];
@@ -28,6 +30,12 @@ void refuse_call(struct rpc_call *call, const struct err *err);
 void create_restored(struct rpc_call *call, const struct request *q, struct session *s);
 /* handle_snapshot.c */
 rpc_handler_fn handle_restore, handle_seal;
+/* The jail of this id, the caller's and running, as q, with what it has written: or NULL, and the
+ * call has been answered. */
+const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const int *fds,
+				    struct session *s, struct request *q);
+/* handle_save.c */
+rpc_handler_fn handle_save, handle_load, handle_discard;
 /* handle_inspect.c */
 rpc_handler_fn handle_inspect, handle_usage;
 

@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "jailer/jail.h"
 #include "jailer/options.h"
+#include "jailer/saves.h"
 #include "jailer/seal.h"
 #include "jailer/server.h"
 #include "policies/seccomp/filter.h"
@@ -180,6 +181,7 @@ static int install_filter(void)
 static int serve(const struct options *o, const struct host *h, uid_t daemon_uid, struct err *err)
 {
 	struct sealer *sealer = NULL;
+	struct saves *saves = NULL;
 	struct server *server = NULL;
 	struct jails *js = NULL;
 	struct loop *l = NULL;
@@ -190,7 +192,9 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	    loop_signal_add(l, SIGINT, on_stop, l) < 0)
 		r = err_set(err, -ENOMEM, "event loop");
 	else
-		r = server_new(l, h, js, sealer, o->socket, daemon_uid, &server, err);
+		r = saves_new(l, &h->store, o->paused_bytes_max, &saves, err);
+	if (r == 0)
+		r = server_new(l, h, js, sealer, saves, o->socket, daemon_uid, &server, err);
 	if (r == 0) {
 		r = install_filter();
 		if (r < 0)
@@ -211,6 +215,7 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	}
 	server_free(server);
 	sealer_free(sealer);
+	saves_free(saves);
 	if (js != NULL && jails_left(js) == 0)
 		jails_free(js);
 	loop_free(l);

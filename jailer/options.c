@@ -12,6 +12,7 @@
 #define POOL_MAX    256U
 #define SPARE_SLOTS 8U
 #define IO_MAX	    (UINT64_C(1) << 40)
+#define PAUSED_MAX  (UINT64_C(1) << 50)
 
 enum {
 	OPT_SOCKET = 256,
@@ -27,6 +28,7 @@ enum {
 	OPT_POOL_NICS,
 	OPT_IO_BYTES,
 	OPT_IO_OPS,
+	OPT_PAUSED_BYTES,
 	OPT_LEVEL,
 #ifdef CASEMATE_TEST
 	OPT_LAYERS_OFF,
@@ -51,6 +53,7 @@ static const struct option table[] = {
 	{ "pool-nics", required_argument, NULL, OPT_POOL_NICS },
 	{ "io-bytes", required_argument, NULL, OPT_IO_BYTES },
 	{ "io-ops", required_argument, NULL, OPT_IO_OPS },
+	{ "paused-bytes", required_argument, NULL, OPT_PAUSED_BYTES },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
 #ifdef CASEMATE_TEST
 	{ "layers-off", required_argument, NULL, OPT_LAYERS_OFF },
@@ -81,6 +84,7 @@ static const char help[] =
 	"  --pool-nics N         the same with a network interface (default 0)\n"
 	"  --io-bytes SIZE       a jail's disk bandwidth, each way, a second (default 512M; 0 = no limit)\n"
 	"  --io-ops N            a jail's disk requests, each way, a second (default 20000; 0 = no limit)\n"
+	"  --paused-bytes SIZE   disk for all paused sandboxes together (default 64G; 0 = none is kept)\n"
 	"  --log-level LEVEL     error, warn, info or debug (default info)\n"
 	"  --version, --help\n";
 
@@ -194,6 +198,10 @@ static int set_option(struct options *o, int opt, const char *arg)
 		if (parse_u64(arg, 0, IO_MAX, &o->host.io.ops_per_s) < 0)
 			r = wrong("--io-ops", "not a number");
 		break;
+	case OPT_PAUSED_BYTES:
+		if (parse_size(arg, 0, PAUSED_MAX, &o->paused_bytes_max) < 0)
+			r = wrong("--paused-bytes", "not a size");
+		break;
 	default:
 		r = set_test_option(o, opt, arg);
 	}
@@ -207,6 +215,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 	*o = (struct options){ .socket = "/run/casemate/jailer.sock",
 			       .daemon_user = "casemate",
 			       .jails = { .max = 256, .pool = 4 },
+			       .paused_bytes_max = UINT64_C(64) << 30,
 			       .level = LOG_LEVEL_INFO,
 			       .host = { .store = "/var/lib/casemate",
 					 .vmm = "/usr/libexec/casemate/casemate-vmm",

@@ -14,6 +14,7 @@ struct options {
 	const char *socket;
 	const char *daemon_user;
 	struct jails_config jails;
+	uint64_t paused_bytes_max; /* of sandboxes that are paused on the disk */
 	enum log_level level;
 	struct host_config host;
 };

@@ -28,6 +28,7 @@ struct server {
 	uid_t daemon_uid;
 	struct jails *jails;
 	struct sealer *sealer;
+	struct saves *saves;
 	const struct host *host;
 	struct sockaddr_un addr;
 	struct client clients[SERVER_CLIENTS_MAX];
@@ -37,6 +38,8 @@ static void drop_client(struct client *c)
 {
 	jails_drop_owner(c->session.jails, &c->session);
 	rpc_conn_free(c->conn);
+	/* Last: the calls that wrote or read them are over. */
+	saves_drop_owner(c->session.saves, &c->session);
 	*c = (struct client){ 0 };
 }
 
@@ -97,7 +100,9 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 			log_warn("client.refused", "there are %d already", SERVER_CLIENTS_MAX);
 		return;
 	}
-	c->session = (struct session){ .host = s->host, .jails = s->jails, .sealer = s->sealer };
+	c->session = (struct session){
+		.host = s->host, .jails = s->jails, .sealer = s->sealer, .saves = s->saves
+	};
 	cfg.arg = &c->session;
 	r = rpc_conn_new(s->loop, fd_steal(&fd), &cfg, &c->conn);
 	if (r < 0) {
@@ -180,7 +185,8 @@ static int open_socket(struct server *s, const char *path, struct err *err)
 }
 
 int server_new(struct loop *l, const struct host *h, struct jails *js, struct sealer *sealer,
-	       const char *path, uid_t daemon_uid, struct server **ret, struct err *err)
+	       struct saves *saves, const char *path, uid_t daemon_uid, struct server **ret,
+	       struct err *err)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	int r;
@@ -192,6 +198,7 @@ int server_new(struct loop *l, const struct host *h, struct jails *js, struct se
 	s->host = h;
 	s->jails = js;
 	s->sealer = sealer;
+	s->saves = saves;
 	s->daemon_uid = daemon_uid;
 	r = open_socket(s, path, err);
 	if (r == 0) {

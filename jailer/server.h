@@ -22,11 +22,13 @@
 
 struct server;
 
+struct saves;
+
 /* Makes the socket (its directory too if only that is missing) and listens. All that it is given
  * outlives it. */
 MUST_USE int server_new(struct loop *l, const struct host *h, struct jails *js,
-			struct sealer *sealer, const char *path, uid_t daemon_uid,
-			struct server **ret, struct err *err);
+			struct sealer *sealer, struct saves *saves, const char *path,
+			uid_t daemon_uid, struct server **ret, struct err *err);
 /* Ends all connections and removes the socket. */
 void server_free(struct server *s);
 

@@ -52,6 +52,8 @@ int store_open(struct store *s, const char *path, struct err *err)
 	/* Now, not with the first scratch disk: that is made under a sandbox's own label. */
 	if (mkdirat(fd, "scratch", 0700) < 0 && errno != EEXIST)
 		return err_sys(err, -errno, "the store %s: scratch directory", path);
+	if (mkdirat(fd, "paused", 0700) < 0 && errno != EEXIST)
+		return err_sys(err, -errno, "the store %s: directory of paused sandboxes", path);
 	/* The new process mounts its root over its working directory, in its own namespace. */
 	if (fchdir(fd) < 0)
 		return err_sys(err, -errno, "the store %s", path);
@@ -191,6 +193,20 @@ int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct e
 		return err_sys(err, -errno, "scratch disk of %llu MiB",
 			       (unsigned long long)(bytes / MIB));
 	*ret = fd_steal(&fd);
+	return 0;
+}
+
+int store_open_paused(const struct store *s, int *ret, struct err *err)
+{
+	CLEANUP(fd_closep) int dir = open_below(s->dir, "paused", O_RDONLY | O_DIRECTORY);
+	int r;
+
+	if (dir < 0)
+		return err_sys(err, dir, "the store's directory paused");
+	r = check_owner(dir, "the store's directory paused", S_IFDIR, err);
+	if (r < 0)
+		return r;
+	*ret = fd_steal(&dir);
 	return 0;
 }
 

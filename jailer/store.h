@@ -5,6 +5,7 @@
  *     STORE/kernels/NAME/kernel   STORE/kernels/NAME/initrd (optional)
  *     STORE/images/NAME/root.erofs
  *     STORE/scratch/              unnamed files only
+ *     STORE/paused/ID             paused sandboxes (saves.h)
  *
  * Paths are resolved by the kernel below one directory descriptor, without symbolic links, so a
  * name can lead nowhere else. What is opened must be a non-empty regular file or a block device,
@@ -20,7 +21,7 @@
 #include "base/err.h"
 
 #define STORE_LIST_MAX 64
-#define STORE_FREE_MIN (UINT64_C(64) << 20) /* below this no scratch disk is made */
+#define STORE_FREE_MIN (UINT64_C(64) << 20) /* never to be used up */
 
 struct store {
 	int dir;
@@ -37,6 +38,9 @@ MUST_USE int store_open_image(const struct store *s, const char *name, int *ret,
 
 /* A sparse file without a name, read-write: it is gone when its last descriptor is. */
 MUST_USE int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct err *err);
+
+/* The directory of paused sandboxes: root's, and nobody else writes there. */
+MUST_USE int store_open_paused(const struct store *s, int *ret, struct err *err);
 
 /* The names below `kind` ("kernels" or "images"), at most STORE_LIST_MAX, sorted; the count.
  * Each is freed by the caller. */

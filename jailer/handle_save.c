@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* handle_save.c - Save, Load and Discard: sandboxes that are paused on the disk. */
+#include <jailer.pb-c.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bug.h"
+#include "base/fd.h"
+#include "jailer/handlers.h"
+
+/* A call that waits for a digest (Save), then for a copy. */
+struct copying {
+	struct rpc_call *call;
+	struct session *session;
+	struct sealer_job *digest; /* NULL: not yet, or over */
+	struct saves_job *copy;	   /* the same */
+	struct request q;	   /* Save's; its descriptors are ours */
+	bool load;
+};
+
+static void copying_free(struct copying *c)
+{
+	fd_closep(&c->q.state);
+	fd_closep(&c->q.memory);
+	free(c);
+}
+
+static void on_cancelled(struct rpc_call *call, void *arg)
+{
+	struct copying *c = arg;
+
+	(void)call;
+	if (c->digest != NULL)
+		sealer_cancel(c->digest);
+	if (c->copy != NULL)
+		saves_cancel(c->copy);
+	copying_free(c);
+}
+
+static const struct rpc_call_ops copying_ops = { .cancelled = on_cancelled };
+
+static struct copying *copying_new(struct rpc_call *call, struct session *s)
+{
+	struct copying *c = calloc(1, sizeof(*c));
+
+	if (c == NULL) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
+		return NULL;
+	}
+	*c = (struct copying){ .call = call, .session = s, .q = { .state = -1, .memory = -1 } };
+	return c;
+}
+
+static void reply(const struct copying *c, const uint8_t *seal)
+{
+	const Casemate__Jailer__V1__SaveResponse saved = CASEMATE__JAILER__V1__SAVE_RESPONSE__INIT;
+	Casemate__Jailer__V1__LoadResponse loaded = CASEMATE__JAILER__V1__LOAD_RESPONSE__INIT;
+	uint8_t bytes[SNAPSEAL_BYTES];
+
+	if (!c->load) {
+		rpc_reply(c->call, &saved.base, NULL);
+		return;
+	}
+	memcpy(bytes, seal, sizeof(bytes));
+	loaded.seal.data = bytes;
+	loaded.seal.len = sizeof(bytes);
+	rpc_reply(c->call, &loaded.base, NULL);
+}
+
+static void on_copied(void *arg, int r, const uint8_t *seal, const struct err *err)
+{
+	struct copying *c = arg;
+
+	c->copy = NULL;
+	rpc_call_watch(c->call, NULL, NULL);
+	if (r < 0)
+		refuse_call(c->call, err);
+	else
+		reply(c, seal);
+	copying_free(c);
+}
+
+static void on_digested(void *arg, int r, const uint8_t *seal, const struct err *err)
+{
+	struct copying *c = arg;
+	struct session *s = c->session;
+	struct err why = { 0 };
+
+	c->digest = NULL;
+	rpc_call_watch(c->call, NULL, NULL);
+	if (r == 0) {
+		r = saves_put(s->saves, s, &c->q, seal, on_copied, c, &c->copy, &why);
+		err = &why;
+	}
+	if (r == 0) {
+		rpc_call_watch(c->call, &copying_ops, c);
+		return;
+	}
+	refuse_call(c->call, err);
+	copying_free(c);
+}
+
+void handle_save(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__SaveRequest *m = (const void *)in;
+	struct sealer_job *job = NULL;
+	struct session *s = arg;
+	struct err err = { 0 };
+	struct copying *c;
+	struct request q;
+	const struct jail *j = snapshot_of_jail(call, m->id, fds, s, &q);
+
+	if (j == NULL)
+		return;
+	if (q.scratch_bytes > 0) { /* the disk isn't kept: its guest would find another one */
+		rpc_fail(call, RPC_FAILED_PRECONDITION,
+			 "jail %s has a scratch disk, which can't be kept", m->id);
+		return;
+	}
+	c = copying_new(call, s);
+	if (c == NULL)
+		return;
+	c->q = q;
+	c->q.state = fd_steal(&fds[0]);
+	c->q.memory = fd_steal(&fds[1]);
+	if (sealer_seal(s->sealer, &c->q, on_digested, c, &job, &err) < 0) {
+		refuse_call(call, &err);
+		copying_free(c);
+	} else if (job != NULL) { /* else on_digested has been called, and c may be gone */
+		c->digest = job;
+		rpc_call_watch(call, &copying_ops, c);
+	}
+}
+
+void handle_load(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__LoadRequest *m = (const void *)in;
+	struct session *s = arg;
+	struct err err = { 0 };
+	struct copying *c;
+
+	if (!request_id_ok(m->id)) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+		return;
+	}
+	c = copying_new(call, s);
+	if (c == NULL)
+		return;
+	c->load = true;
+	if (saves_get(s->saves, s, m->id, fds[0], fds[1], on_copied, c, &c->copy, &err) < 0) {
+		refuse_call(call, &err);
+		copying_free(c);
+	} else {
+		rpc_call_watch(call, &copying_ops, c);
+	}
+}
+
+void handle_discard(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__DiscardRequest *m = (const void *)in;
+	const Casemate__Jailer__V1__DiscardResponse out =
+		CASEMATE__JAILER__V1__DISCARD_RESPONSE__INIT;
+	struct session *s = arg;
+
+	(void)fds;
+	if (!request_id_ok(m->id))
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+	else if (saves_discard(s->saves, s, m->id) < 0)
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "%s is being written or read", m->id);
+	else
+		rpc_reply(call, &out.base, NULL);
+}

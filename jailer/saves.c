@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jailer/saves.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "jailer/sparse.h"
+
+#define BLOCK_BYTES 512U /* of st_blocks */
+
+/* A file, or one that is being made. */
+struct save {
+	struct save *next;
+	const void *owner;
+	char id[REQUEST_NAME_MAX + 1];
+	uint64_t memory_bytes, state_bytes;
+	uint64_t charged; /* of the bytes that there may be */
+	unsigned jobs;
+	bool whole; /* it has its name */
+};
+
+struct saves_job {
+	struct saves_job *next;
+	struct saves *saves;
+	struct save *save;
+	struct loop_timer *timer; /* of the next step */
+	struct sparse copy;
+	bool put, at_state;
+	int file, state, memory;
+	saves_fn *fn;
+	void *arg;
+	uint8_t seal[SNAPSEAL_BYTES];
+};
+
+struct saves {
+	struct loop *loop;
+	int dir;
+	uint64_t bytes_max, bytes;
+	struct save *first;
+	unsigned count;
+	struct saves_job *jobs;
+	unsigned jobs_count;
+};
+
+/* ---- The directory ------------------------------------------------------------------------- */
+
+static int sweep(int dir, struct err *err)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (d == NULL) {
+		r = -errno;
+		fd_closep(&fd);
+		return err_sys(err, r, "the store's directory paused");
+	}
+	while (r == 0 && (e = readdir(d)) != NULL) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		/* A file that stays would be in the way of its id; and it holds a tenant's memory.
+		 */
+		if (unlinkat(dir, e->d_name, 0) < 0)
+			r = err_sys(err, -errno, "the store's paused/%.64s", e->d_name);
+	}
+	(void)closedir(d);
+	return r;
+}
+
+int saves_new(struct loop *l, const struct store *s, uint64_t bytes_max, struct saves **ret,
+	      struct err *err)
+{
+	struct saves *ss = calloc(1, sizeof(*ss));
+	int r;
+
+	if (ss == NULL)
+		return err_sys(err, -ENOMEM, "paused sandboxes");
+	ss->loop = l;
+	ss->bytes_max = bytes_max;
+	ss->dir = -1;
+	r = store_open_paused(s, &ss->dir, err);
+	if (r == 0)
+		r = sweep(ss->dir, err);
+	if (r < 0) {
+		saves_free(ss);
+		return r;
+	}
+	*ret = ss;
+	return 0;
+}
+
+uint64_t saves_bytes_max(const struct saves *ss)
+{
+	return ss->bytes_max;
+}
+
+/* ---- Files --------------------------------------------------------------------------------- */
+
+static struct save *find(const struct saves *ss, const char *id)
+{
+	for (struct save *s = ss->first; s != NULL; s = s->next)
+		if (strcmp(s->id, id) == 0)
+			return s;
+	return NULL;
+}
+
+/* The file and its record. */
+static void remove_save(struct saves *ss, struct save *s)
+{
+	struct save **at = &ss->first;
+
+	BUG_ON(s->jobs > 0);
+	while (*at != s) {
+		BUG_ON(*at == NULL);
+		at = &(*at)->next;
+	}
+	*at = s->next;
+	if (s->whole && unlinkat(ss->dir, s->id, 0) < 0 && errno != ENOENT)
+		log_error("paused.remove", "id=%s error=\"%s\"", s->id, strerror(errno));
+	ss->bytes -= s->charged;
+	ss->count--;
+	free(s);
+}
+
+int saves_discard(struct saves *ss, const void *owner, const char *id)
+{
+	struct save *s = find(ss, id);
+
+	if (s == NULL || s->owner != owner)
+		return 0;
+	if (s->jobs > 0)
+		return -EBUSY;
+	remove_save(ss, s);
+	return 0;
+}
+
+void saves_drop_owner(struct saves *ss, const void *owner)
+{
+	struct save *next;
+
+	for (struct save *s = ss->first; s != NULL; s = next) {
+		next = s->next;
+		if (s->owner == owner)
+			remove_save(ss, s);
+	}
+}
+
+void saves_free(struct saves *ss)
+{
+	if (ss == NULL)
+		return;
+	while (ss->jobs != NULL)
+		saves_cancel(ss->jobs);
+	while (ss->first != NULL)
+		remove_save(ss, ss->first);
+	fd_closep(&ss->dir);
+	free(ss);
+}
+
+/* ---- Jobs ---------------------------------------------------------------------------------- */
+
+void saves_cancel(struct saves_job *j)
+{
+	struct saves_job **at = &j->saves->jobs;
+	struct saves *ss = j->saves;
+	struct save *s = j->save;
+
+	while (*at != j) {
+		BUG_ON(*at == NULL);
+		at = &(*at)->next;
+	}
+	*at = j->next;
+	ss->jobs_count--;
+	loop_timer_del(j->timer);
+	fd_closep(&j->file);
+	fd_closep(&j->state);
+	fd_closep(&j->memory);
+	free(j);
+	s->jobs--;
+	if (!s->whole)
+		remove_save(ss, s);
+}
+
+/* The seal, and the name: from now on it is a file. */
+static int complete(struct saves_job *j)
+{
+	off_t at = (off_t)(j->save->memory_bytes + j->save->state_bytes);
+
+	if (!j->put)
+		return 0;
+	ssize_t n = pwrite(j->file, j->seal, sizeof(j->seal), at);
+	if (n != (ssize_t)sizeof(j->seal))
+		return n < 0 ? -errno : -EIO;
+	if (linkat(j->file, "", j->saves->dir, j->save->id, AT_EMPTY_PATH) < 0)
+		return -errno;
+	j->save->whole = true;
+	return 0;
+}
+
+/* Memory first, then the state: 1 = there is more. */
+static int step(struct saves_job *j)
+{
+	int r = sparse_step(&j->copy);
+
+	if (r != 0 || j->at_state)
+		return r;
+	j->at_state = true;
+	j->copy = j->put ? (struct sparse){ .from = j->state,
+					    .to = j->file,
+					    .to_at = j->save->memory_bytes,
+					    .left = j->save->state_bytes }
+			 : (struct sparse){ .from = j->file,
+					    .to = j->state,
+					    .from_at = j->save->memory_bytes,
+					    .left = j->save->state_bytes };
+	return 1;
+}
+
+static void on_step(void *arg)
+{
+	struct saves_job *j = arg;
+	uint8_t seal[SNAPSEAL_BYTES];
+	struct err err = { 0 };
+	saves_fn *fn = j->fn;
+	int r = step(j);
+
+	j->timer = NULL;
+	if (r > 0) {
+		r = loop_timer_add(j->saves->loop, 0, on_step, j, &j->timer);
+		if (r == 0)
+			return;
+	}
+	if (r == 0)
+		r = complete(j);
+	if (r < 0)
+		(void)err_sys(&err, r, "the store's file of paused sandbox %s", j->save->id);
+	memcpy(seal, j->seal, sizeof(seal));
+	arg = j->arg;
+	saves_cancel(j);
+	fn(arg, r, seal, &err);
+}
+
+/* Takes file over. On failure the record stays the caller's. */
+static int begin(struct saves *ss, struct save *s, int file, int state, int memory, bool put,
+		 const uint8_t *seal, saves_fn *fn, void *arg, struct saves_job **ret)
+{
+	struct saves_job *j = calloc(1, sizeof(*j));
+	int r;
+
+	if (j == NULL) {
+		fd_closep(&file);
+		return -ENOMEM;
+	}
+	*j = (struct saves_job){ .saves = ss,
+				 .save = s,
+				 .put = put,
+				 .file = file,
+				 .state = fd_dup(state, STDERR_FILENO + 1),
+				 .memory = fd_dup(memory, STDERR_FILENO + 1),
+				 .fn = fn,
+				 .arg = arg };
+	memcpy(j->seal, seal, sizeof(j->seal));
+	j->copy = (struct sparse){ .from = put ? j->memory : file,
+				   .to = put ? file : j->memory,
+				   .left = s->memory_bytes };
+	r = j->state < 0 ? j->state : j->memory < 0 ? j->memory : 0;
+	if (r == 0)
+		r = loop_timer_add(ss->loop, 0, on_step, j, &j->timer);
+	if (r < 0) {
+		fd_closep(&j->file);
+		fd_closep(&j->state);
+		fd_closep(&j->memory);
+		free(j);
+		return r;
+	}
+	j->next = ss->jobs;
+	ss->jobs = j;
+	ss->jobs_count++;
+	s->jobs++;
+	*ret = j;
+	return 0;
+}
+
+/* ---- Put ----------------------------------------------------------------------------------- */
+
+/* What the file will take, and whether there is room for it. */
+static int check_room(const struct saves *ss, const struct request *q, uint64_t *ret_state_bytes,
+		      uint64_t *ret_charge, struct err *err)
+{
+	struct stat memory, state;
+	struct statvfs vfs;
+	uint64_t need, room;
+
+	if (ss->bytes_max == 0)
+		return err_set(err, -EOPNOTSUPP, "this jailer keeps no paused sandboxes");
+	if (find(ss, q->id) != NULL)
+		return err_set(err, -EEXIST, "sandbox %s is paused already", q->id);
+	if (ss->jobs_count == SAVES_JOBS_MAX)
+		return err_set(err, -EBUSY, "%u paused sandboxes are being written or read",
+			       ss->jobs_count);
+	if (fstat(q->memory, &memory) < 0 || fstat(q->state, &state) < 0 ||
+	    fstatvfs(ss->dir, &vfs) < 0)
+		return err_sys(err, -errno, "paused sandboxes");
+	need = (uint64_t)memory.st_blocks * BLOCK_BYTES + (uint64_t)state.st_size + SNAPSEAL_BYTES;
+	if (ss->count == SAVES_MAX || need > ss->bytes_max - ss->bytes)
+		return err_set(err, -EDQUOT,
+			       "%llu MiB for paused sandboxes are in use, of %llu; "
+			       "this one needs %llu",
+			       (unsigned long long)(ss->bytes / MIB),
+			       (unsigned long long)(ss->bytes_max / MIB),
+			       (unsigned long long)(need / MIB));
+	room = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	if (room < STORE_FREE_MIN || need > room - STORE_FREE_MIN)
+		return err_set(err, -ENOSPC,
+			       "the store's disk has %llu MiB free: not enough to pause a sandbox "
+			       "of %llu MiB and leave %llu",
+			       (unsigned long long)(room / MIB), (unsigned long long)(need / MIB),
+			       (unsigned long long)(STORE_FREE_MIN / MIB));
+	*ret_state_bytes = (uint64_t)state.st_size;
+	*ret_charge = need;
+	return 0;
+}
+
+static struct save *add(struct saves *ss, const void *owner, const struct request *q,
+			uint64_t state_bytes, uint64_t charge)
+{
+	struct save *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return NULL;
+	*s = (struct save){ .next = ss->first,
+			    .owner = owner,
+			    .memory_bytes = q->memory_bytes,
+			    .state_bytes = state_bytes,
+			    .charged = charge };
+	memcpy(s->id, q->id, sizeof(s->id));
+	ss->first = s;
+	ss->bytes += charge;
+	ss->count++;
+	return s;
+}
+
+int saves_put(struct saves *ss, const void *owner, const struct request *q,
+	      const uint8_t seal[SNAPSEAL_BYTES], saves_fn *fn, void *arg, struct saves_job **ret,
+	      struct err *err)
+{
+	uint64_t state_bytes = 0, charge = 0;
+	struct save *s;
+	int fd, r = check_room(ss, q, &state_bytes, &charge, err);
+
+	if (r < 0)
+		return r;
+	fd = openat(ss->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(err, -errno, "the store's directory paused");
+	s = add(ss, owner, q, state_bytes, charge);
+	r = s == NULL ? -ENOMEM : 0;
+	if (r == 0 && ftruncate(fd, (off_t)(q->memory_bytes + state_bytes + SNAPSEAL_BYTES)) < 0)
+		r = -errno;
+	if (r == 0)
+		r = begin(ss, s, fd_steal(&fd), q->state, q->memory, true, seal, fn, arg, ret);
+	fd_closep(&fd);
+	if (r < 0 && s != NULL)
+		remove_save(ss, s);
+	return r < 0 ? err_sys(err, r, "the file of paused sandbox %s", q->id) : 0;
+}
+
+/* ---- Get ----------------------------------------------------------------------------------- */
+
+/* Only memfds: a write to anything else could block, or be somebody's. */
+static int check_memfds(const struct save *s, int state, int memory, struct err *err)
+{
+	struct stat a, b;
+
+	if (fcntl(state, F_GET_SEALS) < 0 || fcntl(memory, F_GET_SEALS) < 0)
+		return err_set(err, -EINVAL, "not memfds");
+	if (fstat(state, &a) < 0 || fstat(memory, &b) < 0)
+		return err_sys(err, -errno, "memfds");
+	if (a.st_size != 0 || b.st_size < 0 || (uint64_t)b.st_size != s->memory_bytes)
+		return err_set(err, -EINVAL, "the memfds aren't of the sizes that are wanted");
+	return ftruncate(state, (off_t)s->state_bytes) < 0 ? err_sys(err, -errno, "memfds") : 0;
+}
+
+static int open_file(const struct saves *ss, const struct save *s, int *ret, uint8_t *seal,
+		     struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = openat(ss->dir, s->id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	const uint64_t before = s->memory_bytes + s->state_bytes;
+	const struct iovec v = { seal, SNAPSEAL_BYTES };
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "the file of paused sandbox %s", s->id);
+	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 ||
+	    (uint64_t)st.st_size != before + SNAPSEAL_BYTES)
+		return err_set(err, -EBADMSG,
+			       "the file of paused sandbox %s isn't as it was written: uid %u, "
+			       "mode %04o, %jd bytes instead of %ju",
+			       s->id, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777),
+			       (intmax_t)st.st_size, (uintmax_t)(before + SNAPSEAL_BYTES));
+	if (preadv(fd, &v, 1, (off_t)before) != (ssize_t)SNAPSEAL_BYTES)
+		return err_set(err, -EIO, "the file of paused sandbox %s can't be read", s->id);
+	*ret = fd_steal(&fd);
+	return 0;
+}
+
+int saves_get(struct saves *ss, const void *owner, const char *id, int state, int memory,
+	      saves_fn *fn, void *arg, struct saves_job **ret, struct err *err)
+{
+	struct save *s = find(ss, id);
+	uint8_t seal[SNAPSEAL_BYTES];
+	int fd = -1, r;
+
+	if (s == NULL || s->owner != owner || !s->whole)
+		return err_set(err, -ENOENT, "no paused sandbox %s", id);
+	if (ss->jobs_count == SAVES_JOBS_MAX)
+		return err_set(err, -EBUSY, "%u paused sandboxes are being written or read",
+			       ss->jobs_count);
+	r = check_memfds(s, state, memory, err);
+	if (r == 0)
+		r = open_file(ss, s, &fd, seal, err);
+	if (r < 0)
+		return r;
+	r = begin(ss, s, fd, state, memory, false, seal, fn, arg, ret);
+	return r < 0 ? err_sys(err, r, "paused sandbox %s", id) : 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * saves.h - virtual machines that are paused on the disk: one file each, STORE/paused/ID, root's
+ * and mode 0600, with the memory (sparse), the state behind it, and the seal (snapseal.h) at the
+ * end.
+ *
+ * Theory of operation. A file has no name until it is whole, so whatever dies in the middle leaves
+ * nothing. It lives as long as its owner's connection and no longer: casemated forgets its
+ * sandboxes with itself, and a jailer that starts removes what an earlier one left. So nothing is
+ * flushed: no file is ever read after a crash.
+ *
+ * The bytes of all files together are bounded, and STORE_FREE_MIN of the disk stay free: both are
+ * looked at before anything is written, by what the memory holds then.
+ *
+ * Copying is done in steps of the loop. Everything belongs to its thread.
+ */
+#ifndef JAILER_SAVES_H
+#define JAILER_SAVES_H
+
+#include "base/compiler.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "jailer/request.h"
+#include "jailer/snapseal.h"
+#include "jailer/store.h"
+
+#define SAVES_JOBS_MAX 4U    /* copies under way */
+#define SAVES_MAX      4096U /* files */
+
+struct saves;
+struct saves_job;
+
+/* The end of a job, which is gone when this returns: r = 0, or -errno with err. seal:
+ * SNAPSEAL_BYTES, as saves_put got it. */
+typedef void saves_fn(void *arg, int r, const uint8_t *seal, const struct err *err);
+
+/* Removes what is there. bytes_max 0: nothing can be kept. -errno and err. */
+MUST_USE int saves_new(struct loop *l, const struct store *s, uint64_t bytes_max,
+		       struct saves **ret, struct err *err);
+/* Removes all files, and drops all jobs without a word. NULL is fine. */
+void saves_free(struct saves *ss);
+uint64_t saves_bytes_max(const struct saves *ss);
+
+/*
+ * Keeps q's state and memory, which request_check_snapshot has checked, under q's id for owner. q
+ * and its descriptors may go when this returns. 0: fn is called once, later; else -errno with err:
+ * -EEXIST, -ENOSPC (no room on the disk), -EDQUOT (too many bytes or files), -EBUSY (too much under
+ * way), -EOPNOTSUPP (none are kept). After a failure there is no file.
+ */
+MUST_USE int saves_put(struct saves *ss, const void *owner, const struct request *q,
+		       const uint8_t seal[SNAPSEAL_BYTES], saves_fn *fn, void *arg,
+		       struct saves_job **ret, struct err *err);
+/*
+ * Copies owner's file to two memfds that can be written: an empty one for the state, and one of the
+ * memory's size that holds nothing. What is in them isn't checked: Restore does that, by the seal,
+ * once nobody can change them. The file stays. -ENOENT: there is none; -EINVAL: not such memfds;
+ * -EBADMSG: it isn't a file as we made it.
+ */
+MUST_USE int saves_get(struct saves *ss, const void *owner, const char *id, int state, int memory,
+		       saves_fn *fn, void *arg, struct saves_job **ret, struct err *err);
+/* fn won't be called any more; a file that wasn't whole is gone. */
+void saves_cancel(struct saves_job *j);
+
+/* Removes owner's file of this id, if there is one. -EBUSY: it is being written or read. */
+MUST_USE int saves_discard(struct saves *ss, const void *owner, const char *id);
+/* All that are this owner's; none of its jobs may be under way. */
+void saves_drop_owner(struct saves *ss, const void *owner);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jailer/sparse.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/num.h"
+
+#define BLOCK	    (64 * KIB)
+#define STEP_BLOCKS 4U
+
+static void advance(struct sparse *c, uint64_t n)
+{
+	c->from_at += n;
+	c->to_at += n;
+	c->left -= n;
+}
+
+static int skip_hole(struct sparse *c)
+{
+	off_t data = lseek(c->from, (off_t)c->from_at, SEEK_DATA);
+
+	if (data < 0 && errno != ENXIO)
+		return -errno;
+	advance(c, data < 0 ? c->left : MIN((uint64_t)data - c->from_at, c->left));
+	return 0;
+}
+
+static int read_at(int fd, uint8_t *dst, size_t len, uint64_t at)
+{
+	for (size_t have = 0; have < len;) {
+		const struct iovec v = { dst + have, len - have };
+		ssize_t n = preadv(fd, &v, 1, (off_t)(at + have));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		have += (size_t)n;
+	}
+	return 0;
+}
+
+static int write_at(int fd, const uint8_t *src, size_t len, uint64_t at)
+{
+	for (size_t have = 0; have < len;) {
+		ssize_t n = pwrite(fd, src + have, len - have, (off_t)(at + have));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		have += (size_t)n;
+	}
+	return 0;
+}
+
+int sparse_step(struct sparse *c)
+{
+	static uint8_t block[BLOCK]; /* one thread */
+	static const uint8_t zeros[BLOCK];
+	int r = 0;
+
+	for (unsigned i = 0; i < STEP_BLOCKS && c->left > 0 && r == 0; i++) {
+		r = skip_hole(c);
+		if (r < 0 || c->left == 0)
+			break;
+		size_t n = (size_t)MIN(c->left, (uint64_t)BLOCK);
+		r = read_at(c->from, block, n, c->from_at);
+		if (r == 0 && memcmp(block, zeros, n) != 0)
+			r = write_at(c->to, block, n, c->to_at);
+		if (r == 0)
+			advance(c, n);
+	}
+	explicit_bzero(block, sizeof(block)); /* a tenant's */
+	return r < 0 ? r : c->left > 0;
+}

@@ -183,13 +183,18 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 	if (st->code != RPC_OK && st->code != RPC_UNAVAILABLE && st->code != RPC_CANCELLED &&
 	    st->code != RPC_DEADLINE_EXCEEDED)
 		s->jailed = false;
-	if (s->state == SANDBOX_STOPPING) { /* stopped meanwhile; fds are closed by the caller */
+	/* Stopped meanwhile, or put back; fds are closed by the caller. */
+	if (s->state == SANDBOX_STOPPING || s->state == SANDBOX_PARKING) {
 		sandbox_destroy_jail(s);
 		return;
 	}
 	BUG_ON(!booting(s));
 	if (st->code != RPC_OK) {
-		sandbox_fail(s, http_status_of(st->code), error_code_of(st->code), "%s", st->msg);
+		if (s->path == SANDBOX_PATH_DISK && http_status_of(st->code) != 503)
+			sandbox_fail(s, 500, "resume_failed", "%s", st->msg); /* not the client's */
+		else
+			sandbox_fail(s, http_status_of(st->code), error_code_of(st->code), "%s",
+				     st->msg);
 		return;
 	}
 	adopt_jail(s,
@@ -533,6 +538,11 @@ static const int *begin_from(const struct sandbox *s, Casemate__Jailer__V1__Rest
 {
 	const struct pool_template *t;
 
+	if (s->path == SANDBOX_PATH_DISK) {
+		restore->seal.data = (uint8_t *)(uintptr_t)s->disk_seal;
+		restore->seal.len = s->disk_seal_len;
+		return s->template_fds;
+	}
 	if (s->origin != NULL) {
 		restore->unsealed = true; /* ours from the beginning */
 		return origin_fds(s->origin);
@@ -572,7 +582,8 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	if (files != NULL) {
 		restore.create = &req;
 		req.kernel = (char *)(uintptr_t) "";
-		s->path = s->origin != NULL ? SANDBOX_PATH_FORK : SANDBOX_PATH_RESTORE;
+		if (s->path != SANDBOX_PATH_DISK)
+			s->path = s->origin != NULL ? SANDBOX_PATH_FORK : SANDBOX_PATH_RESTORE;
 	}
 	r = rpc_start(jailer, &jailer_methods[files != NULL ? JAILER_RESTORE : JAILER_CREATE],
 		      files != NULL ? &restore.base : &req.base, files, 0, &ops, s,

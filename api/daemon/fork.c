@@ -144,6 +144,8 @@ static void on_child(struct sandbox *s, void *arg)
 	case SANDBOX_FAILED:
 		break;
 	case SANDBOX_SPARE:
+	case SANDBOX_PARKING:
+	case SANDBOX_PAUSED:
 	case SANDBOX_STATE_COUNT:
 		BUG("not a state of a child");
 	}

@@ -23,6 +23,7 @@ struct jailer {
 	const char *path;
 	struct rpc_conn *conn;
 	bool up; /* List has been answered */
+	uint64_t save_bytes_max;
 	uint64_t retry_ms;
 	struct loop_timer *retry;
 	struct err problem;
@@ -73,6 +74,7 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 	const Casemate__Jailer__V1__ListResponse *list =
 		(const Casemate__Jailer__V1__ListResponse *)out;
 	j->up = true;
+	j->save_bytes_max = list->save_bytes_max;
 	j->retry_ms = JAILER_RETRY_FIRST_MS;
 	j->problem = (struct err){ 0 };
 	log_info("jailer.up", "path=%s jails=%zu", j->path, list->n_jails);
@@ -157,6 +159,11 @@ void jailer_free(struct jailer *j)
 struct rpc_conn *jailer_conn(const struct jailer *j)
 {
 	return j->up ? j->conn : NULL;
+}
+
+uint64_t jailer_save_bytes_max(const struct jailer *j)
+{
+	return j->up ? j->save_bytes_max : 0;
 }
 
 const char *jailer_problem(const struct jailer *j)

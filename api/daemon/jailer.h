@@ -27,6 +27,9 @@ struct rpc_conn *jailer_conn(const struct jailer *j);
 /* Why it is away, as one clause; "" when it is not. */
 const char *jailer_problem(const struct jailer *j);
 
+/* How many bytes of paused sandboxes it keeps at most; 0 = none, or it is away. */
+uint64_t jailer_save_bytes_max(const struct jailer *j);
+
 typedef void jailer_up_fn(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
 			  size_t count, void *arg);
 /* Called at each (re)connection with the jails that exist. One watcher. */

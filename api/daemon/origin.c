@@ -67,14 +67,14 @@ static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out
 }
 
 /* The parent's jail may have less again. */
-static void give_back(struct sandbox *parent)
+void origin_settle(const struct sandbox *parent)
 {
 	static const struct rpc_pending_ops ops = { .done = on_reserved };
 	Casemate__Jailer__V1__ReserveRequest req = CASEMATE__JAILER__V1__RESERVE_REQUEST__INIT;
 	struct rpc_conn *jailer = jailer_conn(parent->table->cfg.jailer);
 	struct rpc_pending *p;
 
-	req.id = parent->id;
+	req.id = (char *)(uintptr_t)parent->id;
 	req.snapshots = parent->origins;
 	if (jailer != NULL && rpc_start(jailer, &jailer_methods[JAILER_RESERVE], &req.base, NULL,
 					RESERVE_MS, &ops, NULL, &p) < 0)
@@ -93,7 +93,7 @@ void origin_unref(struct origin *o)
 		BUG_ON(parent->origins == 0);
 		parent->origins--;
 		if (sandbox_lives(parent))
-			give_back(parent);
+			origin_settle(parent);
 	}
 	explicit_bzero(o->token, sizeof(o->token));
 	free(o);

@@ -31,8 +31,10 @@
 #define DESTROY_RETRY_MS 1000U
 
 static const char *const state_names[] = {
-	[SANDBOX_CREATING] = "creating", [SANDBOX_SPARE] = "spare", [SANDBOX_RUNNING] = "running",
-	[SANDBOX_STOPPING] = "stopping", [SANDBOX_ENDED] = "ended", [SANDBOX_FAILED] = "failed",
+	[SANDBOX_CREATING] = "creating", [SANDBOX_SPARE] = "spare",
+	[SANDBOX_RUNNING] = "running",	 [SANDBOX_PARKING] = "pausing",
+	[SANDBOX_PAUSED] = "paused",	 [SANDBOX_STOPPING] = "stopping",
+	[SANDBOX_ENDED] = "ended",	 [SANDBOX_FAILED] = "failed",
 };
 _Static_assert(ARRAY_SIZE(state_names) == SANDBOX_STATE_COUNT, "a name for each state");
 
@@ -41,6 +43,7 @@ static const uint8_t transitions[SANDBOX_STATE_COUNT][SANDBOX_EVENT_COUNT] = {
 	[SANDBOX_CREATING] = {
 		[SANDBOX_EV_READY] = NEXT(SANDBOX_SPARE),
 		[SANDBOX_EV_BOOTED] = NEXT(SANDBOX_RUNNING),
+		[SANDBOX_EV_UNDONE] = NEXT(SANDBOX_PARKING),
 		[SANDBOX_EV_FAULT] = NEXT(SANDBOX_STOPPING),
 		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
 		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
@@ -51,6 +54,17 @@ static const uint8_t transitions[SANDBOX_STATE_COUNT][SANDBOX_EVENT_COUNT] = {
 		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
 	},
 	[SANDBOX_RUNNING] = {
+		[SANDBOX_EV_PARK] = NEXT(SANDBOX_PARKING),
+		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
+	},
+	[SANDBOX_PARKING] = {
+		[SANDBOX_EV_GONE] = NEXT(SANDBOX_PAUSED),
+		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
+		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
+	},
+	[SANDBOX_PAUSED] = {
+		[SANDBOX_EV_RESUME] = NEXT(SANDBOX_CREATING),
 		[SANDBOX_EV_STOP] = NEXT(SANDBOX_STOPPING),
 		[SANDBOX_EV_EXIT] = NEXT(SANDBOX_STOPPING),
 	},
@@ -165,9 +179,10 @@ static void announce(struct sandbox *s)
 static void on_life_over(void *arg)
 {
 	struct sandbox *s = arg;
+	struct err err;
 
 	s->life_timer = NULL;
-	if (!s->auto_pause || sandbox_pause(s) < 0)
+	if (!s->auto_pause || sandbox_pause(s, SANDBOX_KEEP_ANY, &err) < 0)
 		sandbox_stop(s, "timeout");
 }
 
@@ -188,6 +203,11 @@ static void enter_running(struct sandbox *s)
 	s->time_ns[SANDBOX_T_RUNNING] = now_ns();
 	loop_timer_del(s->boot_timer);
 	s->boot_timer = NULL;
+	if (s->path == SANDBOX_PATH_DISK) {
+		fd_closep(&s->template_fds[0]);
+		fd_closep(&s->template_fds[1]);
+		sandbox_discard(s);
+	}
 	if (s->spec.timeout_ms > 0)
 		sandbox_set_timeout(s, s->spec.timeout_ms);
 }
@@ -214,7 +234,8 @@ static void destroy_after(struct sandbox *s, uint64_t ms)
 		BUG("no memory for one timer");
 }
 
-static void enter_stopping(struct sandbox *s)
+/* Both ways out of a VM; the jailer's word that the jail is gone ends the state. */
+static void leave_vm(struct sandbox *s)
 {
 	loop_timer_del(s->boot_timer);
 	loop_timer_del(s->life_timer);
@@ -223,23 +244,53 @@ static void enter_stopping(struct sandbox *s)
 	loop_timer_del(s->end_timer);
 	s->end_timer = NULL;
 	close_vm(s);
+	fd_closep(&s->template_fds[0]);
+	fd_closep(&s->template_fds[1]);
 	/* In a callback of its own: one event at a time. After a Create that is still under way
 	 * its answer does this. */
 	if (s->create_call == NULL)
 		destroy_after(s, 0);
 }
 
-static void enter_ended(struct sandbox *s)
+static void enter_parking(struct sandbox *s)
+{
+	s->rest = SANDBOX_AWAKE;
+	s->vm_paused = false;
+	leave_vm(s);
+}
+
+static void forget_jail(struct sandbox *s)
 {
 	BUG_ON(s->create_call != NULL || s->destroy_call != NULL);
 	if (s->jail_wait != NULL)
 		rpc_cancel(s->jail_wait);
 	loop_timer_del(s->retry_timer);
 	s->retry_timer = NULL;
+}
+
+static void enter_paused(struct sandbox *s)
+{
+	forget_jail(s);
+	vmlog_free(s->log);
+	s->log = NULL;
+	s->pid = 0;
+	s->uid = 0;
+	s->cgroup[0] = s->label[0] = '\0';
+	/* Its token stays: the agent in the file will ask for it. */
+	origin_unref(s->origin);
+	s->origin = NULL;
+	sandbox_parked(s);
+}
+
+static void enter_ended(struct sandbox *s)
+{
+	forget_jail(s);
+	sandbox_discard(s);
 	if (s->kind == SANDBOX_KIND_TENANT)
-		s->table->live--;
+		*(s->parked ? &s->table->parked : &s->table->live) -= 1;
 	if (s->kind == SANDBOX_KIND_TENANT && s->spec.tenant != NULL)
-		tenant_release(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus);
+		tenant_release(s->spec.tenant, s->parked ? 0 : s->spec.memory_bytes,
+			       s->parked ? 0 : s->spec.vcpus);
 	if (s->kind != SANDBOX_KIND_TENANT)
 		s->table->others--;
 	s->table->records++;
@@ -270,7 +321,13 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 		enter_running(s);
 		break;
 	case SANDBOX_STOPPING:
-		enter_stopping(s);
+		leave_vm(s);
+		break;
+	case SANDBOX_PARKING:
+		enter_parking(s);
+		break;
+	case SANDBOX_PAUSED:
+		enter_paused(s);
 		break;
 	case SANDBOX_ENDED:
 	case SANDBOX_FAILED:
@@ -279,7 +336,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 		sandbox_notify(s);
 		sandboxes_after_end(s->table, s);
 		return;
-	case SANDBOX_CREATING: /* claimed */
+	case SANDBOX_CREATING: /* claimed, or resumed */
 		break;
 	case SANDBOX_SPARE:
 		enter_spare(s);
@@ -303,16 +360,22 @@ static void keep_reason(struct sandbox *s, const char *reason, const char *detai
 
 void sandbox_stop(struct sandbox *s, const char *reason)
 {
-	if (!sandbox_lives(s))
+	if (!sandbox_lives(s) && s->state != SANDBOX_PARKING && s->state != SANDBOX_PAUSED)
 		return;
 	keep_reason(s, reason, "");
 	sandbox_event(s, SANDBOX_EV_STOP);
 }
 
+/* It is being made of a file that will still be there. */
+static bool resuming(const struct sandbox *s)
+{
+	return s->state == SANDBOX_CREATING && s->path == SANDBOX_PATH_DISK && s->saved;
+}
+
 void sandbox_exit(struct sandbox *s, const char *reason, const char *detail)
 {
 	keep_reason(s, reason, detail);
-	sandbox_event(s, SANDBOX_EV_EXIT);
+	sandbox_event(s, resuming(s) ? SANDBOX_EV_UNDONE : SANDBOX_EV_EXIT);
 }
 
 void sandbox_fail(struct sandbox *s, unsigned status, const char *code, const char *fmt, ...)
@@ -327,7 +390,7 @@ void sandbox_fail(struct sandbox *s, unsigned status, const char *code, const ch
 		s->fault_code = code;
 		keep_reason(s, code, "");
 	}
-	sandbox_event(s, SANDBOX_EV_FAULT);
+	sandbox_event(s, resuming(s) ? SANDBOX_EV_UNDONE : SANDBOX_EV_FAULT);
 }
 
 void sandbox_keep_tail(struct sandbox *s, const uint8_t *data, size_t len)

@@ -30,6 +30,8 @@ enum sandbox_state {
 	SANDBOX_CREATING, /* not yet to be used */
 	SANDBOX_SPARE,	  /* a VM of the pool, ready to run */
 	SANDBOX_RUNNING,  /* the agent has answered */
+	SANDBOX_PARKING,  /* it is on the disk; its jail is being destroyed */
+	SANDBOX_PAUSED,	  /* nothing is left of it but the record and a file of the jailer's */
 	SANDBOX_STOPPING, /* the jail is being destroyed */
 	SANDBOX_ENDED,	  /* nothing is left of it but the record */
 	SANDBOX_FAILED,	  /* the same, and it never ran */
@@ -41,6 +43,9 @@ enum sandbox_event {
 	SANDBOX_EV_CLAIM,  /* somebody wants it */
 	SANDBOX_EV_BOOTED, /* the agent identified itself */
 	SANDBOX_EV_FAULT,  /* a step of making it failed */
+	SANDBOX_EV_PARK,   /* the jailer has it on the disk */
+	SANDBOX_EV_RESUME, /* it is to go on from there */
+	SANDBOX_EV_UNDONE, /* it couldn't; the file is still there */
 	SANDBOX_EV_STOP,   /* somebody wants it gone */
 	SANDBOX_EV_EXIT,   /* its VMM ended by itself */
 	SANDBOX_EV_GONE,   /* the jail is destroyed; it had run */
@@ -77,6 +82,7 @@ MUST_USE int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes 
 void sandboxes_free(struct sandboxes *t);
 struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id);
 size_t sandboxes_live(const struct sandboxes *t);
+size_t sandboxes_parked(const struct sandboxes *t); /* paused on the disk */
 /* The pool's shapes (pool_json). New reference, NULL = no memory. */
 json_t *sandboxes_pool_json(const struct sandboxes *t);
 /* Refuses new ones, stops every sandbox, and calls fn once when none is left. */
@@ -125,14 +131,28 @@ void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, voi
 /* Ends it after so many ms from now, counted anew; 0 = now. No effect unless it runs. */
 void sandbox_set_timeout(struct sandbox *s, uint64_t ms);
 /*
- * Pauses a running sandbox's VM where it is, and lets it go on: asked for now, done when the
- * watches hear of it and sandbox_rest_pending is false. Its timeout stands still; after a resume
- * set one anew. -EBUSY: not in that state, or under way.
+ * Pauses a running sandbox: its VM where it is, in memory, or to a file of the jailer's, which
+ * gives back its memory and its jail. Asked for now, done when the watches hear of it and
+ * sandbox_rest_pending is false; sandbox_rest_fault then says why it isn't paused. Its timeout
+ * stands still; after a resume set one anew. A pause to the disk that fails leaves it running; with
+ * SANDBOX_KEEP_ANY, which prefers the disk, it is then paused in memory.
+ * With err: -EBUSY: not in that state, or under way; -ENOTSUP: it can't be kept on the disk;
+ * -EDQUOT: too many forks of it live; -ENOTCONN: no jailer.
  */
-MUST_USE int sandbox_pause(struct sandbox *s);
-MUST_USE int sandbox_resume(struct sandbox *s);
-bool sandbox_rests(const struct sandbox *s); /* it is paused (its state: running) */
+enum sandbox_keep { SANDBOX_KEEP_ANY, SANDBOX_KEEP_MEMORY, SANDBOX_KEEP_DISK };
+MUST_USE int sandbox_pause(struct sandbox *s, enum sandbox_keep keep, struct err *err);
+/* Lets it go on, the same way. From the disk: under the same id, in a new jail; when that fails it
+ * is paused as before. Errors as sandbox_create has them, too. */
+MUST_USE int sandbox_resume(struct sandbox *s, struct err *err);
+bool sandbox_rests(
+	const struct sandbox *s); /* it is paused: running in memory, or SANDBOX_PAUSED */
 bool sandbox_rest_pending(const struct sandbox *s);
+/* Has it run, and will it again? Running, paused, or on the way from one to the other. */
+bool sandbox_present(const struct sandbox *s);
+/* Why the last pause or resume failed, as sandbox_fault; 0 = it didn't. */
+unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);
+/* It runs again, from the disk: nothing that hasn't been there. */
+bool sandbox_resumed(const struct sandbox *s);
 /* Its timeout pauses it instead of ending it. */
 void sandbox_set_auto_pause(struct sandbox *s, bool on);
 /* When that will be; 0 = never. */

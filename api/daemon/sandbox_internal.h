@@ -20,6 +20,7 @@ struct sandboxes {
 	struct pool *pool;     /* NULL: none */
 	struct sandbox *first; /* newest first */
 	size_t live;	       /* tenants' that have not ended or failed */
+	size_t parked;	       /* tenants' that are paused on the disk; not in live */
 	size_t others;	       /* the pool's own */
 	size_t records;	       /* ended or failed */
 	struct usage_queue usage;
@@ -40,9 +41,11 @@ enum sandbox_path {
 	SANDBOX_PATH_RESTORE,
 	SANDBOX_PATH_POOL,
 	SANDBOX_PATH_FORK,
+	SANDBOX_PATH_DISK,
 };
 
 #define SANDBOX_TOKEN_BYTES 32U
+#define SANDBOX_SEAL_MAX    256U
 
 struct origin;
 
@@ -66,8 +69,20 @@ struct sandbox {
 	struct profile *profile; /* profile.h; NULL = none */
 	enum sandbox_rest { SANDBOX_AWAKE, SANDBOX_FALLING, SANDBOX_RESTING, SANDBOX_RISING } rest;
 	bool auto_pause;
-	unsigned streams;    /* requests of clients under way in its guest */
-	int64_t end_unix_ms; /* its timeout; 0 = none */
+	unsigned rest_status;  /* why the last pause or resume failed; 0 = it didn't */
+	const char *rest_code; /* literal */
+	char rest_msg[2 * ERR_MSG_MAX];
+
+	/* On the disk (sandbox_disk.c). */
+	bool saved;		/* there may be a file of the jailer's */
+	bool parked;		/* counted so, in the table and for the tenant */
+	bool vm_paused;		/* on the way there */
+	enum sandbox_keep keep; /* what was asked for */
+	uint8_t disk_seal[SANDBOX_SEAL_MAX];
+	size_t disk_seal_len;
+	uint8_t token_saved[SANDBOX_TOKEN_BYTES]; /* of the agent in the file */
+	unsigned streams;			  /* requests of clients under way in its guest */
+	int64_t end_unix_ms;			  /* its timeout; 0 = none */
 	const void *lease;
 	struct sandbox_watch *watches;
 	struct loop_timer *boot_timer;
@@ -75,8 +90,8 @@ struct sandbox {
 	struct loop_timer *retry_timer; /* the next try of Destroy */
 	bool expect_end;
 	struct loop_timer *rest_timer; /* boot_template.c */
-	int template_fds[2];	       /* the same; -1 = none */
-	struct rpc_pending *seal_call; /* the same */
+	int template_fds[2];	       /* the same, and on the way to the disk; -1 = none */
+	struct rpc_pending *seal_call; /* the same: a call to the jailer */
 
 	/* Forks: of what it is one (NULL = of none), and how many of its own live (origin.h). */
 	struct origin *origin;
@@ -153,6 +168,25 @@ MUST_USE int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sa
 /* One that goes on from origin. */
 MUST_USE int sandbox_create_child(struct sandboxes *t, struct spec *spec, struct origin *origin,
 				  struct sandbox **ret, struct err *err);
+
+/* sandbox_disk.c: begins to pause it to the disk; the checks are made. 0 or -errno with err. */
+MUST_USE int sandbox_park(struct sandbox *s, enum sandbox_keep keep, struct err *err);
+/* Can it be? 0 or -errno with err, as sandbox_pause. */
+MUST_USE int sandbox_may_park(const struct sandbox *s, struct err *err);
+MUST_USE int sandbox_unpark(struct sandbox *s, struct err *err);
+/* The file isn't needed any more. */
+void sandbox_discard(struct sandbox *s);
+/* PAUSED begins: it isn't charged for any more; what went wrong is kept for who waits. */
+void sandbox_parked(struct sandbox *s);
+/* Sets why a pause or resume failed. */
+void sandbox_rest_failed(struct sandbox *s, unsigned status, const char *code, const char *fmt, ...)
+	PRINTF(4, 5);
+/* sandbox_rest.c: the VM of one that is FALLING to the disk goes on after all. */
+void sandbox_rise(struct sandbox *s);
+/* The same: where it is. */
+MUST_USE int sandbox_pause_here(struct sandbox *s);
+/* origin.c: tells the jailer how many snapshots of its VM there are now. */
+void origin_settle(const struct sandbox *parent);
 
 /* Starts the chain of boot.c. 0, or -errno and no callback will come. */
 MUST_USE int boot_begin(struct sandbox *s, struct rpc_conn *jailer);

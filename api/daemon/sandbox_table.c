@@ -89,11 +89,16 @@ size_t sandboxes_live(const struct sandboxes *t)
 	return t->live;
 }
 
+size_t sandboxes_parked(const struct sandboxes *t)
+{
+	return t->parked;
+}
+
 static void check_all_stopped(struct sandboxes *t)
 {
 	void (*fn)(void *) = t->stopped;
 
-	if (fn == NULL || t->live > 0 || t->others > 0)
+	if (fn == NULL || t->live > 0 || t->parked > 0 || t->others > 0)
 		return;
 	t->stopped = NULL;
 	fn(t->stopped_arg);
@@ -216,6 +221,10 @@ static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool liste
 		else if (s->jail_wait == NULL)
 			boot_watch_jail(s, jailer);
 		break;
+	case SANDBOX_PARKING:
+	case SANDBOX_PAUSED:
+		sandbox_exit(s, "pause-lost", "the jailer no longer has its file");
+		break;
 	case SANDBOX_STOPPING:
 		if (listed)
 			sandbox_destroy_jail(s);
@@ -244,6 +253,7 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
 		next = s->next;
 		while (next != NULL && sandbox_has_ended(next))
 			next = next->next;
+		s->saved = false; /* files end with the connection that they were made over */
 		reconcile_one(s, jailer, is_listed(s->id, jails, count));
 	}
 }

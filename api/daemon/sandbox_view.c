@@ -89,7 +89,8 @@ const char *sandbox_path_name(const struct sandbox *s)
 	static const char *const names[] = { [SANDBOX_PATH_COLD] = "cold",
 					     [SANDBOX_PATH_RESTORE] = "restore",
 					     [SANDBOX_PATH_POOL] = "pool",
-					     [SANDBOX_PATH_FORK] = "fork" };
+					     [SANDBOX_PATH_FORK] = "fork",
+					     [SANDBOX_PATH_DISK] = "disk" };
 
 	return names[s->path];
 }
@@ -155,6 +156,9 @@ json_t *sandbox_json(const struct sandbox *s)
 				 (json_int_t)s->uid, "cgroup", s->cgroup, "label", s->label);
 	json_t *guest = json_pack("{s:s, s:s}", "kernel_release", s->kernel_release,
 				  "agent_version", s->agent_version);
+	const char *where = !sandbox_rests(s)		 ? "no"
+			    : s->state == SANDBOX_PAUSED ? "disk"
+							 : "memory";
 	json_t *end = json_pack("{s:s, s:s}", "reason", s->reason, "detail",
 				s->fault[0] != '\0' ? s->fault : s->detail);
 
@@ -168,6 +172,7 @@ json_t *sandbox_json(const struct sandbox *s)
 	/* The setters take the references over, also when they fail. */
 	if (json_object_set_new(o, "jail", jail) < 0 ||
 	    json_object_set_new(o, "guest", guest) < 0 ||
+	    json_object_set_new(o, "paused", json_string(where)) < 0 ||
 	    json_object_set_new(o, "parent",
 				s->parent[0] != '\0' ? json_string(s->parent) : json_null()) < 0 ||
 	    json_object_set_new(o, "end", s->reason[0] != '\0' ? json_incref(end) : json_null()) <

@@ -373,6 +373,8 @@ const struct http_route service_routes[] = {
 	{ "GET", "/v1/sandboxes/{}", show },
 	{ "DELETE", "/v1/sandboxes/{}", destroy },
 	{ "POST", "/v1/sandboxes/{}/fork", service_fork },
+	{ "POST", "/v1/sandboxes/{}/pause", service_pause },
+	{ "POST", "/v1/sandboxes/{}/resume", service_resume },
 	{ "GET", "/v1/sandboxes/{}/logs", service_logs },
 	{ "GET", "/v1/sandboxes/{}/metrics", service_metrics },
 	{ "GET", "/v1/sandboxes/{}/jail", service_jail },

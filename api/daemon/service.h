@@ -68,6 +68,14 @@ void service_deleter_gone(struct http_req *req, void *state);
 void service_answer_failed(struct http_req *req, const struct sandbox *s);
 void service_answer_refused(struct http_req *req, int code, const char *msg);
 
+/* service_pause.c. Is the wait of w for a pause or a resume over? Then, unless it came to that, the
+ * request has been answered. */
+bool service_rest_over(struct sandbox *s, struct service_wait *w, bool paused);
+/* Answers why sandbox_pause or sandbox_resume refused. */
+void service_rest_refused(struct http_req *req, int r, const struct err *err);
+void service_pause(struct http_req *req, void *arg);
+void service_resume(struct http_req *req, void *arg);
+
 /* Routes with a file of their own. */
 void service_status(struct http_req *req, void *arg);	  /* service_status.c */
 void service_agent(struct http_req *req, void *arg);	  /* service_agent.c */

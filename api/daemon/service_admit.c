@@ -218,7 +218,7 @@ void service_changed(struct sandbox *s, void *arg)
 		return;
 	switch (sandbox_state(s)) {
 	case SANDBOX_RUNNING:
-		sv->started++;
+		sv->started += !sandbox_resumed(s);
 		r = put(sv, s);
 		break;
 	case SANDBOX_ENDED:
@@ -231,6 +231,8 @@ void service_changed(struct sandbox *s, void *arg)
 		break;
 	case SANDBOX_CREATING:
 	case SANDBOX_SPARE:
+	case SANDBOX_PARKING:
+	case SANDBOX_PAUSED:
 	case SANDBOX_STOPPING:
 		break;
 	case SANDBOX_STATE_COUNT:

@@ -36,7 +36,7 @@ static struct sandbox *find(struct http_req *req, const struct service *sv)
 		memcpy(id, http_param(req), len);
 		s = sandbox_id_valid(id) ? sandboxes_find(sv->sandboxes, id) : NULL;
 	}
-	if (s != NULL && sandbox_state(s) == SANDBOX_RUNNING && service_owns(req, s))
+	if (s != NULL && sandbox_present(s) && service_owns(req, s))
 		return s;
 	http_error(req, 404, "not_found",
 		   "sandbox \"%.64s\" doesn't exist or you don't have access to it",
@@ -142,7 +142,7 @@ static bool wanted(const struct listing *l, const struct sandbox *s)
 	const char *template =
 		p != NULL && p->template[0] != '\0' ? p->template : sandbox_spec(s)->image;
 
-	if (sandbox_state(s) != SANDBOX_RUNNING || !service_owns(l->req, s))
+	if (!sandbox_present(s) || !service_owns(l->req, s))
 		return false;
 	if (sandbox_rests(s) ? !l->paused : !l->running)
 		return false;
@@ -253,7 +253,10 @@ static int take_filters(struct http_req *req, struct listing *l, uint64_t *ret_l
 static void list(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
-	struct listing l = { .req = req, .sv = sv, .cap = sandboxes_live(sv->sandboxes) };
+	struct listing l = { .req = req,
+			     .sv = sv,
+			     .cap = sandboxes_live(sv->sandboxes) +
+				    sandboxes_parked(sv->sandboxes) };
 	struct page_token token;
 	uint64_t limit;
 	struct err err = { 0 };
@@ -350,27 +353,11 @@ static void refresh(struct http_req *req, void *arg)
 
 /* ---- Pause and resume ---------------------------------------------------------------------- */
 
-/* Is the wait over? Then, unless it came to what was wanted, the request has been answered. */
-static bool rest_over(struct sandbox *s, struct service_wait *w, bool paused)
-{
-	if (sandbox_state(s) == SANDBOX_RUNNING && sandbox_rest_pending(s))
-		return false;
-	service_wait_end(w);
-	if (sandbox_state(s) != SANDBOX_RUNNING)
-		http_error(w->req, 404, "not_found", "sandbox %s: has ended", sandbox_id(s));
-	else if (sandbox_rests(s) != paused)
-		http_error(w->req, 500, "vm_failed", "sandbox %s: its VM can't be %s",
-			   sandbox_id(s), paused ? "paused" : "resumed");
-	else
-		return true;
-	return false;
-}
-
 static void on_pause_progress(struct sandbox *s, void *arg)
 {
 	struct service_wait *w = arg;
 
-	if (rest_over(s, w, true))
+	if (service_rest_over(s, w, true))
 		http_answer(w->req, 204, NULL);
 }
 
@@ -392,6 +379,7 @@ static void pause_it(struct http_req *req, void *arg)
 {
 	struct sandbox *s = find_awake(req, arg);
 	int r = check_pause_body(req);
+	struct err err = { 0 };
 
 	if (s == NULL)
 		return;
@@ -404,15 +392,16 @@ static void pause_it(struct http_req *req, void *arg)
 	if (service_wait(req, s, on_pause_progress) == NULL)
 		return;
 	http_hold(req, service_deleter_gone);
-	if (sandbox_pause(s) < 0)
-		http_error(req, 409, "conflict", "sandbox %s: can't be paused now", sandbox_id(s));
+	r = sandbox_pause(s, SANDBOX_KEEP_ANY, &err);
+	if (r < 0)
+		service_rest_refused(req, r, &err);
 }
 
 static void on_resume_progress(struct sandbox *s, void *arg)
 {
 	struct service_wait *w = arg;
 
-	if (!rest_over(s, w, false))
+	if (!service_rest_over(s, w, false))
 		return;
 	sandbox_set_timeout(s, w->ms);
 	http_answer(w->req, 201, e2b_sandbox_json(w->sv, s));
@@ -422,6 +411,8 @@ static void on_resume_progress(struct sandbox *s, void *arg)
 static void wake(struct http_req *req, struct service *sv, struct sandbox *s, uint64_t ms)
 {
 	struct service_wait *w;
+	struct err err = { 0 };
+	int r;
 
 	if (!sandbox_rests(s)) {
 		http_error(req, 409, "conflict", "sandbox %s: is changing its state",
@@ -434,8 +425,9 @@ static void wake(struct http_req *req, struct service *sv, struct sandbox *s, ui
 	w->sv = sv;
 	w->ms = ms;
 	http_hold(req, service_deleter_gone);
-	if (sandbox_resume(s) < 0)
-		http_error(req, 500, "vm_failed", "sandbox %s: can't be resumed", sandbox_id(s));
+	r = sandbox_resume(s, &err);
+	if (r < 0)
+		service_rest_refused(req, r, &err);
 }
 
 static void connect_to(struct http_req *req, void *arg)

@@ -183,14 +183,10 @@ static bool take_creation(struct tenant *t)
 	return true;
 }
 
-int tenant_admit(struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *err)
+static int check_size(const struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *err)
 {
 	const struct store_tenant *l = &t->limits;
 
-	if (t->sandboxes >= l->sandboxes_max)
-		return err_set(err, -EDQUOT,
-			       "tenant %s: %" PRIu64 " of %" PRIu64 " sandboxes in use", l->name,
-			       t->sandboxes, l->sandboxes_max);
 	if (t->memory > l->memory_max || memory > l->memory_max - t->memory)
 		return err_set(err, -EDQUOT,
 			       "tenant %s: %" PRIu64 " of %" PRIu64 " MiB of memory in use",
@@ -198,6 +194,21 @@ int tenant_admit(struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *
 	if (t->vcpus > l->vcpus_max || vcpus > l->vcpus_max - t->vcpus)
 		return err_set(err, -EDQUOT, "tenant %s: %" PRIu64 " of %" PRIu64 " vCPUs in use",
 			       l->name, t->vcpus, l->vcpus_max);
+	return 0;
+}
+
+int tenant_admit(struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *err)
+{
+	const struct store_tenant *l = &t->limits;
+	int r;
+
+	if (t->sandboxes >= l->sandboxes_max)
+		return err_set(err, -EDQUOT,
+			       "tenant %s: %" PRIu64 " of %" PRIu64 " sandboxes in use", l->name,
+			       t->sandboxes, l->sandboxes_max);
+	r = check_size(t, memory, vcpus, err);
+	if (r < 0)
+		return r;
 	if (!take_creation(t))
 		return err_set(err, -EAGAIN, "tenant %s: more than %" PRIu64 " creations a minute",
 			       l->name, l->creates_per_min);
@@ -217,4 +228,22 @@ void tenant_release(struct tenant *t, uint64_t memory, uint64_t vcpus)
 	t->sandboxes--;
 	t->memory -= memory;
 	t->vcpus -= vcpus;
+}
+
+void tenant_park(struct tenant *t, uint64_t memory, uint64_t vcpus)
+{
+	BUG_ON(t->memory < memory || t->vcpus < vcpus);
+	t->memory -= memory;
+	t->vcpus -= vcpus;
+}
+
+int tenant_unpark(struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *err)
+{
+	int r = check_size(t, memory, vcpus, err);
+
+	if (r < 0)
+		return r;
+	t->memory += memory;
+	t->vcpus += vcpus;
+	return 0;
 }

@@ -58,6 +58,10 @@ json_t *tenants_json(const struct tenants *t);
 MUST_USE int tenant_admit(struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *err);
 /* A sandbox of its exists, and exists no more. */
 void tenant_charge(struct tenant *t, uint64_t memory, uint64_t vcpus);
+/* It is on the disk: still one of the sandboxes, but without memory and processors; and back.
+ * -EDQUOT: there are too few left. */
+void tenant_park(struct tenant *t, uint64_t memory, uint64_t vcpus);
+MUST_USE int tenant_unpark(struct tenant *t, uint64_t memory, uint64_t vcpus, struct err *err);
 void tenant_release(struct tenant *t, uint64_t memory, uint64_t vcpus);
 
 #endif

@@ -56,7 +56,10 @@ static unsigned free_port(void)
 void daemon_rig_open(struct daemon_rig *d)
 {
 	rig_require();
-	*d = (struct daemon_rig){ .jail = { .vmm = VMM_BIN } };
+	*d = (struct daemon_rig){ .jail = { .vmm = VMM_BIN,
+					    .test_option = d->jail.test_option,
+					    .test_value = d->jail.test_value,
+					    .before_exec = d->jail.before_exec } };
 	rig_prepare(&d->jail);
 	put_copy(d, "store/kernels/default/kernel", GUEST_ELF);
 	put_copy(d, "store/images/default/root.erofs", GUEST_ELF);

@@ -19,7 +19,8 @@ struct daemon_rig {
 	char socket[100];
 };
 
-/* Skips the test where it can't be. */
+/* Skips the test where it can't be. *d is zero but for the jailer's test_option, test_value and
+ * before_exec. */
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);
 void daemon_rig_start(struct daemon_rig *d);

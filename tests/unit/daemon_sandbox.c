@@ -26,6 +26,29 @@ Test(sandbox, life_of_a_spare)
 		cr_assert_neq(sandbox_next(SANDBOX_RUNNING, (enum sandbox_event)ev), SANDBOX_SPARE);
 }
 
+/* On the disk: a file in the place of a jail. What can't go on from it is still there. */
+Test(sandbox, paused_on_the_disk)
+{
+	cr_assert_eq(sandbox_next(SANDBOX_RUNNING, SANDBOX_EV_PARK), SANDBOX_PARKING);
+	cr_assert_eq(sandbox_next(SANDBOX_PARKING, SANDBOX_EV_GONE), SANDBOX_PAUSED);
+	cr_assert_eq(sandbox_next(SANDBOX_PAUSED, SANDBOX_EV_RESUME), SANDBOX_CREATING);
+	cr_assert_eq(sandbox_next(SANDBOX_CREATING, SANDBOX_EV_UNDONE), SANDBOX_PARKING);
+	cr_assert_eq(sandbox_next(SANDBOX_PARKING, SANDBOX_EV_STOP), SANDBOX_STOPPING);
+	cr_assert_eq(sandbox_next(SANDBOX_PAUSED, SANDBOX_EV_STOP), SANDBOX_STOPPING);
+	cr_assert_eq(sandbox_next(SANDBOX_PAUSED, SANDBOX_EV_EXIT), SANDBOX_STOPPING);
+	/* Only what runs gets there, and only by a resume does it leave it alive. */
+	for (int st = 0; st < SANDBOX_STATE_COUNT; st++)
+		if (st != SANDBOX_RUNNING)
+			cr_assert_eq(sandbox_next((enum sandbox_state)st, SANDBOX_EV_PARK),
+				     -EINVAL);
+	for (int ev = 0; ev < SANDBOX_EVENT_COUNT; ev++) {
+		int next = sandbox_next(SANDBOX_PAUSED, (enum sandbox_event)ev);
+		cr_assert(next == -EINVAL || next == SANDBOX_STOPPING || ev == SANDBOX_EV_RESUME);
+		cr_assert_neq(sandbox_next(SANDBOX_PARKING, (enum sandbox_event)ev),
+			      SANDBOX_RUNNING);
+	}
+}
+
 Test(sandbox, failure_while_creating)
 {
 	cr_assert_eq(sandbox_next(SANDBOX_CREATING, SANDBOX_EV_FAULT), SANDBOX_STOPPING);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sandboxes that are paused on the disk: what is left of them, that they go on, what is refused,
+ * and the death of the daemon and of the jailer.
+ */
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/native/daemon_rig.h"
+#include "tests/native/openapi.h"
+
+static struct daemon_rig d;
+static struct answer a;
+
+static void set_up(void)
+{
+	daemon_rig_open(&d);
+}
+
+static void tear_down(void)
+{
+	daemon_rig_close(&d);
+}
+
+static unsigned ask(const char *method, const char *target, const char *body)
+{
+	daemon_rig_ask(&d, false, method, target, "", body, &a);
+	openapi_check(method, target, &a);
+	return a.status;
+}
+
+static const char *target_of(const char *id, const char *verb)
+{
+	static char target[96];
+
+	(void)snprintf(target, sizeof(target), "/v1/sandboxes/%s%s", id, verb);
+	return target;
+}
+
+static const char *path_of(const char *id)
+{
+	static char path[160];
+
+	(void)snprintf(path, sizeof(path), "%s/store/paused/%s", d.jail.dir, id);
+	return path;
+}
+
+static void make(char id[32], const char *body)
+{
+	cr_assert_eq(ask("POST", "/v1/sandboxes", body), 201, "%s", a.body);
+	(void)snprintf(id, 32, "%s", answer_text(&a, "id"));
+}
+
+static const char *state(const char *id)
+{
+	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 200, "%s", a.body);
+	return answer_text(&a, "state");
+}
+
+/* Does its guest answer? */
+static bool alive(const char *id)
+{
+	char fields[128];
+
+	(void)snprintf(fields, sizeof(fields), "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\n",
+		       id);
+	daemon_rig_ask(&d, true, "GET", "/health", fields, NULL, &a);
+	return a.status == 204;
+}
+
+static int files(void)
+{
+	DIR *dir = opendir(path_of(""));
+	struct dirent *e;
+	int n = 0;
+
+	cr_assert_not_null(dir);
+	while ((e = readdir(dir)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+/* Nobody waits for the jailer to remove it. */
+static bool gone_soon(const char *id)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		if (access(path_of(id), F_OK) < 0)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static void park(const char *id)
+{
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "state"), "paused");
+	cr_assert_str_eq(answer_text(&a, "paused"), "disk");
+}
+
+Test(daemon_disk, to_the_disk_and_back, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+	struct stat st;
+
+	make(id, "{\"memory_bytes\":67108864}");
+	cr_assert(alive(id));
+	cr_assert_eq(rig_groups(&d.jail), rig_trees(&d.jail));
+	for (unsigned round = 0; round < 2; round++) {
+		park(id);
+		/* Nothing but a file is left of it. */
+		cr_assert_eq(rig_groups(&d.jail), 0);
+		cr_assert_eq(stat(path_of(id), &st), 0);
+		cr_assert_eq(st.st_mode, S_IFREG | 0600);
+		cr_assert_eq(st.st_uid, 0);
+		cr_assert_gt(st.st_size, 67108864);
+		cr_assert_lt(st.st_blocks * 512, 32 << 20, "it isn't sparse");
+		cr_assert(!alive(id));
+		cr_assert_eq(ask("POST", target_of(id, "/pause"), NULL), 409);
+		cr_assert_eq(ask("POST", target_of(id, "/fork"), "{}"), 409);
+		cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+		cr_assert_str_eq(answer_text(&a, "id"), id);
+		cr_assert_str_eq(answer_text(&a, "state"), "running");
+		cr_assert_str_eq(answer_text(&a, "path"), "disk");
+		cr_assert(alive(id));
+		cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 409);
+		cr_assert(gone_soon(id), "the file is still there");
+	}
+	park(id);
+	cr_assert_eq(ask("DELETE", target_of(id, ""), NULL), 204);
+	cr_assert(gone_soon(id));
+}
+
+Test(daemon_disk, in_memory, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864}");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":1}"), 400);
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":false}"), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "paused"), "memory");
+	cr_assert_eq(files(), 0);
+	cr_assert_eq(rig_groups(&d.jail), rig_trees(&d.jail));
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+	cr_assert(alive(id));
+}
+
+/* What the disk isn't kept of is refused, and goes on; without a wish it is paused in memory. */
+Test(daemon_disk, with_a_scratch_disk, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864,\"scratch_bytes\":1048576}");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 501, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "scratch disk"), "%s", a.body);
+	cr_assert_str_eq(state(id), "running");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), NULL), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "paused"), "memory");
+}
+
+static void change(const char *id, off_t at)
+{
+	int fd = open(path_of(id), O_RDWR | O_CLOEXEC);
+	struct stat st;
+	uint8_t b;
+
+	cr_assert(fd >= 0 && fstat(fd, &st) == 0);
+	at = at < 0 ? st.st_size + at : at;
+	cr_assert_eq(pread(fd, &b, 1, at), 1);
+	b ^= 1;
+	cr_assert_eq(pwrite(fd, &b, 1, at), 1);
+	close(fd);
+}
+
+static void refused(const char *id, const char *why)
+{
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 500, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, why), "%s", a.body);
+	cr_assert_str_eq(state(id), "paused");
+	cr_assert_eq(rig_groups(&d.jail), 0, "a jail is left");
+}
+
+/* A byte of the memory, of the state and of the seal; and when all is as it was, it goes on. */
+Test(daemon_disk, altered_and_truncated, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const struct {
+		off_t at;
+		const char *why;
+	} bytes[] = { { 33 << 20, "memory isn't what was sealed" },
+		      { -300, "state isn't what was sealed" },
+		      { -10, "seal was altered" },
+		      { -220, "seal" } };
+	struct stat st;
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864}");
+	park(id);
+	for (size_t i = 0; i < ARRAY_SIZE(bytes); i++) {
+		change(id, bytes[i].at);
+		refused(id, bytes[i].why);
+		change(id, bytes[i].at);
+	}
+	cr_assert_eq(stat(path_of(id), &st), 0);
+	cr_assert_eq(truncate(path_of(id), st.st_size - 1), 0);
+	refused(id, "isn't as it was written");
+	cr_assert_eq(chmod(path_of(id), 0644), 0);
+	refused(id, "isn't as it was written");
+	cr_assert_eq(ask("DELETE", target_of(id, ""), NULL), 204);
+	/* The control. */
+	make(id, "{\"memory_bytes\":67108864}");
+	park(id);
+	change(id, 33 << 20);
+	change(id, 33 << 20);
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+	cr_assert(alive(id));
+}
+
+/* 64 MiB of the disk stay free, whatever is asked for; and what --paused-bytes says is the most. */
+static void on_a_full_disk(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    (mkdir(path_of(""), 0700) < 0 && errno != EEXIST) ||
+	    mount("tmpfs", path_of(""), "tmpfs", 0, "size=64m,mode=0700") < 0)
+		_exit(1);
+}
+
+static void set_up_full(void)
+{
+	d.jail.before_exec = on_a_full_disk;
+	daemon_rig_open(&d);
+}
+
+static void set_up_little(void)
+{
+	d.jail.test_option = "--paused-bytes";
+	d.jail.test_value = "64K";
+	daemon_rig_open(&d);
+}
+
+static void set_up_none(void)
+{
+	d.jail.test_option = "--paused-bytes";
+	d.jail.test_value = "0";
+	daemon_rig_open(&d);
+}
+
+static void no_room(const char *why)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864}");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 507, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, why), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "goes on running"), "%s", a.body);
+	cr_assert(alive(id), "it doesn't go on");
+	cr_assert_str_eq(state(id), "running");
+	/* Who doesn't care gets it paused in memory. */
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), NULL), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "paused"), "memory");
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+	cr_assert(alive(id));
+}
+
+Test(daemon_disk, full, .init = set_up_full, .fini = tear_down, .timeout = 120)
+{
+	no_room("the store's disk has 64 MiB free");
+}
+
+Test(daemon_disk, too_much, .init = set_up_little, .fini = tear_down, .timeout = 120)
+{
+	no_room("for paused sandboxes are in use");
+	cr_assert_eq(files(), 0);
+}
+
+Test(daemon_disk, none_kept, .init = set_up_none, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864}");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 501, "%s", a.body);
+	cr_assert(alive(id));
+}
+
+Test(daemon_disk, the_daemon_dies, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864}");
+	park(id);
+	daemon_rig_stop(&d, SIGKILL);
+	cr_assert(gone_soon(id));
+	daemon_rig_start(&d);
+	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "state"), "ended");
+}
+
+/* Its files outlive it; the next one removes them, and whoever they were of has ended. */
+Test(daemon_disk, the_jailer_dies, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864}");
+	park(id);
+	rig_kill_jailer(&d.jail);
+	cr_assert_eq(access(path_of(id), F_OK), 0, "nobody was there to remove it");
+	rig_start_jailer(&d.jail);
+	cr_assert(gone_soon(id));
+	for (unsigned i = 0; i < 1000 && strcmp(state(id), "ended") != 0; i++)
+		usleep(10000);
+	cr_assert_str_eq(state(id), "ended");
+	cr_assert_not_null(strstr(a.body, "pause-lost"), "%s", a.body);
+}

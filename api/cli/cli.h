@@ -51,7 +51,9 @@ cli_verb_fn verb_inspect;
 cli_verb_fn verb_key;
 cli_verb_fn verb_logs;
 cli_verb_fn verb_metrics;
+cli_verb_fn verb_pause;
 cli_verb_fn verb_ps;
+cli_verb_fn verb_resume;
 cli_verb_fn verb_rm;
 cli_verb_fn verb_run;
 

@@ -23,6 +23,8 @@ static const struct {
 	{ "create", verb_create, "make a sandbox and print its id" },
 	{ "exec", verb_exec, "run a command in a sandbox" },
 	{ "fork", verb_fork, "make sandboxes that go on where one is" },
+	{ "pause", verb_pause, "stop a sandbox where it is" },
+	{ "resume", verb_resume, "let a paused sandbox go on" },
 	{ "ps", verb_ps, "list sandboxes" },
 	{ "rm", verb_rm, "end sandboxes" },
 	{ "inspect", verb_inspect, "show a sandbox's jail as the kernel sees it" },

@@ -123,15 +123,25 @@ static const char *text_of(const json_t *o, const char *name)
 	return s[0] == '\0' ? "-" : s;
 }
 
+/* In memory it runs for the daemon, and doesn't for people. */
+static const char *state_of(const json_t *s)
+{
+	const char *paused = text_of(s, "paused");
+
+	if (strcmp(paused, "disk") == 0)
+		return "paused (disk)";
+	return strcmp(paused, "memory") == 0 ? "paused" : text_of(s, "state");
+}
+
 static void print_row(const json_t *s)
 {
 	const json_t *jail = json_object_get(s, "jail");
 	const int64_t created = json_integer_value(json_object_get(s, "created_unix_ms"));
 	const int64_t age = ((int64_t)(clock_ns(CLOCK_REALTIME) / 1000000) - created) / 1000;
 
-	(void)printf("%-20s %-9s %5" PRId64 " %6" PRId64 "M %-12.32s %-12.32s %7" PRId64
+	(void)printf("%-20s %-13s %5" PRId64 " %6" PRId64 "M %-12.32s %-12.32s %7" PRId64
 		     " %7" PRId64 " %6" PRId64 "s\n",
-		     text_of(s, "id"), text_of(s, "state"),
+		     text_of(s, "id"), state_of(s),
 		     (int64_t)json_integer_value(json_object_get(s, "vcpus")),
 		     (int64_t)json_integer_value(json_object_get(s, "memory_bytes")) / (int64_t)MIB,
 		     text_of(s, "image"), text_of(s, "kernel"),
@@ -175,8 +185,8 @@ int verb_ps(struct cli *cli, int argc, char **argv)
 	if (status == 0 && f.json) {
 		status = cli_print_json(answer);
 	} else if (status == 0) {
-		(void)printf("%-20s %-9s %5s %7s %-12s %-12s %7s %7s %7s\n", "ID", "STATE", "VCPUS",
-			     "MEMORY", "IMAGE", "KERNEL", "PID", "UID", "AGE");
+		(void)printf("%-20s %-13s %5s %7s %-12s %-12s %7s %7s %7s\n", "ID", "STATE",
+			     "VCPUS", "MEMORY", "IMAGE", "KERNEL", "PID", "UID", "AGE");
 		const json_t *list = json_object_get(answer, "sandboxes");
 		for (size_t i = 0; i < json_array_size(list); i++)
 			print_row(json_array_get(list, i));

@@ -1,0 +1,58 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck disable=SC2154 # bats sets status and output
+# A sandbox that is paused on the disk: nothing but a file is left of it, and its programs go on.
+
+bats_require_minimum_version 1.5.0
+load helpers
+
+teardown() { casemate ps --json | jq -r '.sandboxes[].id' | xargs -r casemate rm || true; }
+
+store=/var/lib/casemate/paused
+in_it() { casemate exec "$1" -- sh -c "$2"; }
+count() { in_it "$1" 'cat /tmp/count'; }
+counts_beyond() { [ "$(count "$1")" -gt "$2" ] 2>/dev/null; }
+no_file() { [ -z "$(ls -A $store)" ]; }
+
+@test "a python that counts goes on counting after pause --disk and resume, under the same id" {
+	id=$(casemate create)
+	in_it "$id" 'setsid python3 -c "
+import time, os
+n = 0
+while True:
+	n += 1
+	open(\"/tmp/new\", \"w\").write(str(n))
+	os.rename(\"/tmp/new\", \"/tmp/count\")
+	time.sleep(0.05)
+" </dev/null >/dev/null 2>&1 & echo $! >/tmp/pid'
+	until_true 30 counts_beyond "$id" 5
+	random=$(in_it "$id" 'cat /proc/sys/kernel/random/uuid')
+	before=$(count "$id")
+	run --separate-stderr casemate pause --disk "$id"
+	[ "$status" -eq 0 ]
+	[[ "$(casemate ps)" = *"$id"*"paused (disk)"* ]]
+	[ "$(stat -c '%U %a %C' $store/"$id")" = "root 600 system_u:object_r:casemate_paused_t:s0" ]
+	[ "$(du -B 1 $store/"$id" | cut -f 1)" -lt "$(stat -c %s $store/"$id")" ]
+	! pgrep -x casemate-vmm -a | grep -q "$id"
+	run casemate exec "$id" -- true
+	[ "$status" -eq 125 ]
+
+	run --separate-stderr casemate resume "$id"
+	[ "$status" -eq 0 ]
+	[[ "$(casemate ps)" = *"$id"*running* ]]
+	until_true 30 counts_beyond "$id" "$before"
+	in_it "$id" 'kill -0 $(cat /tmp/pid)'
+	[ "$(in_it "$id" 'cat /proc/sys/kernel/random/uuid')" != "$random" ]
+	# Its clock is the host's.
+	skew=$(($(in_it "$id" 'date +%s') - $(date +%s)))
+	[ "${skew#-}" -le 5 ]
+	until_true 10 no_file
+}
+
+@test "a scratch disk isn't kept: refused, and the sandbox goes on" {
+	id=$(casemate create --scratch 64M)
+	run casemate pause --disk "$id"
+	[ "$status" -eq 125 ]
+	[[ "$output" = *"scratch disk"* ]]
+	casemate exec "$id" -- true
+}

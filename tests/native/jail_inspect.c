@@ -157,10 +157,14 @@ Test(jail_inspect, usage_grows_with_use)
 	Casemate__Jailer__V1__UsageResponse before, after, other, later;
 	struct rig_jail j, k;
 	struct rpc_status st;
+	struct pollfd p = { .events = POLLIN };
 	char line[16] = "";
 
 	rig_create_ok(&g, "one", &j);
 	rig_create_ok(&g, "two", &k);
+	/* Once it has been executed: what the stages had is given back then. */
+	p.fd = j.log;
+	cr_assert_eq(poll(&p, 1, 10000), 1);
 	cr_assert(usage("one", &before, &st), "%s", st.msg);
 	cr_assert(usage("two", &other, &st), "%s", st.msg);
 	cr_assert_eq(write(j.control, "b", 1), 1);
@@ -170,10 +174,11 @@ Test(jail_inspect, usage_grows_with_use)
 	cr_assert(usage("two", &later, &st), "%s", st.msg);
 	cr_expect_gt(before.cpu_usec, 0);
 	cr_expect_geq(after.cpu_usec, before.cpu_usec + BURN_MS * 1000);
-	cr_expect_geq(after.memory_bytes, before.memory_bytes + BURN_BYTES);
+	/* Half of it: the kernel charges in batches, and takes back what it charged in advance. */
+	cr_expect_geq(after.memory_bytes, before.memory_bytes + BURN_BYTES / 2);
 	cr_expect(after.memory_peak_bytes == 0 || after.memory_peak_bytes >= after.memory_bytes);
 	cr_expect_lt(later.cpu_usec, other.cpu_usec + BURN_MS * 1000);
-	cr_expect_lt(later.memory_bytes, other.memory_bytes + BURN_BYTES);
+	cr_expect_lt(later.memory_bytes, other.memory_bytes + BURN_BYTES / 2);
 }
 
 Test(jail_inspect, only_a_jail_that_runs)

@@ -29,7 +29,7 @@
 #include "base/num.h"
 #include "probe/off.h"
 #include "probe/wire.h"
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 #include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
 

@@ -20,7 +20,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "vmm/control.h"
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 #include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * no_filters.c - in the place of vmm/seccomp.c and vmm/landlock.c in a casemate-vmm that is built
+ * no_filters.c - in the place of vmm/seccomp.c and base/landlock.c in a casemate-vmm that is built
  * with sanitizers, whose runtime needs system calls and files that the real filters rightly refuse.
  * The linker takes these objects first and leaves those of the library alone. Part of no product.
  */
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 #include "vmm/seccomp.h"
 
 int vmm_seccomp_install(enum seccomp_role role)

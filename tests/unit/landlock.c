@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 
 static pid_t victim;
 static struct sockaddr_un name; /* of an abstract socket */

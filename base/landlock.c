@@ -4,7 +4,7 @@
  *
  * The numbers are those of linux/landlock.h (ABI 7); Debian 12's header ends with ABI 2.
  */
-#include "vmm/landlock.h"
+#include "base/landlock.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -3,8 +3,8 @@
  * landlock.h - the kernel's own "no" to what the filters forbid as well: no file by path, no TCP
  * port, no signal and no abstract socket outside. Descriptors that are open already go on working.
  */
-#ifndef VMM_LANDLOCK_H
-#define VMM_LANDLOCK_H
+#ifndef BASE_LANDLOCK_H
+#define BASE_LANDLOCK_H
 
 #include "base/compiler.h"
 

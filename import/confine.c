@@ -35,7 +35,9 @@ static int set_limits(const struct confine_limits *c, struct err *err)
 		uint64_t value;
 		const char *name;
 	} all[] = {
+#ifndef CASEMATE_NO_FILTERS /* a sanitizer maps terabytes */
 		{ RLIMIT_AS, c->memory_bytes, "RLIMIT_AS" },
+#endif
 		{ RLIMIT_CPU, c->cpu_seconds, "RLIMIT_CPU" },
 		{ RLIMIT_FSIZE, c->file_bytes, "RLIMIT_FSIZE" },
 		{ RLIMIT_CORE, 0, "RLIMIT_CORE" },

@@ -190,21 +190,22 @@ int erofs_plan(struct erofs *e, struct tree *t, struct err *err)
 			     .dirs = calloc(max, sizeof(struct node *)),
 			     .inodes = calloc(max, sizeof(struct inode *)),
 			     .files = calloc(max, sizeof(struct inode *)) };
-	if (scratch == NULL || e->dirs == NULL || e->inodes == NULL || e->files == NULL)
-		r = err_set(err, -ENOMEM, "out of memory");
-	if (r == 0) {
-		collect(e, t, scratch);
-		if (e->files_count > 0)
-			qsort(e->files, e->files_count, sizeof(struct inode *), compare_files);
-		e->blocks = place_inodes(e);
-		BUG_ON(t->root->inode->nid != ROOT_NID);
-		if (place_data(e, max_blocks) < 0)
-			r = err_set(err, -EFBIG, "the image would be larger than %llu bytes",
-				    (unsigned long long)t->limits.image_bytes);
-	}
-	free(scratch);
-	if (r < 0)
+	if (scratch == NULL || e->dirs == NULL || e->inodes == NULL || e->files == NULL) {
+		free(scratch);
 		erofs_done(e);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
+	collect(e, t, scratch);
+	free(scratch);
+	if (e->files_count > 0)
+		qsort(e->files, e->files_count, sizeof(struct inode *), compare_files);
+	e->blocks = place_inodes(e);
+	BUG_ON(t->root->inode->nid != ROOT_NID);
+	if (place_data(e, max_blocks) < 0) {
+		r = err_set(err, -EFBIG, "the image would be larger than %llu bytes",
+			    (unsigned long long)t->limits.image_bytes);
+		erofs_done(e);
+	}
 	return r;
 }
 

@@ -55,7 +55,7 @@ static int find_oci(struct run *x, struct err *err)
 	struct oci_blob b = { .name = "index.json" };
 	const char *ref = x->q->ref;
 	bool index = true;
-	json_t *j;
+	json_t *j = NULL;
 	int r;
 
 	for (int i = 0; index; i++) {
@@ -83,7 +83,7 @@ static int find_oci(struct run *x, struct err *err)
 static int find_docker(struct run *x, struct err *err)
 {
 	static const struct oci_blob b = { .name = "manifest.json" };
-	json_t *j;
+	json_t *j = NULL;
 	int r = read_json(x, &b, &j, err);
 
 	if (r < 0)
@@ -95,7 +95,7 @@ static int find_docker(struct run *x, struct err *err)
 
 static int find_image(struct run *x, struct err *err)
 {
-	json_t *j;
+	json_t *j = NULL;
 	int r = source_detect(x->q->source, &x->q->limits, &x->report.format, err);
 
 	if (r < 0)

@@ -158,8 +158,8 @@ int source_detect(const struct source *s, const struct import_limits *limits,
 {
 	bool layout = false, index = false, manifest = false;
 	uint32_t left = limits->entries;
-	struct archive *a;
-	const char *name;
+	struct archive *a = NULL;
+	const char *name = NULL;
 	int r;
 
 	if (s->is_dir) {
@@ -274,7 +274,7 @@ int blob_read(struct blob *b, const void **ret, size_t *ret_len, struct err *err
 int blob_read_all(struct blob *b, size_t max, char **ret, size_t *ret_len, struct err *err)
 {
 	char *all = malloc(max + 1);
-	size_t len = 0, n;
+	size_t len = 0, n = 0;
 	const void *data;
 	int r;
 

@@ -108,7 +108,7 @@ static int node_add(struct tree *t, struct node *dir, uint32_t layer, const stru
 		return err_set(err, -E2BIG, "more than %u files and directories",
 			       t->limits.entries);
 	r = tree_account(t, sizeof(*n) + part->len, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	n = malloc(sizeof(*n) + part->len);
 	if (n == NULL)
@@ -197,13 +197,13 @@ static int make(struct tree *t, struct node *dir, uint32_t layer, const struct p
 	struct inode *i;
 	int r = tree_account(t, sizeof(*i), err);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	i = inode_new(a);
 	if (i == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	r = node_add(t, dir, layer, part, i, ret, err);
-	if (r < 0)
+	if (r != 0)
 		free(i);
 	return r;
 }
@@ -222,8 +222,9 @@ static int parent_of(struct tree *t, uint32_t layer, const struct path *p, struc
 
 		if (n == NULL) {
 			r = make(t, dir, layer, part, &plain, &n, err);
-			if (r < 0)
+			if (r != 0)
 				return r;
+			BUG_ON(n == NULL);
 		}
 		if (!is_dir(n))
 			return err_set(err, -ENOTDIR, "%s %.*s is in its way",
@@ -246,7 +247,7 @@ static int replace(struct tree *t, uint32_t layer, const struct path *p, struct 
 	if (p->count == 0)
 		return err_set(err, -EINVAL, "the root is not a directory");
 	r = parent_of(t, layer, p, ret_dir, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	last = &p->part[p->count - 1];
 	old = child_of(t, *ret_dir, last->name, last->len);
@@ -263,10 +264,10 @@ int tree_put(struct tree *t, uint32_t layer, const struct path *p, struct tree_a
 
 	if (n == NULL || !is_dir(n) || !S_ISDIR(a->mode)) {
 		r = replace(t, layer, p, &dir, err);
-		if (r < 0)
+		if (r != 0)
 			return r;
 		r = make(t, dir, layer, &p->part[p->count - 1], a, &n, err);
-		if (r < 0)
+		if (r != 0)
 			return r;
 	}
 	inode_fill(n->inode, layer, a);

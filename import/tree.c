@@ -104,15 +104,18 @@ static int node_add(struct tree *t, struct node *dir, uint32_t layer, const stru
 	size_t b;
 	int r;
 
-	if (t->nodes >= t->limits.entries)
-		return err_set(err, -E2BIG, "more than %u files and directories",
-			       t->limits.entries);
+	if (t->nodes >= t->limits.entries) {
+		(void)err_set(err, -E2BIG, "more than %u files and directories", t->limits.entries);
+		return -E2BIG;
+	}
 	r = tree_account(t, sizeof(*n) + part->len, err);
 	if (r != 0)
 		return r;
 	n = malloc(sizeof(*n) + part->len);
-	if (n == NULL)
-		return err_set(err, -ENOMEM, "out of memory");
+	if (n == NULL) {
+		(void)err_set(err, -ENOMEM, "out of memory");
+		return -ENOMEM;
+	}
 	grow(t);
 	*n = (struct node){ .inode = inode, .parent = dir, .layer = layer };
 	n->name_len = (uint8_t)part->len;
@@ -200,8 +203,10 @@ static int make(struct tree *t, struct node *dir, uint32_t layer, const struct p
 	if (r != 0)
 		return r;
 	i = inode_new(a);
-	if (i == NULL)
-		return err_set(err, -ENOMEM, "out of memory");
+	if (i == NULL) {
+		(void)err_set(err, -ENOMEM, "out of memory");
+		return -ENOMEM;
+	}
 	r = node_add(t, dir, layer, part, i, ret, err);
 	if (r != 0)
 		free(i);
@@ -226,10 +231,12 @@ static int parent_of(struct tree *t, uint32_t layer, const struct path *p, struc
 				return r;
 			BUG_ON(n == NULL);
 		}
-		if (!is_dir(n))
-			return err_set(err, -ENOTDIR, "%s %.*s is in its way",
-				       S_ISLNK(n->inode->mode) ? "the symbolic link" : "the file",
-				       (int)part->len, part->name);
+		if (!is_dir(n)) {
+			(void)err_set(err, -ENOTDIR, "%s %.*s is in its way",
+				      S_ISLNK(n->inode->mode) ? "the symbolic link" : "the file",
+				      (int)part->len, part->name);
+			return -ENOTDIR;
+		}
 		dir = n;
 	}
 	*ret = dir;
@@ -244,8 +251,10 @@ static int replace(struct tree *t, uint32_t layer, const struct path *p, struct 
 	struct node *old;
 	int r;
 
-	if (p->count == 0)
-		return err_set(err, -EINVAL, "the root is not a directory");
+	if (p->count == 0) {
+		(void)err_set(err, -EINVAL, "the root is not a directory");
+		return -EINVAL;
+	}
 	r = parent_of(t, layer, p, ret_dir, err);
 	if (r != 0)
 		return r;

@@ -74,7 +74,7 @@ static int cpu_now(struct cpu_times *ret)
 static int cpu_share(struct httpd *h, double *ret)
 {
 	const struct cpu_times then = h->cpu;
-	struct cpu_times now;
+	struct cpu_times now = { 0 };
 	int r = cpu_now(&now);
 
 	if (r < 0)

@@ -26,10 +26,10 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/landlock.h"
 #include "base/num.h"
 #include "probe/off.h"
 #include "probe/wire.h"
-#include "base/landlock.h"
 #include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
 

@@ -18,9 +18,9 @@
 #include "base/bug.h"
 #include "base/err.h"
 #include "base/fd.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "vmm/control.h"
-#include "base/landlock.h"
 #include "vmm/seccomp.h"
 #include "vmm/vmm_fds.h"
 

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/compiler.h"
@@ -31,6 +32,11 @@ MUST_USE int fd_set_nonblock(int fd, bool on);
  * fd_write_full on a pipe or socket without a reader raises SIGPIPE unless it is ignored. */
 MUST_USE int fd_write_full(int fd, const void *data, size_t len);
 MUST_USE int fd_read_full(int fd, void *data, size_t len);
+
+/* The same at an offset, which only files have; the descriptor's own is neither used nor moved.
+ * -EIO: the file ends before (read), or takes nothing more (write). */
+MUST_USE int fd_pread_full(int fd, void *data, size_t len, uint64_t at);
+MUST_USE int fd_pwrite_full(int fd, const void *data, size_t len, uint64_t at);
 
 /* A whole small file into buf as a string (NUL added): length or -errno; -EFBIG if >= cap. */
 MUST_USE ssize_t fd_read_file(int dirfd, const char *path, char *buf, size_t cap);

@@ -2,6 +2,7 @@
 #include "import/digest.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 #define PREFIX	   "sha256:"
@@ -9,30 +10,16 @@
 
 _Static_assert(DIGEST_TEXT_MAX == PREFIX_LEN + DIGEST_HEX_MAX, "one prefix, one digest");
 
-static int nibble(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
-}
-
 int digest_parse_hex(const char *text, struct digest *ret)
 {
-	struct digest d;
-
-	if (strlen(text) != 2 * sizeof(d.bytes))
+	/* libsodium takes capitals too, which a digest has not. */
+	if (strlen(text) != DIGEST_HEX_MAX - 1 ||
+	    strspn(text, "0123456789abcdef") != DIGEST_HEX_MAX - 1)
 		return -EINVAL;
-	for (size_t i = 0; i < sizeof(d.bytes); i++) {
-		int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		d.bytes[i] = (uint8_t)(high * 16 + low);
-	}
-	*ret = d;
-	return 0;
+	return sodium_hex2bin(ret->bytes, sizeof(ret->bytes), text, DIGEST_HEX_MAX - 1, NULL, NULL,
+			      NULL) == 0
+		       ? 0
+		       : -EINVAL;
 }
 
 int digest_parse(const char *text, struct digest *ret)
@@ -44,13 +31,7 @@ int digest_parse(const char *text, struct digest *ret)
 
 void digest_hex(const struct digest *d, char ret[DIGEST_HEX_MAX])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < sizeof(d->bytes); i++) {
-		ret[2 * i] = digits[d->bytes[i] >> 4];
-		ret[2 * i + 1] = digits[d->bytes[i] & 15];
-	}
-	ret[DIGEST_HEX_MAX - 1] = '\0';
+	(void)sodium_bin2hex(ret, DIGEST_HEX_MAX, d->bytes, sizeof(d->bytes));
 }
 
 void digest_text(const struct digest *d, char ret[DIGEST_TEXT_MAX])

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/fd.h"
 #include "base/num.h"
 #include "import/erofs_internal.h"
 
@@ -14,20 +15,9 @@ static const uint8_t uuid[16] = { 0x63, 0x61, 0x73, 0x65, 0x6d, 0x61, 0x40, 0x74
 
 static int write_at(int fd, uint64_t offset, const void *data, size_t len, struct err *err)
 {
-	const uint8_t *at = data;
+	int r = fd_pwrite_full(fd, data, len, offset);
 
-	while (len > 0) {
-		ssize_t n = pwrite(fd, at, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_sys(err, n < 0 ? -errno : -EIO, "writing the image");
-		at += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
+	return r < 0 ? err_sys(err, r, "writing the image") : 0;
 }
 
 /* CRC-32C without the last inversion, as the kernel has it. */

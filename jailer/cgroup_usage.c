@@ -9,20 +9,20 @@
 #include "base/num.h"
 #include "jailer/cgroup_internal.h"
 
-#define TEXT_MAX   4096 /* cpu.stat has some 300 bytes */
-#define NUMBER_LEN 20	/* of UINT64_MAX */
+#define TEXT_MAX 4096 /* cpu.stat has some 300 bytes */
 
 /* The digits from `at` to the end of the line. */
 static int parse_number(const char *at, uint64_t *ret)
 {
-	size_t n = strcspn(at, "\n");
-	char digits[NUMBER_LEN + 1];
+	uint64_t n;
+	int r = parse_u64_at(&at, 10, UINT64_MAX, &n);
 
-	if (n > NUMBER_LEN)
-		return -ERANGE;
-	memcpy(digits, at, n);
-	digits[n] = '\0';
-	return parse_u64(digits, 0, UINT64_MAX, ret);
+	if (r < 0)
+		return r;
+	if (*at != '\n' && *at != '\0')
+		return -EINVAL;
+	*ret = n;
+	return 0;
 }
 
 int cgroup_parse_key(const char *text, const char *key, uint64_t *ret)

@@ -3,10 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/fd.h"
 #include "base/le.h"
 #include "base/num.h"
 
@@ -48,20 +48,6 @@ static int skip_hole(struct memdigest *d)
 	return 0;
 }
 
-static int read_block(const struct memdigest *d, uint8_t *dst)
-{
-	for (size_t have = 0; have < BLOCK;) {
-		const struct iovec v = { dst + have, BLOCK - have };
-		ssize_t n = preadv(d->fd, &v, 1, (off_t)(d->at + have));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		have += (size_t)n;
-	}
-	return 0;
-}
-
 int memdigest_step(struct memdigest *d)
 {
 	static uint8_t block[BLOCK]; /* one thread */
@@ -72,7 +58,7 @@ int memdigest_step(struct memdigest *d)
 		r = skip_hole(d);
 		if (r < 0 || d->at == d->bytes)
 			break;
-		r = read_block(d, block);
+		r = fd_pread_full(d->fd, block, BLOCK, d->at);
 		if (r == 0 && memcmp(block, zeros, BLOCK) != 0) {
 			add_number(d, d->at / BLOCK);
 			add(d, block, BLOCK);

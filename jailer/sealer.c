@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -212,21 +211,16 @@ static int digest_state(int fd, uint64_t *ret_bytes, uint8_t ret[SNAPSEAL_DIGEST
 {
 	static uint8_t bytes[REQUEST_STATE_MAX]; /* one thread */
 	struct stat st;
-	size_t len, have = 0;
+	size_t len;
+	int r;
 
 	if (fstat(fd, &st) < 0)
 		return err_sys(err, -errno, "the snapshot's state");
 	BUG_ON(st.st_size <= 0 || st.st_size > (off_t)sizeof(bytes)); /* request_check_snapshot */
 	len = (size_t)st.st_size;
-	while (have < len) {
-		const struct iovec v = { bytes + have, len - have };
-		ssize_t n = preadv(fd, &v, 1, (off_t)have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_sys(err, n < 0 ? -errno : -EIO, "the snapshot's state");
-		have += (size_t)n;
-	}
+	r = fd_pread_full(fd, bytes, len, 0);
+	if (r < 0)
+		return err_sys(err, r, "the snapshot's state");
 	snapseal_digest(bytes, len, ret);
 	explicit_bzero(bytes, len); /* a tenant's */
 	*ret_bytes = len;

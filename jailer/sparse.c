@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/num.h"
 
 #define BLOCK	    (64 * KIB)
@@ -28,33 +28,6 @@ static int skip_hole(struct sparse *c)
 	return 0;
 }
 
-static int read_at(int fd, uint8_t *dst, size_t len, uint64_t at)
-{
-	for (size_t have = 0; have < len;) {
-		const struct iovec v = { dst + have, len - have };
-		ssize_t n = preadv(fd, &v, 1, (off_t)(at + have));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		have += (size_t)n;
-	}
-	return 0;
-}
-
-static int write_at(int fd, const uint8_t *src, size_t len, uint64_t at)
-{
-	for (size_t have = 0; have < len;) {
-		ssize_t n = pwrite(fd, src + have, len - have, (off_t)(at + have));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		have += (size_t)n;
-	}
-	return 0;
-}
-
 int sparse_step(struct sparse *c)
 {
 	static uint8_t block[BLOCK]; /* one thread */
@@ -66,9 +39,9 @@ int sparse_step(struct sparse *c)
 		if (r < 0 || c->left == 0)
 			break;
 		size_t n = (size_t)MIN(c->left, (uint64_t)BLOCK);
-		r = read_at(c->from, block, n, c->from_at);
+		r = fd_pread_full(c->from, block, n, c->from_at);
 		if (r == 0 && memcmp(block, zeros, n) != 0)
-			r = write_at(c->to, block, n, c->to_at);
+			r = fd_pwrite_full(c->to, block, n, c->to_at);
 		if (r == 0)
 			advance(c, n);
 	}

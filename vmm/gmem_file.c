@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/fd.h"
 #include "base/num.h"
 #include "vmm/gmem.h"
 
@@ -72,21 +73,6 @@ static bool is_marked(const struct gmem *m, uint64_t page)
 	return ((unsigned)m->marks[page / 8] >> (page % 8) & 1U) != 0;
 }
 
-static int write_all(int fd, const uint8_t *p, uint64_t len, uint64_t off)
-{
-	while (len > 0) {
-		ssize_t n = pwrite(fd, p, len, (off_t)off);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		p += n;
-		len -= (uint64_t)n;
-		off += (uint64_t)n;
-	}
-	return 0;
-}
-
 /* Writes the runs of pages that aren't zero and, with `marked`, are marked. */
 static int save_region(const struct gmem *m, const struct gmem_region *r, bool marked, int fd,
 		       uint64_t off)
@@ -104,7 +90,7 @@ static int save_region(const struct gmem *m, const struct gmem_region *r, bool m
 		       !is_zero(r->hva + at))
 			at += PAGE;
 		if (at > start)
-			rc = write_all(fd, r->hva + start, at - start, off + start);
+			rc = fd_pwrite_full(fd, r->hva + start, at - start, off + start);
 	}
 	return rc;
 }
@@ -131,7 +117,7 @@ static int save(const struct gmem *m, bool marked, int fd)
 		off += m->regions[i].size;
 	}
 	if (r == 0 && marked)
-		r = write_all(fd, m->marks, gmem_marks_bytes(m), m->bytes);
+		r = fd_pwrite_full(fd, m->marks, gmem_marks_bytes(m), m->bytes);
 	return r;
 }
 
@@ -186,7 +172,7 @@ int gmem_save_again(const struct gmem *m, int fd)
 				at += PAGE;
 			/* Zeros too: the file may have what was there before. */
 			if (at > start)
-				rc = write_all(fd, r->hva + start, at - start, off + start);
+				rc = fd_pwrite_full(fd, r->hva + start, at - start, off + start);
 		}
 		off += r->size;
 	}

@@ -85,8 +85,10 @@ static void on_usage(struct usage_wait *w)
 	m->list = NULL;
 	if (w->code < 0) {
 		json_decref(list);
-		http_error(m->req, w->code == -ENOENT ? 409 : 503, "unavailable",
-			   "jailer Usage: no answer");
+		if (w->code == -ENOENT)
+			http_error(m->req, 409, "not_running", "sandbox: it is not running");
+		else
+			http_error(m->req, 503, "unavailable", "jailer Usage: no answer");
 		return;
 	}
 	put(list, JAIL_PREFIX "cpu_us", w->got.cpu_us);
@@ -109,8 +111,10 @@ static void on_metrics(const struct rpc_status *st, const ProtobufCMessage *out,
 	}
 	m->list = to_json((const Casemate__Vmm__V1__GetMetricsResponse *)out);
 	s = sandboxes_find(m->sv->sandboxes, m->id);
-	if (m->list == NULL || s == NULL)
+	if (m->list == NULL)
 		http_error(m->req, 502, "vm_failed", "VMM GetMetrics: not in its form");
+	else if (s == NULL)
+		http_error(m->req, 409, "not_running", "sandbox: it is not running");
 	else
 		usage_ask(s, &m->usage);
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -81,6 +82,24 @@ Test(base_fd, whole_reads_and_writes)
 	(void)signal(SIGPIPE, SIG_IGN);
 	cr_assert_eq(fd_write_full(sv[0], out, 1), -EPIPE);
 	fd_closep(&sv[0]);
+}
+
+Test(base_fd, whole_reads_and_writes_at_an_offset)
+{
+	CLEANUP(fd_closep) int fd = memfd_create("at", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	char text[8] = "";
+
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(fd_pwrite_full(fd, "behind", 6, 4), 0);
+	cr_expect_eq(fd_pread_full(fd, text, 6, 4), 0);
+	cr_expect_str_eq(text, "behind");
+	cr_expect_eq(lseek(fd, 0, SEEK_CUR), 0, "the descriptor's own place has moved");
+	/* Ten bytes: the eleventh isn't there. */
+	cr_expect_eq(fd_pread_full(fd, text, 6, 5), -EIO);
+	cr_expect_eq(fd_pread_full(fd, text, 0, 99), 0);
+	cr_expect_eq(fd_pread_full(-1, text, 1, 0), -EBADF);
+	cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	cr_expect_eq(fd_pwrite_full(fd, "x", 1, 0), -EPERM);
 }
 
 Test(base_fd, read_file)

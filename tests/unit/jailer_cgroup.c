@@ -23,7 +23,7 @@ Test(cgroup_key, numbers)
 		{ "usage_usec 12\nuser_usec 7\nsystem_usec 5\n", "system_usec", 0, 5 },
 		{ "x 1\nusage_usec 18446744073709551615", "usage_usec", 0, UINT64_MAX },
 		{ "usage_usec 18446744073709551616\n", "usage_usec", -ERANGE, 0 },
-		{ "usage_usec 000000000000000000001\n", "usage_usec", -ERANGE, 0 },
+		{ "usage_usec 000000000000000000001\n", "usage_usec", 0, 1 },
 		{ "usage_usec 12 3\n", "usage_usec", -EINVAL, 0 },
 		{ "usage_usec -1\n", "usage_usec", -EINVAL, 0 },
 		{ "usage_usec \n1\n", "usage_usec", -EINVAL, 0 },

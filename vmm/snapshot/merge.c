@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/num.h"
 #include "vmm/snapshot/file.h"
 
@@ -26,32 +27,6 @@ struct part {
 	struct snap_id id;
 	int memory;
 };
-
-static int read_at(int fd, void *dst, size_t len, uint64_t at)
-{
-	for (size_t have = 0; have < len;) {
-		ssize_t n = pread(fd, (uint8_t *)dst + have, len - have, (off_t)(at + have));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		have += (size_t)n;
-	}
-	return 0;
-}
-
-static int write_at(int fd, const void *src, size_t len, uint64_t at)
-{
-	for (size_t have = 0; have < len;) {
-		ssize_t n = pwrite(fd, (const uint8_t *)src + have, len - have, (off_t)(at + have));
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO;
-		have += (size_t)n;
-	}
-	return 0;
-}
 
 static int file_bytes(int fd, uint64_t *ret)
 {
@@ -78,7 +53,7 @@ static int read_state(struct part *p, int fd, struct err *err)
 	if (p->state == NULL)
 		return err_sys(err, -ENOMEM, "state file");
 	p->state_len = bytes;
-	r = read_at(fd, p->state, bytes, 0);
+	r = fd_pread_full(fd, p->state, bytes, 0);
 	return r < 0 ? err_sys(err, r, "state file") : 0;
 }
 
@@ -132,9 +107,9 @@ static int copy(int from, int to, uint64_t at, uint64_t len)
 
 	while (len > 0) {
 		size_t n = MIN(len, CHUNK);
-		int r = read_at(from, chunk, n, at);
+		int r = fd_pread_full(from, chunk, n, at);
 		if (r == 0)
-			r = write_at(to, chunk, n, at);
+			r = fd_pwrite_full(to, chunk, n, at);
 		if (r < 0)
 			return r;
 		at += n;
@@ -190,7 +165,7 @@ static int apply(const struct part *diff, int out)
 
 	while (left > 0) {
 		size_t n = MIN(left, sizeof(bits));
-		int r = read_at(diff->memory, bits, n, diff->memory_bytes + at);
+		int r = fd_pread_full(diff->memory, bits, n, diff->memory_bytes + at);
 		if (r == 0)
 			r = copy_marked(diff->memory, out, bits, n, 8 * at);
 		if (r < 0)
@@ -216,7 +191,7 @@ static int merge(const struct part *base, const struct part *diff, const struct 
 	if (r == 0)
 		r = apply(diff, out->memory);
 	if (r == 0)
-		r = write_at(out->state, diff->state, diff->state_len, 0);
+		r = fd_pwrite_full(out->state, diff->state, diff->state_len, 0);
 	return r < 0 ? err_sys(err, r, "merging") : 0;
 }
 

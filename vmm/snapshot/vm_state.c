@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/le.h"
 #include "base/num.h"
 #include "vmm/ioapic.h"
@@ -76,20 +77,14 @@ static int collect(struct vm *vm, const struct snap_id *id, struct snap_writer *
 static int write_file(int fd, const uint8_t *p, size_t len, struct err *err)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
+	int r;
 
 	if (size < 0)
 		return err_sys(err, -errno, "state file");
 	if (size != 0)
 		return err_set(err, -EINVAL, "state file: it isn't empty");
-	for (size_t off = 0; off < len;) {
-		ssize_t n = pwrite(fd, p + off, len - off, (off_t)off);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_sys(err, n < 0 ? -errno : -EIO, "state file");
-		off += (size_t)n;
-	}
-	return 0;
+	r = fd_pwrite_full(fd, p, len, 0);
+	return r < 0 ? err_sys(err, r, "state file") : 0;
 }
 
 static int save_state(struct vm *vm, const struct snap_id *id, int fd, struct err *err)
@@ -190,15 +185,11 @@ static int file_len(int fd, size_t *ret, struct err *err)
 /* s has room for len bytes. */
 static int read_file(struct vm_state *s, int fd, size_t len, struct err *err)
 {
-	while (s->len < len) {
-		struct iovec v = { s->bytes + s->len, len - s->len };
-		ssize_t n = preadv(fd, &v, 1, (off_t)s->len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return err_sys(err, n < 0 ? -errno : -EIO, "state file");
-		s->len += (size_t)n;
-	}
+	int r = fd_pread_full(fd, s->bytes, len, 0);
+
+	if (r < 0)
+		return err_sys(err, r, "state file");
+	s->len = len;
 	return 0;
 }
 

@@ -13,6 +13,7 @@ _casemate_options() {
 # _casemate_values OPTION: what can be said about its value.
 _casemate_values() {
 	case $1 in
+	--on-timeout) echo end pause ;;
 	--huge-pages) echo none transparent hugetlb ;;
 	--root) echo blk pmem ;;
 	--env) compgen -A export ;;

@@ -155,6 +155,7 @@ SET_TEXT(kernel)
 SET_TEXT(hostname)
 SET_TEXT(huge_pages)
 SET_TEXT(root)
+SET_TEXT(on_timeout)
 SET_TEXT(cpuset_cpus)
 SET_TEXT(cpuset_mems)
 SET_FLAG(interactive)
@@ -195,6 +196,8 @@ static const struct {
 	{ "user", "NAME", 0, RUN | CREATE | EXEC, set_user, "user in the guest (default root)" },
 	{ "timeout", "TIME", 0, RUN | CREATE | EXEC, set_timeout,
 	  "end it after TIME: 500ms, 2s, 5m, 1h" },
+	{ "on-timeout", "WHAT", 0, CREATE, set_on_timeout,
+	  "what the end of --timeout does: end or pause (default end)" },
 	{ "file", "HOST:GUEST", 0, RUN, set_file,
 	  "copy in if HOST exists, else out; or say :in, :out, :inout" },
 	{ "interactive", NULL, 'i', RUN | EXEC, set_interactive, "pass standard input on" },

@@ -39,6 +39,7 @@ struct run_opts {
 	const char *hostname;
 	const char *huge_pages;
 	const char *root;
+	const char *on_timeout;
 	const char *cpuset_cpus;
 	const char *cpuset_mems;
 	struct json_t *cpu_template; /* owned; what was in the file */

@@ -81,6 +81,7 @@ json_t *session_request(const struct run_opts *o, bool lease, bool for_create)
 		r |= set_text(req, "cwd", o->cwd);
 		r |= set_text(req, "user", o->user);
 		r |= set_number(req, "timeout_ms", o->timeout_ms);
+		r |= set_text(req, "on_timeout", o->on_timeout);
 		r |= set_envs(req, o);
 	}
 	if (r == 0)

@@ -24,8 +24,9 @@
 
 static int create_help(void)
 {
-	(void)puts("Usage: casemate create [OPTION]...\n"
-		   "Makes a sandbox and prints its id. With --timeout it ends by itself.\n");
+	(void)puts(
+		"Usage: casemate create [OPTION]...\n"
+		"Makes a sandbox and prints its id. With --timeout it ends, or is paused, by itself.\n");
 	run_opts_help(RUN_VERB_CREATE);
 	return CLI_OK;
 }

@@ -42,7 +42,6 @@ static json_t *adopt(struct forking *f, struct sandbox *s)
 
 	if (p == NULL)
 		return NULL;
-	sandbox_set_auto_pause(s, p->auto_pause);
 	sandbox_set_profile(s, p);
 	sandbox_set_timeout(s, f->timeout_ms);
 	return json_pack("{s:o}", "sandbox", e2b_sandbox_json(f->sv, s));

@@ -170,11 +170,9 @@ json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s)
 		return NULL;
 	add_access(o, sv, s);
 	(void)json_object_set_new(o, "allowInternetAccess", json_false());
-	(void)json_object_set_new(
-		o, "lifecycle",
-		json_pack("{s:s, s:b}", "onTimeout",
-			  sandbox_profile(s) != NULL && sandbox_profile(s)->auto_pause ? "pause"
-										       : "kill",
-			  "autoResume", 0));
+	(void)json_object_set_new(o, "lifecycle",
+				  json_pack("{s:s, s:b}", "onTimeout",
+					    sandbox_spec(s)->pause_on_timeout ? "pause" : "kill",
+					    "autoResume", 0));
 	return o;
 }

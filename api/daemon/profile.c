@@ -159,7 +159,7 @@ static int on_auto_pause(const json_t *v, const struct making *m)
 {
 	if (!json_is_boolean(v))
 		return is_not(m, "autoPause", "true or false");
-	m->profile->auto_pause = json_is_true(v);
+	m->spec->pause_on_timeout = json_is_true(v);
 	return 0;
 }
 

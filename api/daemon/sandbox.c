@@ -29,6 +29,7 @@
 #include "base/num.h"
 
 #define DESTROY_RETRY_MS 1000U
+#define FORK_POLL_MS	 100U /* until it can be paused after all */
 
 static const char *const state_names[] = {
 	[SANDBOX_CREATING] = "creating", [SANDBOX_SPARE] = "spare",
@@ -182,7 +183,11 @@ static void on_life_over(void *arg)
 	struct err err;
 
 	s->life_timer = NULL;
-	if (!s->auto_pause || sandbox_pause(s, SANDBOX_KEEP_ANY, &err) < 0)
+	if (s->spec.pause_on_timeout && s->forking &&
+	    loop_timer_add(s->table->cfg.loop, FORK_POLL_MS, on_life_over, s, &s->life_timer) == 0)
+		return; /* a fork has a deadline of its own */
+	s->overdue = true;
+	if (!s->spec.pause_on_timeout || sandbox_pause(s, SANDBOX_KEEP_ANY, &err) < 0)
 		sandbox_stop(s, "timeout");
 }
 
@@ -192,6 +197,7 @@ void sandbox_set_timeout(struct sandbox *s, uint64_t ms)
 		return;
 	loop_timer_del(s->life_timer);
 	s->life_timer = NULL;
+	s->overdue = false;
 	s->end_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000 + ms);
 	if (loop_timer_add(s->table->cfg.loop, ms, on_life_over, s, &s->life_timer) < 0)
 		sandbox_stop(s, "no-memory"); /* never without the limit that was asked for */

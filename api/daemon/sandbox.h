@@ -128,16 +128,17 @@ void sandbox_set_profile(struct sandbox *s, struct profile *p);
 const struct profile *sandbox_profile(const struct sandbox *s);
 /* Calls fn for each that a tenant has or had, newest first, until it returns false. */
 void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, void *arg), void *arg);
-/* Ends it after so many ms from now, counted anew; 0 = now. No effect unless it runs. */
+/* Ends it after so many ms from now, counted anew, or pauses it (spec.pause_on_timeout); 0 = now.
+ * No effect unless it runs. */
 void sandbox_set_timeout(struct sandbox *s, uint64_t ms);
 /*
  * Pauses a running sandbox: its VM where it is, in memory, or to a file of the jailer's, which
  * gives back its memory and its jail. Asked for now, done when the watches hear of it and
  * sandbox_rest_pending is false; sandbox_rest_fault then says why it isn't paused. Its timeout
- * stands still; after a resume set one anew. A pause to the disk that fails leaves it running; with
- * SANDBOX_KEEP_ANY, which prefers the disk, it is then paused in memory.
- * With err: -EBUSY: not in that state, or under way; -ENOTSUP: it can't be kept on the disk;
- * -EDQUOT: too many forks of it live; -ENOTCONN: no jailer.
+ * stands still; a resume gives it the time that its spec has. A pause to the disk that fails leaves
+ * it running; with SANDBOX_KEEP_ANY, which prefers the disk, it is then paused in memory. With err:
+ * -EBUSY: not in that state, or under way; -ENOTSUP: it can't be kept on the disk; -EDQUOT: too
+ * many forks of it live; -ENOTCONN: no jailer.
  */
 enum sandbox_keep { SANDBOX_KEEP_ANY, SANDBOX_KEEP_MEMORY, SANDBOX_KEEP_DISK };
 MUST_USE int sandbox_pause(struct sandbox *s, enum sandbox_keep keep, struct err *err);
@@ -153,8 +154,6 @@ bool sandbox_present(const struct sandbox *s);
 unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);
 /* It runs again, from the disk: nothing that hasn't been there. */
 bool sandbox_resumed(const struct sandbox *s);
-/* Its timeout pauses it instead of ending it. */
-void sandbox_set_auto_pause(struct sandbox *s, bool on);
 /* When that will be; 0 = never. */
 int64_t sandbox_end_unix_ms(const struct sandbox *s);
 json_t *sandbox_json(const struct sandbox *s);

@@ -242,8 +242,6 @@ int sandbox_may_park(const struct sandbox *s, struct err *err)
 	if (s->spec.lease)
 		return err_set(err, -ENOTSUP,
 			       "sandbox %s: one with a lease can't be paused on the disk", s->id);
-	if (s->forking)
-		return err_set(err, -EBUSY, "sandbox %s: a fork of it is under way", s->id);
 	if (s->origins >= ORIGIN_LIVE_MAX)
 		return err_set(err, -EDQUOT, "sandbox %s: %u forks of it live; end one first",
 			       s->id, s->origins);

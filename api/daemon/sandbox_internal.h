@@ -68,7 +68,7 @@ struct sandbox {
 	struct spec spec;
 	struct profile *profile; /* profile.h; NULL = none */
 	enum sandbox_rest { SANDBOX_AWAKE, SANDBOX_FALLING, SANDBOX_RESTING, SANDBOX_RISING } rest;
-	bool auto_pause;
+	bool overdue;	       /* its time is over, and it is being paused for that */
 	unsigned rest_status;  /* why the last pause or resume failed; 0 = it didn't */
 	const char *rest_code; /* literal */
 	char rest_msg[2 * ERR_MSG_MAX];

@@ -46,32 +46,44 @@ unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, cons
 	return s->rest_status;
 }
 
-/* It runs, and its time goes on. */
+/* It couldn't be paused: its time goes on. When that is why it was to be, it ends. */
 static void awake(struct sandbox *s)
 {
 	int64_t left = s->end_unix_ms - (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 
 	s->rest = SANDBOX_AWAKE;
-	if (s->end_unix_ms != 0 && s->life_timer == NULL)
+	if (s->overdue)
+		sandbox_stop(s, "timeout");
+	else if (s->end_unix_ms != 0 && s->life_timer == NULL)
 		sandbox_set_timeout(s, left > 0 ? (uint64_t)left : 0);
 }
 
-static void on_answer(struct sandbox *s, const struct rpc_status *st, enum sandbox_rest now,
-		      enum sandbox_rest before)
+/* It goes on, with a time limit whoever asked for it may have gone away without setting. */
+static void risen(struct sandbox *s)
+{
+	s->rest = SANDBOX_AWAKE;
+	if (s->spec.timeout_ms > 0)
+		sandbox_set_timeout(s, s->spec.timeout_ms);
+}
+
+static void on_answer(struct sandbox *s, const struct rpc_status *st, bool pausing)
 {
 	if (s->state != SANDBOX_RUNNING)
 		return; /* the call ended with the VM */
-	s->rest = st->code == RPC_OK ? now : before;
-	if (st->code != RPC_OK)
+	if (st->code == RPC_OK) {
+		log_info("sandbox.rest", "id=%s paused=%d", s->id, pausing);
+		if (pausing)
+			s->rest = SANDBOX_RESTING;
+		else
+			risen(s);
+	} else {
 		sandbox_rest_failed(s, 500, "vm_failed", "sandbox %s: its VM can't be %s: %s",
-				    s->id, now == SANDBOX_RESTING ? "paused" : "resumed", st->msg);
-	if (st->code == RPC_OK)
-		log_info("sandbox.rest", "id=%s paused=%d", s->id, now == SANDBOX_RESTING);
-	else
+				    s->id, pausing ? "paused" : "resumed", st->msg);
 		log_error("sandbox.rest", "id=%s error=\"%s\"", s->id, st->msg);
-	if (s->rest == SANDBOX_RESTING) {
-		loop_timer_del(s->life_timer);
-		s->life_timer = NULL;
+		if (pausing)
+			awake(s);
+		else
+			s->rest = SANDBOX_RESTING;
 	}
 	sandbox_notify(s);
 }
@@ -80,7 +92,7 @@ static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, 
 {
 	(void)out;
 	(void)fds;
-	on_answer(arg, st, SANDBOX_RESTING, SANDBOX_AWAKE);
+	on_answer(arg, st, true);
 }
 
 static void on_resumed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
@@ -88,7 +100,7 @@ static void on_resumed(const struct rpc_status *st, const ProtobufCMessage *out,
 {
 	(void)out;
 	(void)fds;
-	on_answer(arg, st, SANDBOX_AWAKE, SANDBOX_RESTING);
+	on_answer(arg, st, false);
 }
 
 int sandbox_pause_here(struct sandbox *s)
@@ -104,6 +116,8 @@ int sandbox_pause_here(struct sandbox *s)
 	if (r == 0) {
 		s->rest = SANDBOX_FALLING;
 		s->rest_status = 0;
+		loop_timer_del(s->life_timer); /* its time stands still */
+		s->life_timer = NULL;
 	}
 	return r;
 }
@@ -167,6 +181,8 @@ int sandbox_pause(struct sandbox *s, enum sandbox_keep keep, struct err *err)
 
 	if (s->state != SANDBOX_RUNNING || s->vmm == NULL || s->rest != SANDBOX_AWAKE)
 		return err_set(err, -EBUSY, "sandbox %s: can't be paused now", s->id);
+	if (s->forking)
+		return err_set(err, -EBUSY, "sandbox %s: a fork of it is under way", s->id);
 	if (disk) {
 		r = sandbox_may_park(s, err);
 		if (r < 0)
@@ -190,9 +206,4 @@ int sandbox_resume(struct sandbox *s, struct err *err)
 		return err_set(err, -EBUSY, "sandbox %s: isn't paused", s->id);
 	r = resume_here(s);
 	return r < 0 ? err_sys(err, r, "sandbox %s: VMM", s->id) : 0;
-}
-
-void sandbox_set_auto_pause(struct sandbox *s, bool on)
-{
-	s->auto_pause = on;
 }

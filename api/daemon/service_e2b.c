@@ -102,7 +102,6 @@ static void create(struct http_req *req, struct service *sv, unsigned v)
 		service_answer_refused(req, r, err.msg);
 		return;
 	}
-	sandbox_set_auto_pause(s, profile->auto_pause);
 	sandbox_set_profile(s, profile);
 	w = service_wait(req, s, on_create_progress);
 	if (w == NULL) {

@@ -45,11 +45,8 @@ static void on_resumed(struct sandbox *s, void *arg)
 {
 	struct service_wait *w = arg;
 
-	if (!service_rest_over(s, w, false))
-		return;
-	if (sandbox_spec(s)->timeout_ms > 0) /* it stood still */
-		sandbox_set_timeout(s, sandbox_spec(s)->timeout_ms);
-	http_answer(w->req, 200, sandbox_json(s));
+	if (service_rest_over(s, w, false))
+		http_answer(w->req, 200, sandbox_json(s));
 }
 
 /* {"disk": true or false}, or nothing: 0 or -EINVAL. */

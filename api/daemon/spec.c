@@ -61,6 +61,17 @@ static int take_store_name(const char *name, const json_t *v, char *dst, struct 
 	return 0;
 }
 
+/* Which of these names it is, or -EINVAL. */
+static int take_choice(const json_t *v, const char *const *names, size_t count)
+{
+	const char *name = json_string_value(v);
+
+	for (size_t i = 0; name != NULL && i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return (int)i;
+	return -EINVAL;
+}
+
 static int set_vcpus(const json_t *v, const struct spec_limits *lim, struct spec *s,
 		     struct err *err)
 {
@@ -181,6 +192,19 @@ static int set_timeout(const json_t *v, const struct spec_limits *lim, struct sp
 	return take_number("timeout_ms", v, 0, SPEC_TIMEOUT_MAX, &s->timeout_ms, err);
 }
 
+static int set_on_timeout(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			  struct err *err)
+{
+	static const char *const names[] = { "end", "pause" };
+	int choice = take_choice(v, names, ARRAY_SIZE(names));
+
+	(void)lim;
+	if (choice < 0)
+		return err_set(err, -EINVAL, "on_timeout: must be end or pause");
+	s->pause_on_timeout = choice == 1;
+	return 0;
+}
+
 static int set_scratch(const json_t *v, const struct spec_limits *lim, struct spec *s,
 		       struct err *err)
 {
@@ -196,17 +220,6 @@ static int set_hostname(const json_t *v, const struct spec_limits *lim, struct s
 {
 	(void)lim;
 	return take_text("hostname", v, CHARS_HOST, s->hostname, sizeof(s->hostname), err);
-}
-
-/* Which of these names it is, or -EINVAL. */
-static int take_choice(const json_t *v, const char *const *names, size_t count)
-{
-	const char *name = json_string_value(v);
-
-	for (size_t i = 0; name != NULL && i < count; i++)
-		if (strcmp(names[i], name) == 0)
-			return (int)i;
-	return -EINVAL;
 }
 
 static int set_huge_pages(const json_t *v, const struct spec_limits *lim, struct spec *s,
@@ -287,6 +300,7 @@ static const struct {
 	{ "user", set_user },
 	{ "cwd", set_cwd },
 	{ "timeout_ms", set_timeout },
+	{ "on_timeout", set_on_timeout },
 	{ "scratch_bytes", set_scratch },
 	{ "hostname", set_hostname },
 	{ "huge_pages", set_huge_pages },

@@ -47,6 +47,7 @@ struct spec {
 	uint64_t memory_bytes;
 	uint64_t scratch_bytes; /* 0 = no scratch drive */
 	uint64_t timeout_ms;	/* 0 = none */
+	bool pause_on_timeout;	/* else it ends */
 	char kernel[SPEC_NAME_MAX + 1];
 	char image[SPEC_NAME_MAX + 1];
 	char hostname[SPEC_HOST_MAX + 1]; /* "" = the sandbox's id */

@@ -58,3 +58,32 @@ while True:
 	[[ "$output" = *"scratch disk"* ]]
 	casemate exec "$id" -- true
 }
+
+api() { curl -s --unix-socket /run/casemate/casemated.sock "http://casemate$1" "${@:2}"; }
+field() { casemate ps --json | jq -r --arg id "$1" ".sandboxes[] | select(.id == \$id) | .$2"; }
+is_on_disk() { [ "$(field "$1" paused)" = disk ]; }
+
+@test "a time limit that pauses, and connect, by the E2B API and by ours" {
+	e2b=$(api /sandboxes -d '{"templateID":"base","timeout":6,"autoPause":true}' | jq -r .sandboxID)
+	ours=$(casemate create --timeout 6s --on-timeout pause)
+	for id in "$e2b" "$ours"; do
+		in_it "$id" "echo $id >/tmp/mine; setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo \$! >/tmp/pid"
+	done
+	for id in "$e2b" "$ours"; do
+		until_true 40 is_on_disk "$id"
+		[ -f "$store/$id" ]
+		[ -z "$(jail_of "$id" cgroup)" ]
+	done
+	[ "$(api "/sandboxes/$e2b" | jq -r '.state, .lifecycle.onTimeout' | tr '\n' ' ')" = "paused pause " ]
+	[ "$(api "/sandboxes/$e2b/connect" -o /dev/null -w '%{http_code}' -d '{"timeout":60}')" = 201 ]
+	[ "$(api "/sandboxes/$ours/connect" -o /dev/null -w '%{http_code}' -d '{"timeout":60}')" = 201 ]
+	for id in "$e2b" "$ours"; do
+		[ "$(in_it "$id" 'cat /tmp/mine; kill -0 $(cat /tmp/pid) && echo lives' | tr '\n' ' ')" = "$id lives " ]
+		[ "$(field "$id" path)" = disk ]
+	done
+	# The control: without it a time limit ends a sandbox.
+	id=$(casemate create --timeout 1s)
+	until_true 20 ended "$id"
+	[ "$(api "/sandboxes/$id/connect" -o /dev/null -w '%{http_code}' -d '{}')" = 404 ]
+}
+ended() { [ "$(casemate ps --json --all | jq -r --arg id "$1" '.sandboxes[] | select(.id == $id) | .end.reason')" = timeout ]; }

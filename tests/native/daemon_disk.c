@@ -225,6 +225,81 @@ Test(daemon_disk, altered_and_truncated, .init = set_up, .fini = tear_down, .tim
 	cr_assert(alive(id));
 }
 
+/* ---- The time that is over ----------------------------------------------------------------- */
+
+static bool becomes(const char *id, const char *wanted)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		if (strcmp(state(id), wanted) == 0)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/* Asks for it and doesn't wait for the answer. */
+static void resume_and_go(const char *id)
+{
+	char text[160];
+	int fd = daemon_rig_dial(&d, false);
+	int n = snprintf(text, sizeof(text),
+			 "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
+			 target_of(id, "/resume"));
+
+	cr_assert_eq(write(fd, text, (size_t)n), n);
+	close(fd);
+}
+
+static bool pauses(const char *id, const char *where)
+{
+	for (unsigned i = 0; i < 1000; i++) {
+		(void)state(id);
+		if (strcmp(answer_text(&a, "paused"), where) == 0)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+/* It is paused, and again after each resume, also of a client that hasn't waited. */
+static void pauses_each_time(const char *id, const char *where)
+{
+	cr_assert(pauses(id, where), "%s", a.body);
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+	cr_assert(pauses(id, where), "%s", a.body);
+	resume_and_go(id);
+	cr_assert(pauses(id, "no"), "%s", a.body);
+	cr_assert(pauses(id, where), "%s", a.body);
+}
+
+Test(daemon_disk, its_time_is_over, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864,\"timeout_ms\":300,\"on_timeout\":\"pause\"}");
+	cr_assert_str_eq(answer_text(&a, "on_timeout"), "pause");
+	pauses_each_time(id, "disk");
+	cr_assert_eq(rig_groups(&d.jail), 0);
+	/* The control. */
+	make(id, "{\"memory_bytes\":67108864,\"timeout_ms\":300}");
+	cr_assert_str_eq(answer_text(&a, "on_timeout"), "end");
+	cr_assert(becomes(id, "ended"), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\"timeout\""), "%s", a.body);
+}
+
+/* Where the disk can't be. */
+Test(daemon_disk, its_time_is_over_in_memory, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864,\"scratch_bytes\":1048576,\"timeout_ms\":300,"
+		 "\"on_timeout\":\"pause\"}");
+	pauses_each_time(id, "memory");
+	cr_assert_eq(rig_groups(&d.jail), rig_trees(&d.jail));
+}
+
+/* ---- Disks that are full ------------------------------------------------------------------- */
+
 /* 64 MiB of the disk stay free, whatever is asked for; and what --paused-bytes says is the most. */
 static void on_a_full_disk(void)
 {

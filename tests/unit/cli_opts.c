@@ -190,7 +190,9 @@ Test(request, run_leaves_the_command_out)
 	cr_assert(json_is_true(json_object_get(req, "lease")));
 	cr_assert_eq(json_object_size(req), 2);
 	json_decref(req);
+	o.on_timeout = "pause";
 	req = session_request(&o, false, true);
+	cr_assert_str_eq(json_string_value(json_object_get(req, "on_timeout")), "pause");
 	cr_assert_str_eq(json_string_value(json_object_get(req, "cwd")), "/x");
 	cr_assert_eq(json_integer_value(json_object_get(req, "timeout_ms")), 2000);
 	cr_assert_str_eq(json_string_value(json_object_get(json_object_get(req, "envs"), "A")),

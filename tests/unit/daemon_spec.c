@@ -39,6 +39,7 @@ Test(spec, defaults)
 	cr_assert_str_eq(s.image, "base");
 	cr_assert_not(s.lease);
 	cr_assert_eq(s.timeout_ms, 0);
+	cr_assert(!s.pause_on_timeout);
 	cr_assert_eq(s.envs_count, 0);
 	spec_done(&s);
 }
@@ -51,7 +52,7 @@ Test(spec, everything)
 	cr_assert_eq(
 		parse("{\"vcpus\":32,\"memory_bytes\":67108864,\"kernel\":\"k-1.2_x\",\"image\":"
 		      "\"i\",\"envs\":{\"A\":\"b=c\",\"_2\":\"\"},\"user\":\"nobody\",\"cwd\":"
-		      "\"/tmp\",\"timeout_ms\":1500,\"scratch_bytes\":1048576,\"hostname\":"
+		      "\"/tmp\",\"timeout_ms\":1500,\"on_timeout\":\"pause\",\"scratch_bytes\":1048576,\"hostname\":"
 		      "\"h\",\"lease\":true,\"huge_pages\":\"hugetlb\",\"root\":\"pmem\",\"cpu_template\":{}}",
 		      &s, &err),
 		0, "%s", err.msg);
@@ -65,6 +66,7 @@ Test(spec, everything)
 	cr_assert_str_eq(s.user, "nobody");
 	cr_assert_str_eq(s.cwd, "/tmp");
 	cr_assert_eq(s.timeout_ms, 1500);
+	cr_assert(s.pause_on_timeout);
 	cr_assert_eq(s.scratch_bytes, MIB);
 	cr_assert_str_eq(s.hostname, "h");
 	cr_assert(s.lease);
@@ -95,6 +97,8 @@ Test(spec, names_the_bad_field)
 	refuse("{\"scratch_bytes\":17179869185}", "scratch_bytes");
 	refuse("{\"scratch_bytes\":5}", "multiple of 1 MiB");
 	refuse("{\"timeout_ms\":86400001}", "timeout_ms");
+	refuse("{\"on_timeout\":\"kill\"}", "on_timeout: must be end or pause");
+	refuse("{\"on_timeout\":true}", "on_timeout: must be end or pause");
 	refuse("{\"huge_pages\":\"1G\"}", "huge_pages: must be none");
 	refuse("{\"cpuset_cpus\":\"0 \"}", "cpuset_cpus: has a character");
 	refuse("{\"cpuset_mems\":0}", "cpuset_mems: must be a string");

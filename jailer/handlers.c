@@ -287,6 +287,7 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_RESERVE], .fn = handle_reserve },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
+	{ .method = &jailer_methods[JAILER_EVENTS], .fn = handle_events },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },
 	{ .method = &jailer_methods[JAILER_INSPECT], .fn = handle_inspect },
 	{ .method = &jailer_methods[JAILER_USAGE], .fn = handle_usage },

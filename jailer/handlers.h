@@ -11,12 +11,15 @@
 #include "jailer/saves.h"
 #include "jailer/sealer.h"
 
+struct events;
+
 /* What a connection's handlers work on: the arg of struct rpc_conn_config. */
 struct session {
 	const struct host *host;
 	struct jails *jails;
 	struct sealer *sealer;
 	struct saves *saves;
+	struct events *events; /* handle_events.c; NULL = nobody is told */
 };
 
 extern const struct rpc_handler session_handlers[];
@@ -28,6 +31,8 @@ void describe_jail(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret);
 void refuse_call(struct rpc_call *call, const struct err *err);
 /* Restore, once its files are what they should be: q's descriptors stay the caller's. */
 void create_restored(struct rpc_call *call, const struct request *q, struct session *s);
+/* handle_events.c */
+rpc_handler_fn handle_events;
 /* handle_snapshot.c */
 rpc_handler_fn handle_restore, handle_seal;
 /* The jail of this id, the caller's and running, as q, with what it has written: or NULL, and the

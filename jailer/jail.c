@@ -17,6 +17,7 @@ struct jails {
 	struct cells cells;
 	struct pool plain, nics;
 	struct jail *first;
+	struct jails_watch *watches;
 	unsigned count;
 	unsigned max;
 	bool ending;
@@ -104,11 +105,22 @@ static bool tell_waiters(struct jail *j)
 	return told;
 }
 
+/* The same for those who watch its owner's. */
+static bool tell_watches(const struct jail *j)
+{
+	bool told = false;
+
+	for (struct jails_watch *w = j->jails->watches; w != NULL; w = w->next)
+		if (j->owner == NULL || j->owner == w->owner)
+			told |= w->ended(w, j);
+	return told;
+}
+
 /* Forgets the jail once anybody knows its end or nobody can ask any more. */
 static void announce(struct jail *j)
 {
 	BUG_ON(j->state != JAIL_ENDED);
-	if (tell_waiters(j) || j->owner == NULL)
+	if (tell_waiters(j) || tell_watches(j) || j->owner == NULL)
 		unlink_jail(j);
 }
 
@@ -282,6 +294,30 @@ void jail_wait(struct jail *j, struct jail_waiter *w)
 void jail_unwait(struct jail *j, struct jail_waiter *w)
 {
 	struct jail_waiter **at = &j->waiters;
+
+	while (*at != w) {
+		BUG_ON(*at == NULL);
+		at = &(*at)->next;
+	}
+	*at = w->next;
+}
+
+void jails_watch(struct jails *js, struct jails_watch *w)
+{
+	struct jail *next;
+
+	w->next = js->watches;
+	js->watches = w;
+	for (struct jail *j = js->first; j != NULL; j = next) {
+		next = j->next;
+		if (j->state == JAIL_ENDED)
+			announce(j);
+	}
+}
+
+void jails_unwatch(struct jails *js, struct jails_watch *w)
+{
+	struct jails_watch **at = &js->watches;
 
 	while (*at != w) {
 		BUG_ON(*at == NULL);

@@ -6,8 +6,8 @@
  * --asked for--> gone
  *
  * A jail that can't be made leaves the table at once and whoever asked for it is told why. An ended
- * one has nothing left on the host; only how it ended is kept, until somebody has asked (Wait,
- * Destroy) or its owner is gone. It counts against the maximum until then.
+ * one has nothing left on the host; only how it ended is kept, until somebody knows (Wait, Destroy,
+ * Events) or its owner is gone. It counts against the maximum until then.
  *
  * Everything belongs to the loop's thread.
  */
@@ -31,6 +31,15 @@ struct jail_waiter {
 	struct jail_waiter *next; /* the jail's */
 	/* The jail has ended; it and its waiters are gone after the last of these. */
 	void (*ended)(struct jail_waiter *w, const struct ending *how, bool oom);
+};
+
+/* Is told the ends of an owner's jails, and of those that have none any more. */
+struct jails_watch {
+	struct jails_watch *next; /* the table's */
+	const void *owner;
+	/* Only of a jail whose end nobody waits for. False: it couldn't be passed on, and is kept.
+	 * May not change the table. */
+	bool (*ended)(struct jails_watch *w, const struct jail *j);
 };
 
 /* What casemated gets of a new jail; owned by the receiver. */
@@ -95,6 +104,9 @@ struct jail *jail_find(struct jails *js, const char *id);
 /* Calls w->ended when the jail has ended: before this returns, if it has. */
 void jail_wait(struct jail *j, struct jail_waiter *w);
 void jail_unwait(struct jail *j, struct jail_waiter *w);
+/* Tells w at once of those that have ended. w is the caller's, until jails_unwatch. */
+void jails_watch(struct jails *js, struct jails_watch *w);
+void jails_unwatch(struct jails *js, struct jails_watch *w);
 /* SIGKILL. The rest follows from the end of the process. One that is not running yet is not made;
  * those that wait for its end are told. */
 void jail_kill(struct jail *j);

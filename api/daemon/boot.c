@@ -93,55 +93,6 @@ static const char *error_code_of(enum rpc_code code)
 	return http_status_of(code) == 503 ? "unavailable" : "jail_failed";
 }
 
-/* The exit status of the VMM, as api/proto/vmm.proto assigns it. */
-static const char *exit_reason(int32_t status)
-{
-	switch (status) {
-	case 0:
-		return "power-off";
-	case 10:
-		return "reboot";
-	case 11:
-		return "panic";
-	case 12:
-		return "triple-fault";
-	case 13:
-		return "guest-error";
-	case 14:
-		return "stopped";
-	default:
-		return "host-error";
-	}
-}
-
-static void on_jail_wait(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
-			 void *arg)
-{
-	struct sandbox *s = arg;
-	char detail[64];
-
-	(void)fds;
-	s->jail_wait = NULL;
-	if (st->code != RPC_OK || !sandbox_lives(s))
-		return;
-	const Casemate__Jailer__V1__WaitResponse *w =
-		(const Casemate__Jailer__V1__WaitResponse *)out;
-	(void)snprintf(detail, sizeof(detail), "VMM ended by %s %" PRId32,
-		       w->exited ? "exit status" : "signal", w->status);
-	sandbox_exit(s, w->oom ? "oom" : w->exited ? exit_reason(w->status) : "killed", detail);
-}
-
-void boot_watch_jail(struct sandbox *s, struct rpc_conn *jailer)
-{
-	static const struct rpc_pending_ops ops = { .done = on_jail_wait };
-	Casemate__Jailer__V1__WaitRequest req = CASEMATE__JAILER__V1__WAIT_REQUEST__INIT;
-
-	req.id = s->id;
-	if (rpc_start(jailer, &jailer_methods[JAILER_WAIT], &req.base, NULL, 0, &ops, s,
-		      &s->jail_wait) < 0)
-		log_warn("jail.wait", "id=%s: can't ask for it", s->id);
-}
-
 static void keep_jail_info(struct sandbox *s, const Casemate__Jailer__V1__JailInfo *jail)
 {
 	if (jail == NULL)
@@ -167,9 +118,6 @@ static void adopt_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResp
 		sandbox_fail(s, 500, "internal", "VMM's connection: %s", strerror(-r));
 		return;
 	}
-	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
-	if (jailer != NULL)
-		boot_watch_jail(s, jailer);
 	boot_configure(s);
 }
 

@@ -28,7 +28,8 @@ struct jailer {
 	struct loop_timer *retry;
 	struct err problem;
 	jailer_up_fn *on_up;
-	void *on_up_arg;
+	jailer_ended_fn *on_ended;
+	void *watch_arg;
 };
 
 static void try_connect(void *arg);
@@ -79,7 +80,37 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 	j->problem = (struct err){ 0 };
 	log_info("jailer.up", "path=%s jails=%zu", j->path, list->n_jails);
 	if (j->on_up != NULL)
-		j->on_up(j->conn, list->jails, list->n_jails, j->on_up_arg);
+		j->on_up(j->conn, list->jails, list->n_jails, j->watch_arg);
+}
+
+static void on_event(const ProtobufCMessage *msg, void *arg)
+{
+	const Casemate__Jailer__V1__EventsResponse *m = (const void *)msg;
+	struct jailer *j = arg;
+
+	if (m->ended != NULL && j->on_ended != NULL)
+		j->on_ended(m, j->watch_arg);
+}
+
+/* Without it ends are noticed all the same, by the VMMs' connections, but not what they were. */
+static void on_events_over(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+			   void *arg)
+{
+	(void)out;
+	(void)fds;
+	(void)arg;
+	if (st->code != RPC_CANCELLED && st->code != RPC_UNAVAILABLE)
+		log_error("jailer.events", "error=\"%s\"", st->msg);
+}
+
+/* Before anything is made over the connection, so that nothing ends unheard. */
+static int start_events(struct jailer *j)
+{
+	static const struct rpc_pending_ops ops = { .data = on_event, .done = on_events_over };
+	Casemate__Jailer__V1__EventsRequest req = CASEMATE__JAILER__V1__EVENTS_REQUEST__INIT;
+
+	return rpc_start(j->conn, &jailer_methods[JAILER_EVENTS], &req.base, NULL, 0, &ops, j,
+			 NULL);
 }
 
 static int open_socket(const char *path, struct err *err)
@@ -116,6 +147,8 @@ static void try_connect(void *arg)
 	}
 	(void)err_set(&j->problem, -EAGAIN, "%s: no answer to List yet", j->path);
 	r = rpc_conn_new(j->loop, fd, &cfg, &j->conn);
+	if (r == 0)
+		r = start_events(j);
 	if (r == 0)
 		r = rpc_start(j->conn, &jailer_methods[JAILER_LIST], &req.base, NULL,
 			      JAILER_LIST_MS, &ops, j, &p);
@@ -171,8 +204,9 @@ const char *jailer_problem(const struct jailer *j)
 	return j->up ? "" : j->problem.msg;
 }
 
-void jailer_watch(struct jailer *j, jailer_up_fn *fn, void *arg)
+void jailer_watch(struct jailer *j, jailer_up_fn *up, jailer_ended_fn *ended, void *arg)
 {
-	j->on_up = fn;
-	j->on_up_arg = arg;
+	j->on_up = up;
+	j->on_ended = ended;
+	j->watch_arg = arg;
 }

@@ -32,7 +32,9 @@ uint64_t jailer_save_bytes_max(const struct jailer *j);
 
 typedef void jailer_up_fn(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
 			  size_t count, void *arg);
-/* Called at each (re)connection with the jails that exist. One watcher. */
-void jailer_watch(struct jailer *j, jailer_up_fn *fn, void *arg);
+typedef void jailer_ended_fn(const Casemate__Jailer__V1__EventsResponse *jail, void *arg);
+/* One watcher: up is called at each (re)connection with the jails that exist, ended for each whose
+ * VMM has ended without anybody having asked for it. */
+void jailer_watch(struct jailer *j, jailer_up_fn *up, jailer_ended_fn *ended, void *arg);
 
 #endif

@@ -268,8 +268,6 @@ static void enter_parking(struct sandbox *s)
 static void forget_jail(struct sandbox *s)
 {
 	BUG_ON(s->create_call != NULL || s->destroy_call != NULL);
-	if (s->jail_wait != NULL)
-		rpc_cancel(s->jail_wait);
 	loop_timer_del(s->retry_timer);
 	s->retry_timer = NULL;
 }

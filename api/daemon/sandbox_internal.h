@@ -106,7 +106,6 @@ struct sandbox {
 	bool ran; /* has been RUNNING */
 	struct rpc_pending *create_call;
 	struct rpc_pending *destroy_call;
-	struct rpc_pending *jail_wait;
 	int32_t pid;
 	uint32_t uid;
 	char cgroup[192];
@@ -199,8 +198,6 @@ void boot_vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage 
 MUST_USE int boot_template_begin(struct sandbox *s);
 /* The VM runs: identifies it over s->agent_fd (boot_agent.c). */
 void boot_identify(struct sandbox *s);
-/* Asks the jailer to tell when the VMM has ended. */
-void boot_watch_jail(struct sandbox *s, struct rpc_conn *jailer);
 
 /* Calls the watches. */
 void sandbox_notify(struct sandbox *s);

@@ -4,6 +4,8 @@
  * settling with the jailer what is left when the connection to it is new.
  */
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,50 @@
 #include "base/log.h"
 
 #define LEASE_GRACE_MS 300U
+
+static struct sandbox *find(const struct sandboxes *t, const char *id)
+{
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (strcmp(s->id, id) == 0)
+			return s;
+	return NULL;
+}
+
+/* ---- The jailer's word --------------------------------------------------------------------- */
+
+/* The exit status of the VMM, as api/proto/vmm.proto assigns it. */
+static const char *exit_reason(int32_t status)
+{
+	switch (status) {
+	case 0:
+		return "power-off";
+	case 10:
+		return "reboot";
+	case 11:
+		return "panic";
+	case 12:
+		return "triple-fault";
+	case 13:
+		return "guest-error";
+	case 14:
+		return "stopped";
+	default:
+		return "host-error";
+	}
+}
+
+static void on_jail_ended(const Casemate__Jailer__V1__EventsResponse *jail, void *arg)
+{
+	const Casemate__Jailer__V1__WaitResponse *w = jail->ended;
+	struct sandbox *s = find(arg, jail->id);
+	char detail[64];
+
+	if (s == NULL || !sandbox_lives(s))
+		return;
+	(void)snprintf(detail, sizeof(detail), "VMM ended by %s %" PRId32,
+		       w->exited ? "exit status" : "signal", w->status);
+	sandbox_exit(s, w->oom ? "oom" : w->exited ? exit_reason(w->status) : "killed", detail);
+}
 
 static void on_jailer_up(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
 			 size_t count, void *arg)
@@ -33,7 +79,7 @@ int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
 		free(t);
 		return -ENOMEM;
 	}
-	jailer_watch(cfg->jailer, on_jailer_up, t);
+	jailer_watch(cfg->jailer, on_jailer_up, on_jail_ended, t);
 	*ret = t;
 	return 0;
 }
@@ -66,14 +112,6 @@ void sandboxes_unlink(struct sandboxes *t, struct sandbox *s)
 		t->first = s->next;
 	if (s->next != NULL)
 		s->next->prev = s->prev;
-}
-
-static struct sandbox *find(const struct sandboxes *t, const char *id)
-{
-	for (struct sandbox *s = t->first; s != NULL; s = s->next)
-		if (strcmp(s->id, id) == 0)
-			return s;
-	return NULL;
 }
 
 struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
@@ -210,7 +248,7 @@ static bool is_listed(const char *id, Casemate__Jailer__V1__JailInfo *const *jai
 	return false;
 }
 
-static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool listed)
+static void reconcile_one(struct sandbox *s, bool listed)
 {
 	switch (s->state) {
 	case SANDBOX_CREATING:
@@ -218,8 +256,6 @@ static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool liste
 	case SANDBOX_RUNNING:
 		if (!listed)
 			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
-		else if (s->jail_wait == NULL)
-			boot_watch_jail(s, jailer);
 		break;
 	case SANDBOX_PARKING:
 	case SANDBOX_PAUSED:
@@ -254,6 +290,6 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
 		while (next != NULL && sandbox_has_ended(next))
 			next = next->next;
 		s->saved = false; /* files end with the connection that they were made over */
-		reconcile_one(s, jailer, is_listed(s->id, jails, count));
+		reconcile_one(s, is_listed(s->id, jails, count));
 	}
 }

@@ -47,9 +47,9 @@ const struct rpc_method vmm_methods[VMM_METHOD_COUNT] = {
 	[VMM_SET_BALLOON] = VMM("SetBalloon", set_balloon, 0, SMALL),
 };
 
+#define JAILER_SERVICE "casemate.jailer.v1.Jailer"
 #define JAILER(verb, lower, fin, fout, out_max)                                                   \
-	METHOD("casemate.jailer.v1.Jailer", verb,                                                 \
-	       casemate__jailer__v1__##lower##_request__descriptor,                               \
+	METHOD(JAILER_SERVICE, verb, casemate__jailer__v1__##lower##_request__descriptor,         \
 	       casemate__jailer__v1__##lower##_response__descriptor, RPC_UNARY, fin, fout, SMALL, \
 	       out_max)
 
@@ -63,6 +63,10 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	[JAILER_RESERVE] = JAILER("Reserve", reserve, 0, 0, SMALL),
 	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, 0, SMALL),
 	[JAILER_WAIT] = JAILER("Wait", wait, 0, 0, SMALL),
+	[JAILER_EVENTS] =
+		METHOD(JAILER_SERVICE, "Events", casemate__jailer__v1__events_request__descriptor,
+		       casemate__jailer__v1__events_response__descriptor, RPC_SERVER_STREAM, 0, 0,
+		       SMALL, SMALL),
 	[JAILER_LIST] = JAILER("List", list, 0, 0, LARGE),
 	[JAILER_INSPECT] = JAILER("Inspect", inspect, 0, 0, CHUNK),
 	[JAILER_USAGE] = JAILER("Usage", usage, 0, 0, SMALL),

@@ -56,7 +56,10 @@ static unsigned free_port(void)
 void daemon_rig_open(struct daemon_rig *d)
 {
 	rig_require();
-	*d = (struct daemon_rig){ .jail = { .vmm = VMM_BIN,
+	*d = (struct daemon_rig){ .max = d->max,
+				  .pool = d->pool,
+				  .jail = { .vmm = VMM_BIN,
+					    .max = d->jail.max,
 					    .test_option = d->jail.test_option,
 					    .test_value = d->jail.test_value,
 					    .before_exec = d->jail.before_exec } };
@@ -85,19 +88,22 @@ static bool reachable(const struct daemon_rig *d)
 
 void daemon_rig_start(struct daemon_rig *d)
 {
-	char jailer[112], state[112], listen[32];
+	char jailer[112], state[112], listen[32], max[12], pool[12];
 
 	d->port = free_port();
 	(void)snprintf(jailer, sizeof(jailer), "%s/run/jailer.sock", d->jail.dir);
 	(void)snprintf(state, sizeof(state), "%s/state/state.db", d->jail.dir);
 	(void)snprintf(listen, sizeof(listen), "127.0.0.1:%u", d->port);
+	(void)snprintf(max, sizeof(max), "%u", d->max == 0 ? 64 : d->max);
+	(void)snprintf(pool, sizeof(pool), "%u", d->pool);
 	d->daemon = fork();
 	cr_assert_geq(d->daemon, 0);
 	if (d->daemon == 0) {
 		if (getenv("DAEMON_LOG") == NULL)
 			(void)dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDERR_FILENO);
 		execl(DAEMON_BIN, DAEMON_BIN, "--user", "nobody", "--socket", d->socket, "--jailer",
-		      jailer, "--state", state, "--listen", listen, (char *)NULL);
+		      jailer, "--state", state, "--listen", listen, "--max-sandboxes", max,
+		      "--pool", pool, (char *)NULL);
 		_exit(127);
 	}
 	for (unsigned i = 0; i < 2000 && !reachable(d); i++)

@@ -14,6 +14,7 @@ function(jail_test name)
 endfunction()
 
 jail_test(jail native/jail.c)
+jail_test(jail_events native/jail_events.c)
 jail_test(jail_pool native/jail_pool.c)
 jail_test(jail_crash native/jail_crash.c)
 jail_test(jail_layers native/jail_layers.c)

@@ -111,7 +111,7 @@ static void make_store(struct rig *g)
 
 void rig_start_jailer(struct rig *g)
 {
-	char socket[96], store[96], vmm[96], pool[12];
+	char socket[96], store[96], vmm[96], pool[12], max[12];
 	int log = memfd_create("jailer.log", MFD_CLOEXEC);
 
 	cr_assert_geq(log, 0);
@@ -119,6 +119,7 @@ void rig_start_jailer(struct rig *g)
 	(void)snprintf(store, sizeof(store), "%s/store", g->dir);
 	(void)snprintf(vmm, sizeof(vmm), "%s/probe", g->dir);
 	(void)snprintf(pool, sizeof(pool), "%u", g->pool);
+	(void)snprintf(max, sizeof(max), "%u", g->max == 0 ? 4 : g->max);
 	g->jailer = fork();
 	cr_assert_geq(g->jailer, 0);
 	if (g->jailer == 0) {
@@ -130,7 +131,7 @@ void rig_start_jailer(struct rig *g)
 			g->before_exec();
 		execl(jailer, jailer, "--socket", socket, "--store", store, "--vmm", vmm,
 		      "--daemon-user", "nobody", "--allow-no-selinux", "--cgroup", g->cgroup,
-		      "--max", "4", "--pool", pool, g->test_option, g->test_value, (char *)NULL);
+		      "--max", max, "--pool", pool, g->test_option, g->test_value, (char *)NULL);
 		_exit(127);
 	}
 	fd_closep(&g->errors);

@@ -25,6 +25,7 @@ struct rig {
 	int errors;	     /* the jailer's stderr */
 	const char *vmm;     /* the real one, in the product; NULL = the probe, in the test build */
 	unsigned pool;	     /* --pool */
+	unsigned max;	     /* --max; 0 = 4 */
 	unsigned nic_queues; /* of what rig_create makes */
 	const char *test_option; /* of casemate-jailer-test, with its value; NULL = the product */
 	const char *test_value;

@@ -150,7 +150,7 @@ json_t *e2b_listed_json(const struct service *sv, const struct sandbox *s)
 	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:[]}", "sandboxID",
 		      sandbox_id(s), "templateID", template_of(s), "alias", template_of(s),
 		      "clientID", E2B_CLIENT_ID, "envdVersion", E2B_ENVD_VERSION, "startedAt",
-		      started, "endAt", end, "state", sandbox_rests(s) ? "paused" : "running",
+		      started, "endAt", end, "state", sandbox_away(s) ? "paused" : "running",
 		      "cpuCount", (int)spec->vcpus, "memoryMB",
 		      (json_int_t)(spec->memory_bytes / MIB), "diskSizeMB",
 		      (json_int_t)(spec->scratch_bytes / MIB), "volumeMounts");
@@ -164,6 +164,7 @@ json_t *e2b_listed_json(const struct service *sv, const struct sandbox *s)
 
 json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s)
 {
+	const struct profile *p = sandbox_profile(s);
 	json_t *o = e2b_listed_json(sv, s);
 
 	if (o == NULL)
@@ -173,6 +174,6 @@ json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s)
 	(void)json_object_set_new(o, "lifecycle",
 				  json_pack("{s:s, s:b}", "onTimeout",
 					    sandbox_spec(s)->pause_on_timeout ? "pause" : "kill",
-					    "autoResume", 0));
+					    "autoResume", p != NULL && p->auto_resume));
 	return o;
 }

@@ -148,13 +148,6 @@ static int on_internet(const json_t *v, const struct making *m)
 	return json_is_boolean(v) ? 0 : is_not(m, "allow_internet_access", "true or false");
 }
 
-static int on_false_only(const json_t *v, const char *name, const struct making *m)
-{
-	if (!json_is_boolean(v))
-		return is_not(m, name, "true or false");
-	return json_is_true(v) ? cannot(m, name) : 0;
-}
-
 static int on_auto_pause(const json_t *v, const struct making *m)
 {
 	if (!json_is_boolean(v))
@@ -177,7 +170,10 @@ static int on_auto_resume(const json_t *v, const struct making *m)
 
 	if (!json_is_object(v))
 		return is_not(m, "autoResume", "an object");
-	return enabled == NULL ? 0 : on_false_only(enabled, "autoResume", m);
+	if (enabled != NULL && !json_is_boolean(enabled))
+		return is_not(m, "autoResume", "an object whose enabled is true or false");
+	m->profile->auto_resume = json_is_true(enabled);
+	return 0;
 }
 
 static int on_empty_only(const json_t *v, const char *name, const struct making *m)

@@ -23,6 +23,7 @@ struct profile {
 	char template[PROFILE_TEMPLATE_MAX + 1]; /* as it was asked for */
 	json_t *metadata;			 /* an object of strings; NULL = {} */
 	bool secure;				 /* its agent's port needs the access token */
+	bool auto_resume;			 /* a request for one of its ports lets it go on */
 	bool private_traffic;			 /* and the others the traffic token */
 };
 

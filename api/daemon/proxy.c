@@ -36,6 +36,7 @@
 #define UP_MAX	     (65536U + HTTP_HEAD_MAX)
 
 enum phase {
+	PHASE_WAKE,    /* the sandbox is paused, and is to go on */
 	PHASE_CONNECT, /* the VMM's answer is awaited */
 	PHASE_KNOCK,   /* the forwarder's byte is awaited */
 	PHASE_HEAD,    /* the answer's head is awaited */
@@ -51,6 +52,9 @@ struct proxy {
 	char id[SANDBOX_ID_LEN + 1];
 	uint16_t port;
 	enum phase phase;
+	struct sandbox *waking; /* PHASE_WAKE: watched; else NULL */
+	struct sandbox_watch watch;
+	bool resumed; /* we have asked for it */
 	struct rpc_pending *connect;
 	struct loop_io *io;
 	struct loop_timer *timer;
@@ -75,9 +79,17 @@ static const char *const withhold_port[] = { "X-API-Key", "E2b-Traffic-Access-To
 
 /* ---- Its end ------------------------------------------------------------------------------- */
 
+static void stop_waking(struct proxy *p)
+{
+	if (p->waking != NULL)
+		sandbox_unwatch(p->waking, &p->watch);
+	p->waking = NULL;
+}
+
 static void let_go(struct proxy *p)
 {
 	p->phase = PHASE_OVER;
+	stop_waking(p);
 	loop_timer_del(p->timer);
 	p->timer = NULL;
 	loop_io_del(p->io);
@@ -497,12 +509,70 @@ static int ask(struct proxy *p, struct rpc_conn *vmm)
 			 &p->connect);
 }
 
+static void connect_to(struct proxy *p, const struct sandbox *s)
+{
+	struct rpc_conn *vmm = sandbox_vmm(s);
+
+	p->phase = PHASE_CONNECT;
+	if (vmm == NULL || ask(p, vmm) < 0)
+		fail(p, 502, "agent_unreachable", "The sandbox can't be reached");
+}
+
+/* ---- A paused one --------------------------------------------------------------------------- */
+
+static void on_waking(struct sandbox *s, void *arg);
+
+static void begin_waking(void *arg)
+{
+	struct proxy *p = arg;
+	struct sandbox *s = p->waking;
+	struct err err = { 0 };
+
+	p->timer = NULL;
+	p->resumed = true;
+	if (!sandbox_rests(s)) /* somebody else was faster */
+		on_waking(s, p);
+	else if (sandbox_resume(s, &err) < 0)
+		fail(p, 503, "resume_failed", err.msg);
+}
+
+static void on_waking(struct sandbox *s, void *arg)
+{
+	struct proxy *p = arg;
+	const char *code, *msg;
+
+	if (sandbox_rest_pending(s) || p->timer != NULL)
+		return;
+	/* Not from within the event that paused it: whoever asked for that is told first. */
+	if (sandbox_rests(s) && !p->resumed &&
+	    loop_timer_add(p->loop, 0, begin_waking, p, &p->timer) == 0)
+		return;
+	stop_waking(p);
+	if (sandbox_away(s) || sandbox_state(s) != SANDBOX_RUNNING) {
+		(void)sandbox_rest_fault(s, &code, &msg);
+		fail(p, 502, "resume_failed", sandbox_away(s) ? msg : "The sandbox was not found");
+		return;
+	}
+	if (p->resumed)
+		sandbox_set_timeout(s, MAX(sandbox_spec(s)->timeout_ms, PROXY_WOKEN_MS));
+	connect_to(p, s);
+}
+
+static void wake(struct proxy *p, struct sandbox *s)
+{
+	p->phase = PHASE_WAKE;
+	p->waking = s;
+	p->watch = (struct sandbox_watch){ .fn = on_waking, .arg = p };
+	sandbox_watch(s, &p->watch);
+	if (sandbox_rests(s))
+		begin_waking(p);
+}
+
 void proxy_begin(const struct service *sv, struct http_req *req, struct sandbox *s, uint16_t port)
 {
 	static const struct http_flow_ops ops = { .readable = on_readable,
 						  .writable = on_writable,
 						  .gone = on_client_gone };
-	struct rpc_conn *vmm = sandbox_vmm(s);
 	struct proxy *p;
 
 	if (!sandbox_stream_begin(s, PROXY_PER_SANDBOX)) {
@@ -526,6 +596,8 @@ void proxy_begin(const struct service *sv, struct http_req *req, struct sandbox 
 	buf_init(&p->up, UP_MAX);
 	buf_init(&p->down, DOWN_MAX);
 	http_take(req, &ops);
-	if (vmm == NULL || ask(p, vmm) < 0)
-		fail(p, 502, "agent_unreachable", "The sandbox can't be reached");
+	if (sandbox_away(s))
+		wake(p, s);
+	else
+		connect_to(p, s);
 }

@@ -21,9 +21,11 @@
 #define PROXY_AGENT_PORT   49983U
 #define PROXY_FORWARD_PORT 49984U
 #define PROXY_HEAD_MS	   600000U /* for a guest to begin its answer */
-#define PROXY_PER_SANDBOX  48U	   /* streams; the VMM has 64, some for the agent's other door */
+#define PROXY_WOKEN_MS	   300000U
+#define PROXY_PER_SANDBOX  48U /* streams; the VMM has 64, some for the agent's other door */
 
-/* Takes req (http_take) and answers it; from `admit` only. s runs. */
+/* Takes req (http_take) and answers it; from `admit` only. s runs, or is paused: then it goes on
+ * first, for its own time to live or PROXY_WOKEN_MS, whichever is longer. */
 void proxy_begin(const struct service *sv, struct http_req *req, struct sandbox *s, uint16_t port);
 
 #endif

@@ -148,6 +148,8 @@ MUST_USE int sandbox_resume(struct sandbox *s, struct err *err);
 bool sandbox_rests(
 	const struct sandbox *s); /* it is paused: running in memory, or SANDBOX_PAUSED */
 bool sandbox_rest_pending(const struct sandbox *s);
+/* Either: nobody reaches its VM now. */
+bool sandbox_away(const struct sandbox *s);
 /* Has it run, and will it again? Running, paused, or on the way from one to the other. */
 bool sandbox_present(const struct sandbox *s);
 /* Why the last pause or resume failed, as sandbox_fault; 0 = it didn't. */

@@ -29,6 +29,11 @@ bool sandbox_rest_pending(const struct sandbox *s)
 	       s->state == SANDBOX_PARKING || (s->state == SANDBOX_CREATING && s->ran);
 }
 
+bool sandbox_away(const struct sandbox *s)
+{
+	return sandbox_rests(s) || sandbox_rest_pending(s);
+}
+
 bool sandbox_present(const struct sandbox *s)
 {
 	return s->state == SANDBOX_RUNNING || s->state == SANDBOX_PAUSED || sandbox_rest_pending(s);

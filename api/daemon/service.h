@@ -25,6 +25,7 @@ struct service_wait {
 	struct loop_timer *timer;
 	struct service *sv; /* the route's own use */
 	uint64_t ms;	    /* the same */
+	bool asked;	    /* the same */
 };
 
 struct service {

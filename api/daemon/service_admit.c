@@ -71,11 +71,21 @@ struct search {
 	struct sandbox *found;
 };
 
+/* It runs, or a request is enough to let it go on. */
+static bool reachable(const struct sandbox *s)
+{
+	const struct profile *p = sandbox_profile(s);
+
+	if (sandbox_away(s))
+		return p != NULL && p->auto_resume;
+	return sandbox_state(s) == SANDBOX_RUNNING;
+}
+
 static bool try_one(struct sandbox *s, void *arg)
 {
 	struct search *q = arg;
 
-	if (sandbox_state(s) != SANDBOX_RUNNING || sandbox_rests(s))
+	if (!reachable(s))
 		return true;
 	if (q->kind == ROUTE_TOKEN
 		    ? token_fits(q->sv, s, CREDENTIAL_ACCESS, http_header(q->req, "X-Access-Token"))
@@ -129,7 +139,7 @@ static struct sandbox *search_sandbox(const struct service *sv, struct http_req 
 
 	if (r->kind == ROUTE_SANDBOX && r->id[0] != '\0')
 		s = sandboxes_find(sv->sandboxes, r->id);
-	if (s != NULL && sandbox_state(s) == SANDBOX_RUNNING && !sandbox_rests(s))
+	if (s != NULL && reachable(s))
 		return s;
 	if (r->kind == ROUTE_SANDBOX) {
 		http_error_with(req, 502, "sandbox_not_found", "The sandbox was not found",

@@ -49,7 +49,7 @@ static struct sandbox *find_awake(struct http_req *req, const struct service *sv
 {
 	struct sandbox *s = find(req, sv);
 
-	if (s == NULL || (!sandbox_rests(s) && !sandbox_rest_pending(s)))
+	if (s == NULL || !sandbox_away(s))
 		return s;
 	http_error(req, 409, "conflict", "sandbox %s: is paused", sandbox_id(s));
 	return NULL;
@@ -143,7 +143,7 @@ static bool wanted(const struct listing *l, const struct sandbox *s)
 
 	if (!sandbox_present(s) || !service_owns(l->req, s))
 		return false;
-	if (sandbox_rests(s) ? !l->paused : !l->running)
+	if (sandbox_away(s) ? !l->paused : !l->running)
 		return false;
 	if (l->metadata != NULL && !profile_matches(p, l->metadata))
 		return false;
@@ -396,37 +396,54 @@ static void pause_it(struct http_req *req, void *arg)
 		service_rest_refused(req, r, &err);
 }
 
+static void on_resume_progress(struct sandbox *s, void *arg);
+
+static void begin_resume(void *arg)
+{
+	struct service_wait *w = arg;
+	struct sandbox *s = w->sandbox;
+	struct err err = { 0 };
+	int r;
+
+	w->timer = NULL;
+	w->asked = true;
+	if (!sandbox_rests(s)) { /* somebody else was faster */
+		on_resume_progress(s, w);
+		return;
+	}
+	r = sandbox_resume(s, &err);
+	if (r < 0) {
+		service_wait_end(w);
+		service_rest_refused(w->req, r, &err);
+	}
+}
+
 static void on_resume_progress(struct sandbox *s, void *arg)
 {
 	struct service_wait *w = arg;
 
-	if (!service_rest_over(s, w, false))
+	/* Paused just now: whoever asked for that hears of it before it goes on. */
+	if (sandbox_rests(s) && !w->asked && w->timer == NULL &&
+	    loop_timer_add(w->sv->loop, 0, begin_resume, w, &w->timer) == 0)
+		return;
+	if (w->timer != NULL || !service_rest_over(s, w, false))
 		return;
 	sandbox_set_timeout(s, w->ms);
 	http_answer(w->req, 201, e2b_sandbox_json(w->sv, s));
 }
 
-/* Lets a paused one go on, with this time to live; the answer comes when it does. */
+/* Lets a paused one go on, once it is, with this time to live; the answer comes when it does. */
 static void wake(struct http_req *req, struct service *sv, struct sandbox *s, uint64_t ms)
 {
-	struct service_wait *w;
-	struct err err = { 0 };
-	int r;
+	struct service_wait *w = service_wait(req, s, on_resume_progress);
 
-	if (!sandbox_rests(s)) {
-		http_error(req, 409, "conflict", "sandbox %s: is changing its state",
-			   sandbox_id(s));
-		return;
-	}
-	w = service_wait(req, s, on_resume_progress);
 	if (w == NULL)
 		return;
 	w->sv = sv;
 	w->ms = ms;
 	http_hold(req, service_deleter_gone);
-	r = sandbox_resume(s, &err);
-	if (r < 0)
-		service_rest_refused(req, r, &err);
+	if (sandbox_rests(s))
+		begin_resume(w);
 }
 
 static void connect_to(struct http_req *req, void *arg)
@@ -436,7 +453,7 @@ static void connect_to(struct http_req *req, void *arg)
 
 	if (s == NULL || !take_seconds(req, "timeout", false, CONNECT_DEFAULT_S, &ms))
 		return;
-	if (sandbox_rests(s) || sandbox_rest_pending(s)) {
+	if (sandbox_away(s)) {
 		wake(req, arg, s, ms);
 		return;
 	}
@@ -451,7 +468,7 @@ static void resume(struct http_req *req, void *arg)
 
 	if (s == NULL || !take_seconds(req, "timeout", false, CONNECT_DEFAULT_S, &ms))
 		return;
-	if (sandbox_rests(s) || sandbox_rest_pending(s))
+	if (sandbox_away(s))
 		wake(req, arg, s, ms);
 	else
 		http_error(req, 409, "conflict", "sandbox %s: is running already", sandbox_id(s));

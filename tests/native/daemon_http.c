@@ -262,6 +262,48 @@ Test(daemon_http, auto_pause, .init = set_up, .fini = tear_down, .timeout = 120)
 	cr_assert_eq(listed(key, ""), 0);
 }
 
+/* Paused, a port of it is enough to have it go on, for whoever may use the port. */
+Test(daemon_http, auto_resume, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[32], token[64], target[96], port[96], agent[256];
+	json_t *detail;
+
+	cr_assert_eq(
+		ask("POST", "/v2/sandboxes", key,
+		    "{\"templateID\":\"base\",\"timeout\":60,\"autoResume\":{\"enabled\":true}}"),
+		201, "%s", a.body);
+	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "sandboxID"));
+	(void)snprintf(token, sizeof(token), "%s", answer_text(&a, "envdAccessToken"));
+	(void)snprintf(port, sizeof(port), "Host: 3000-%s.localhost\r\n", id);
+	(void)snprintf(agent, sizeof(agent), "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\n",
+		       id);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/pause", id);
+	cr_assert_eq(ask("POST", target, key, NULL), 204, "%s", a.body);
+	cr_assert_eq(ask("GET", "/echo", agent, NULL), 401, "not for everybody");
+	cr_assert_eq(listed(key, "?state=paused"), 1);
+	cr_assert_eq(ask("POST", "/a?b=c", port, "hello"), 200, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\r\n\r\nhello"), "%s", a.body);
+	cr_assert_eq(listed(key, "?state=running"), 1);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s", id);
+	cr_assert_eq(ask("GET", target, key, NULL), 200);
+	detail = answer_json(&a);
+	cr_assert(
+		json_is_true(json_object_get(json_object_get(detail, "lifecycle"), "autoResume")));
+	json_decref(detail);
+	/* The same by a token alone; and one that isn't for that stays where it is. */
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/pause", id);
+	cr_assert_eq(ask("POST", target, key, NULL), 204, "%s", a.body);
+	(void)snprintf(agent, sizeof(agent), "X-Access-Token: %s\r\n", token);
+	cr_assert_eq(ask("GET", "/files?path=x", agent, NULL), 200, "%s", a.body);
+	make(key, id, token);
+	(void)snprintf(target, sizeof(target), "/sandboxes/%s/pause", id);
+	cr_assert_eq(ask("POST", target, key, NULL), 204, "%s", a.body);
+	(void)snprintf(port, sizeof(port), "Host: 3000-%s.localhost\r\n", id);
+	cr_assert_eq(ask("GET", "/", port, NULL), 502);
+	cr_assert_eq(listed(key, "?state=paused"), 1);
+}
+
 /* ---- The guest's ports --------------------------------------------------------------------- */
 
 Test(daemon_http, ports, .init = set_up, .fini = tear_down, .timeout = 120)

@@ -277,7 +277,12 @@ Test(api, create)
 	cr_assert_eq(parse("{\"templateID\":\"base\",\"network\":{\"allowPublicTraffic\":false}}",
 			   1, &s, &p),
 		     0);
-	cr_assert(!p->secure && p->private_traffic);
+	cr_assert(!p->secure && p->private_traffic && !p->auto_resume);
+	profile_free(p);
+	spec_done(&s);
+	cr_assert_eq(
+		parse("{\"templateID\":\"base\",\"autoResume\":{\"enabled\":true}}", 2, &s, &p), 0);
+	cr_assert(p->auto_resume && !s.pause_on_timeout);
 	profile_free(p);
 	spec_done(&s);
 }
@@ -307,7 +312,8 @@ Test(api, create_refusals)
 		{ -EINVAL, "{\"templateID\":\"base\",\"network\":[]}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"autoPause\":1}" },
 		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoPauseMemory\":false}" },
-		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoResume\":{\"enabled\":true}}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"autoResume\":{\"enabled\":1}}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"autoResume\":true}" },
 		{ -ENOTSUP, "{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"1.1.1.1\"]}}" },
 		{ -ENOTSUP, "{\"templateID\":\"base\",\"volumeMounts\":[{\"name\":\"v\"}]}" },
 	};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nic.c - the jail's own network interface: one persistent tap in a network namespace that has
- * nothing else, no address and no route. So nothing is reachable until somebody connects it.
+ * nothing else. What it leads to is gateway.c's; without one there is no address and no route.
  *
  * The tap is made and let go before the jail is claimed, because closing an attached queue waits
  * for the kernel (some 30 ms) and attaching one doesn't. Whoever attaches later needs no privilege:
@@ -18,7 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/proto/guest_net.h"
 #include "base/fd.h"
+#include "jailer/gateway.h"
 #include "jailer/stage.h"
 
 #define TAP_NAME  "tap0"
@@ -36,17 +38,12 @@ static int attach(int tun)
 	return 0;
 }
 
-/* Up, with a MAC of its own: the jail's uid tells them apart for whoever looks at frames. */
-static int bring_up(uint32_t uid)
+/* Up, with the same MAC everywhere: a guest that goes on from a snapshot knows it already. */
+static int bring_up(void)
 {
+	static const unsigned char bytes[6] = GUEST_NET_GATEWAY_MAC;
 	CLEANUP(fd_closep) int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq mac = { .ifr_hwaddr.sa_family = ARPHRD_ETHER }, flags = { 0 };
-	const unsigned char bytes[6] = { 0x02,
-					 0xca,
-					 (unsigned char)(uid >> 24),
-					 (unsigned char)(uid >> 16),
-					 (unsigned char)(uid >> 8),
-					 (unsigned char)uid };
 
 	if (s < 0)
 		return -errno;
@@ -57,17 +54,6 @@ static int bring_up(uint32_t uid)
 		return -errno;
 	flags.ifr_flags |= IFF_UP;
 	return ioctl(s, SIOCSIFFLAGS, &flags) < 0 ? -errno : 0;
-}
-
-/* The host's end would give itself an address, and answer on it. A kernel without IPv6 can't. */
-static int no_ipv6(void)
-{
-	static const char path[] = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
-	CLEANUP(fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return fd_write_full(fd, "1", 1);
 }
 
 static int open_tun(void)
@@ -89,7 +75,10 @@ int stage_nic(struct stage_env *env)
 
 	if (!env->nic)
 		return 0;
-	r = no_ipv6();
+	/* The settings would be the host's. */
+	if (layer_is_off(env, LAYER_NS))
+		return -EPERM;
+	r = gateway_harden();
 	if (r < 0)
 		return r;
 	first = open_tun();
@@ -102,7 +91,7 @@ int stage_nic(struct stage_env *env)
 	    ioctl(first, TUNSETGROUP, (unsigned long)env->uid) < 0 ||
 	    ioctl(first, TUNSETPERSIST, 1UL) < 0)
 		return -errno;
-	r = bring_up(env->uid);
+	r = bring_up();
 	for (int q = 0; q < VMM_TAPS_MAX && r == 0; q++) {
 		CLEANUP(fd_closep) int fd = open_tun();
 		if (fd < 0)

@@ -28,3 +28,6 @@ if(NOT CASEMATE_SANITIZE)
     DOCTOR_PROBE_BIN="$<TARGET_FILE:casemate-probe>")
   add_dependencies(doctor casemate casemate-probe)
 endif()
+
+# What a sandbox's packets meet, in network namespaces of the test's own.
+casemate_test(gateway native SOURCES native/gateway.c native/tap.c LINKS jailer)

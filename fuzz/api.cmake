@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-casemate_fuzz(http_client SOURCES http_client.c LINKS cli_core)
 casemate_fuzz(spec SOURCES spec.c LINKS daemon_core)
 casemate_fuzz(e2b_create SOURCES e2b_create.c LINKS daemon_core)
 casemate_fuzz(http_forward SOURCES http_forward.c LINKS daemon_core)

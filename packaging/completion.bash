@@ -10,6 +10,9 @@ _casemate_options() {
 		END { for (option in takes) print option (takes[option] ? "=" : "") }' | sort
 }
 
+# _casemate_ids GLOBAL...: of the sandboxes that there are.
+_casemate_ids() { "$@" ps --json 2>/dev/null | grep -oE '"id":"i[a-z0-9]{19}"' | cut -d'"' -f4; }
+
 # _casemate_values OPTION: what can be said about its value.
 _casemate_values() {
 	case $1 in
@@ -58,10 +61,13 @@ _casemate() {
 		word=$(sed -nE 's/^  ([a-z]+) .*/\1/p' <<<"$help")
 	elif [ "$verb" = key ] && [ "$positional" = 0 ]; then
 		word='create list revoke'
+	elif [ "$verb" = cp ]; then
+		compopt -o default -o nospace
+		word=$(_casemate_ids "$casemate" "${global[@]}" | sed 's/$/:/')
 	elif grep -qE '^(Usage:|      ) casemate '"$verb"' .*\bID\b' <<<"$help"; then
 		[ "$positional" = 0 ] || grep -q 'ID\.\.\.' <<<"$help" || return
 		[ "$verb" != key ] || return
-		word=$("$casemate" "${global[@]}" ps --json 2>/dev/null | grep -oE '"id":"i[a-z0-9]{19}"' | cut -d'"' -f4)
+		word=$(_casemate_ids "$casemate" "${global[@]}")
 	else
 		return
 	fi

@@ -33,7 +33,7 @@ _casemate_ids() {
 	local -a ids
 	ids=(${(f)"$(casemate ${opt_args[--socket]:+--socket} ${opt_args[--socket]} ps --json 2>/dev/null |
 		grep -oE '"id":"i[a-z0-9]{19}"' | cut -d'"' -f4)"})
-	compadd -a ids
+	compadd "$@" -a ids
 }
 
 _casemate() {
@@ -54,6 +54,7 @@ _casemate() {
 		case $words[1] in
 		run) _arguments $reply '*:: :_default' ;;
 		exec) _arguments $reply '1: :_casemate_ids' '*:: :_default' ;;
+		cp) _arguments $reply '*: :{ _casemate_ids -S : ; _files }' ;;
 		key) _arguments $reply '1: :(create list revoke)' ;;
 		*)
 			if [[ $help = *' ID'* ]]; then

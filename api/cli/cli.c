@@ -54,3 +54,21 @@ int cli_print_json(const json_t *o)
 	free(text);
 	return CLI_OK;
 }
+
+const char *cli_text(const json_t *o, const char *name)
+{
+	static char text[8][256];
+	static unsigned at;
+	const char *s = json_string_value(json_object_get(o, name));
+	char *dst = text[at++ % ARRAY_SIZE(text)];
+
+	if (s == NULL || *s == '\0')
+		s = "-";
+	(void)log_escape(dst, sizeof(text[0]), s, strlen(s));
+	return dst;
+}
+
+int64_t cli_number(const json_t *o, const char *name)
+{
+	return (int64_t)json_integer_value(json_object_get(o, name));
+}

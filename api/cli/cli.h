@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -28,6 +29,7 @@ struct cli {
 	struct loop *loop;
 	int signo;	  /* the last SIGINT, SIGTERM or SIGHUP; 0 = none */
 	unsigned signals; /* how many of them */
+	bool quiet;	  /* no progress: --json */
 	/* Called at each of them, when set: the waiting code below doesn't give up then. */
 	void (*on_signal)(int signo, void *arg);
 	void *on_signal_arg;
@@ -41,14 +43,22 @@ void cli_warn(const char *fmt, ...) PRINTF(1, 2);
 /* One line on standard output; returns the exit status. */
 int cli_print_json(const json_t *o);
 
+/* A member of an answer as text that can't do anything to a terminal; "-" when there is none. Lives
+ * until the eighth call after this one. */
+const char *cli_text(const json_t *o, const char *name);
+/* 0 when there is none. */
+int64_t cli_number(const json_t *o, const char *name);
+
 /* A verb: argv[0] is its name. Returns the exit status. */
 typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
+cli_verb_fn verb_cp;
 cli_verb_fn verb_create;
 cli_verb_fn verb_doctor;
 cli_verb_fn verb_exec;
 cli_verb_fn verb_fork;
 cli_verb_fn verb_inspect;
 cli_verb_fn verb_key;
+cli_verb_fn verb_kill;
 cli_verb_fn verb_logs;
 cli_verb_fn verb_metrics;
 cli_verb_fn verb_pause;

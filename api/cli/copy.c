@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/cli/progress.h"
 #include "api/proto/contract.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -32,6 +33,7 @@ struct transfer {
 	bool done;
 	struct rpc_status st;
 	uint64_t moved_ms; /* when something last moved */
+	struct progress progress;
 	/* Out only. */
 	int fd;
 	int error;
@@ -46,29 +48,29 @@ int copy_check(struct filespec *f, struct err *err)
 	bool exists = stat(f->host, &st) == 0;
 
 	if (!exists && errno != ENOENT)
-		return err_sys(err, -errno, "--file %.100s", f->host);
+		return err_sys(err, -errno, "%s %.100s", f->option, f->host);
 	if (exists && S_ISDIR(st.st_mode))
 		return err_set(err, -EISDIR,
-			       "--file %.100s: is a directory; only regular files are supported",
-			       f->host);
+			       "%s %.100s: is a directory; only regular files are supported",
+			       f->option, f->host);
 	if (exists && !S_ISREG(st.st_mode))
-		return err_set(
-			err, -EINVAL,
-			"--file %.100s: is not a regular file; only regular files are supported",
-			f->host);
+		return err_set(err, -EINVAL,
+			       "%s %.100s: is not a regular file; only regular files are supported",
+			       f->option, f->host);
 	if (f->way == FILESPEC_AUTO)
 		f->way = exists ? FILESPEC_IN : FILESPEC_OUT;
 	if ((f->way & FILESPEC_IN) != 0 && !exists)
-		return err_set(err, -ENOENT, "--file %.100s: no such file to copy in", f->host);
+		return err_set(err, -ENOENT, "%s %.100s: no such file to copy in", f->option,
+			       f->host);
 	if ((f->way & FILESPEC_IN) != 0 && access(f->host, R_OK) < 0)
-		return err_sys(err, -errno, "--file %.100s", f->host);
+		return err_sys(err, -errno, "%s %.100s", f->option, f->host);
 	if ((f->way & FILESPEC_OUT) != 0) {
 		char copy[FILESPEC_PATH_MAX];
 		memcpy(copy, f->host, sizeof(copy));
 		const char *dir = dirname(copy);
 		if (access(dir, W_OK | X_OK) < 0)
-			return err_sys(err, -errno, "--file %.100s: directory %.100s", f->host,
-				       dir);
+			return err_sys(err, -errno, "%s %.100s: directory %.100s", f->option,
+				       f->host, dir);
 	}
 	return 0;
 }
@@ -110,7 +112,7 @@ static int status_to_errno(const struct rpc_status *st)
 /* ---- In ------------------------------------------------------------------------------------ */
 
 /* Sends the next chunk of fd: 1, 0 at the end of the file, or -errno. */
-static int send_chunk(struct rpc_pending *p, int fd)
+static int send_chunk(struct transfer *t, struct rpc_pending *p, int fd)
 {
 	Casemate__Agent__V1__WriteFileRequest req = CASEMATE__AGENT__V1__WRITE_FILE_REQUEST__INIT;
 	uint8_t chunk[CHUNK_BYTES];
@@ -123,6 +125,7 @@ static int send_chunk(struct rpc_pending *p, int fd)
 		return rpc_stream_close(p);
 	req.data = (ProtobufCBinaryData){ .len = (size_t)n, .data = chunk };
 	r = rpc_stream_send(p, &req.base);
+	t->progress.done += (uint64_t)n;
 	return r < 0 ? r : 1;
 }
 
@@ -135,7 +138,7 @@ static int send_file(struct transfer *t, struct rpc_pending *p, int fd)
 			r = step(t);
 			continue;
 		}
-		more = send_chunk(p, fd);
+		more = send_chunk(t, p, fd);
 		t->moved_ms = now_ms();
 		if (more < 0 && !t->done)
 			r = more;
@@ -170,9 +173,9 @@ static int explain(const struct filespec *f, const struct transfer *t, int r, co
 		   struct err *err)
 {
 	if (t->done && t->st.code != RPC_OK)
-		return err_set(err, r, "--file %.60s: cannot %s %.60s: %s", f->host, verb, f->guest,
-			       t->st.msg);
-	return err_sys(err, r, "--file %.60s: cannot %s %.60s", f->host, verb, f->guest);
+		return err_set(err, r, "%s %.60s: cannot %s %.60s: %s", f->option, f->host, verb,
+			       f->guest, t->st.msg);
+	return err_sys(err, r, "%s %.60s: cannot %s %.60s", f->option, f->host, verb, f->guest);
 }
 
 int copy_in(struct session *s, const struct filespec *f, const char *user, struct err *err)
@@ -184,14 +187,18 @@ int copy_in(struct session *s, const struct filespec *f, const char *user, struc
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "--file %.100s", f->host);
+		return err_sys(err, -errno, "%s %.100s", f->option, f->host);
 	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL, "--file %.100s: is no longer a regular file", f->host);
+		return err_set(err, -EINVAL, "%s %.100s: is no longer a regular file", f->option,
+			       f->host);
 	if (s->conn == NULL)
 		return explain(f, &t, -ECONNRESET, "copy to", err);
 	r = begin_in(&t, f, user, st.st_mode & 0777, &p);
+	progress_begin(&t.progress, s->cli, "copying in");
+	t.progress.total = (uint64_t)st.st_size;
 	if (r == 0)
 		r = send_file(&t, p, fd);
+	progress_end(&t.progress);
 	return r < 0 ? explain(f, &t, r, "copy to", err) : 0;
 }
 
@@ -210,6 +217,7 @@ static void on_data(const ProtobufCMessage *msg, void *arg)
 	if (t->error != 0)
 		return;
 	t->bytes += m->data.len;
+	t->progress.done = t->bytes;
 	t->error =
 		t->bytes > COPY_OUT_MAX ? -EFBIG : fd_write_full(t->fd, m->data.data, m->data.len);
 }
@@ -277,12 +285,14 @@ int copy_out(struct session *s, const struct filespec *f, const char *user, stru
 		return explain(f, &t, -ECONNRESET, "copy from", err);
 	dirfd = open(dirname(dir_copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
-		return err_sys(err, -errno, "--file %.100s", f->host);
+		return err_sys(err, -errno, "%s %.100s", f->option, f->host);
 	fd = make_temp(dirfd, temp, sizeof(temp));
 	if (fd < 0)
-		return err_sys(err, fd, "--file %.100s: temporary file beside it", f->host);
+		return err_sys(err, fd, "%s %.100s: temporary file beside it", f->option, f->host);
 	t.fd = fd;
+	progress_begin(&t.progress, s->cli, "copying out");
 	r = receive_file(&t, f, user);
+	progress_end(&t.progress);
 	if (r == 0)
 		r = publish(&t, dirfd, temp, basename(name_copy));
 	if (r < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * copy.h - one file in or out of a sandbox, for --file. Regular files only. The host's side is
- * chosen by the user alone: nothing that the guest says names a file here.
+ * copy.h - one file in or out of a sandbox, for --file and cp. Regular files only. The host's side
+ * is chosen by the user alone: nothing that the guest says names a file here.
  */
 #ifndef API_CLI_COPY_H
 #define API_CLI_COPY_H

@@ -5,16 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "api/cli/http_parse.h"
+#include "api/http/body.h"
+#include "api/http/head.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "base/num.h"
 
 #define SEND_TIMEOUT_S 10
@@ -24,7 +25,8 @@ struct http_client {
 	struct cli *cli;
 	int fd;
 	struct buf in;
-	bool readable; /* set by the loop */
+	bool readable;		  /* set by the loop */
+	char text[HTTP_HEAD_MAX]; /* the last answer's head, cut into strings */
 };
 
 static void on_readable(struct loop_io *io, int fd, uint32_t events, void *arg)
@@ -162,20 +164,28 @@ static int send_request(struct http_client *c, const char *method, const char *p
 	return r == -EPIPE ? 0 : r;
 }
 
-/* The head of the next answer; informational ones but 101 are skipped. */
-static int read_head(struct http_client *c, uint64_t until_ms, struct http_head *ret)
+/* The head of the next answer; informational ones but 101 are skipped. *ret's strings live until
+ * the next call. */
+static int read_head(struct http_client *c, uint64_t until_ms, const char *method,
+		     struct http_head *ret)
 {
+	size_t seen = 0;
+
 	for (;;) {
-		ssize_t n = http_head_parse((const char *)buf_head(&c->in), buf_len(&c->in), ret);
+		ssize_t n = http_head_length(buf_head(&c->in), buf_len(&c->in), seen);
 		int r;
 		if (n < 0)
 			return (int)n;
 		if (n > 0) {
+			memcpy(c->text, buf_head(&c->in), (size_t)n);
 			buf_consume(&c->in, (size_t)n);
-			if (ret->status >= 200 || ret->status == 101)
-				return 0;
+			r = http_response_parse(c->text, (size_t)n, method, ret);
+			if (r < 0 || ret->status >= 200 || ret->status == 101)
+				return r;
+			seen = 0;
 			continue;
 		}
+		seen = buf_len(&c->in);
 		r = read_more(c, until_ms);
 		if (r < 0)
 			return r;
@@ -186,34 +196,23 @@ static int read_head(struct http_client *c, uint64_t until_ms, struct http_head 
 static int read_body(struct http_client *c, const struct http_head *h, uint64_t until_ms,
 		     int (*fn)(const char *data, size_t len, void *arg), void *arg)
 {
-	uint64_t left = h->body == HTTP_BODY_LENGTH ? h->length : 0;
-	struct http_chunks chunks = { .state = 0 };
-	bool end = h->body == HTTP_BODY_NONE || (h->body == HTTP_BODY_LENGTH && left == 0);
+	struct http_body b;
 	int r = 0;
 
-	while (r == 0 && !end) {
-		const char *data = (const char *)buf_head(&c->in), *piece = data;
-		size_t len = buf_len(&c->in), n = 0;
-		if (len == 0) {
+	http_body_init(&b, h);
+	while (r == 0 && !b.done) {
+		const void *piece = NULL;
+		size_t len = 0;
+		ssize_t used = http_body_take(&b, buf_head(&c->in), buf_len(&c->in), &piece, &len);
+		if (used < 0)
+			return (int)used;
+		if (len > 0)
+			r = fn(piece, len, arg);
+		buf_consume(&c->in, (size_t)used);
+		if (r == 0 && used == 0 && !b.done)
 			r = read_more(c, until_ms);
-			continue;
-		}
-		if (h->body == HTTP_BODY_LENGTH) {
-			n = (size_t)MIN(left, (uint64_t)len);
-			left -= n;
-			end = left == 0;
-			r = fn(piece, n, arg);
-		} else {
-			size_t piece_len;
-			ssize_t used =
-				http_chunks_next(&chunks, data, len, &piece, &piece_len, &end);
-			if (used < 0)
-				return (int)used;
-			n = (size_t)used;
-			if (piece_len > 0)
-				r = fn(piece, piece_len, arg);
-		}
-		buf_consume(&c->in, n);
+		if (r == -ECONNRESET)
+			return http_body_end(&b) == 0 ? 0 : r;
 	}
 	return r;
 }
@@ -289,7 +288,7 @@ int http_client_call(struct http_client *c, const char *method, const char *path
 	r = send_request(c, method, path, "", text);
 	free(text);
 	if (r == 0)
-		r = read_head(c, until, &h);
+		r = read_head(c, until, method, &h);
 	if (r < 0)
 		return explain(err, r);
 	return finish_call(c, &h, until, ret, ret_error, err);
@@ -303,7 +302,7 @@ int http_client_stream(struct http_client *c, const char *path,
 	int r = send_request(c, "GET", path, "", NULL);
 
 	if (r == 0)
-		r = read_head(c, 0, &h);
+		r = read_head(c, 0, "GET", &h);
 	if (r < 0)
 		return explain(err, r);
 	if (h.status != 200)
@@ -312,24 +311,29 @@ int http_client_stream(struct http_client *c, const char *path,
 	return r < 0 ? explain(err, r) : 0;
 }
 
-int http_client_upgrade(struct http_client *c, const char *path, uint64_t timeout_ms, int *ret_fd,
-			struct err *err)
+int http_client_upgrade(struct http_client *c, const char *path, const char *protocol,
+			uint64_t timeout_ms, int *ret_fd, struct err *err)
 {
 	const uint64_t until = now_ms() + timeout_ms;
 	struct http_head h = { .status = 0 };
-	int r = send_request(c, "GET", path, "Connection: Upgrade\r\nUpgrade: ttrpc\r\n", NULL);
+	char extra[96];
+	int r;
 
+	(void)snprintf(extra, sizeof(extra), "Connection: Upgrade\r\nUpgrade: %.32s\r\n", protocol);
+	r = send_request(c, "GET", path, extra, NULL);
 	if (r == 0)
-		r = read_head(c, until, &h);
+		r = read_head(c, until, "GET", &h);
 	if (r < 0)
 		return explain(err, r);
 	if (h.status != 101) {
 		r = finish_call(c, &h, until, NULL, NULL, err);
 		return r < 0 ? r : err_set(err, -EPROTO, "daemon: refused to upgrade");
 	}
-	/* A ttrpc server doesn't speak first: bytes now are nobody's. */
-	if (!h.upgrade_ttrpc || buf_len(&c->in) > 0)
-		return err_set(err, -EPROTO, "daemon: upgraded to something else than ttrpc");
+	/* The other side doesn't speak first: bytes now are nobody's. */
+	if (!h.upgrade || strcasecmp(http_head_field(&h, "Upgrade"), protocol) != 0 ||
+	    buf_len(&c->in) > 0)
+		return err_set(err, -EPROTO, "daemon: upgraded to something else than %s",
+			       protocol);
 	*ret_fd = fd_steal(&c->fd);
 	return 0;
 }

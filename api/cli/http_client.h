@@ -38,8 +38,9 @@ MUST_USE int http_client_call(struct http_client *c, const char *method, const c
 MUST_USE int http_client_stream(struct http_client *c, const char *path,
 				int (*fn)(const char *data, size_t len, void *arg), void *arg,
 				struct err *err);
-/* Upgrades the connection to ttrpc: *ret_fd (the caller's) is the socket from now on. */
-MUST_USE int http_client_upgrade(struct http_client *c, const char *path, uint64_t timeout_ms,
-				 int *ret_fd, struct err *err);
+/* Upgrades the connection to a protocol in which the daemon doesn't speak first: *ret_fd (the
+ * caller's) is the socket from now on. */
+MUST_USE int http_client_upgrade(struct http_client *c, const char *path, const char *protocol,
+				 uint64_t timeout_ms, int *ret_fd, struct err *err);
 
 #endif

@@ -203,8 +203,8 @@ static const struct {
 	{ "interactive", NULL, 'i', RUN | EXEC, set_interactive, "pass standard input on" },
 	{ "tty", NULL, 't', RUN | EXEC, set_tty, "give the command a terminal" },
 	{ "keep", NULL, 0, RUN, set_keep, "leave the sandbox running afterwards" },
-	{ "json", NULL, 0, RUN | CREATE, set_json,
-	  "a JSON object about it at the end (run: on standard error)" },
+	{ "json", NULL, 0, RUN | CREATE | EXEC, set_json,
+	  "a JSON object about it at the end (run, exec: on standard error)" },
 	{ "help", NULL, 'h', RUN | CREATE | EXEC, set_help, "show this text" },
 };
 #define OPTIONS	  ARRAY_SIZE(options)

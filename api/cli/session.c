@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/cli/progress.h"
 #include "api/cli/term.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -135,13 +136,16 @@ int session_create(struct session *s, const struct run_opts *o, bool lease, bool
 {
 	const uint64_t begin = now_ns();
 	json_t *req = session_request(o, lease, for_create), *info = NULL, *error = NULL;
+	struct progress p;
 	int r = http_client_open(s->cli, &s->http, err);
 
 	if (r == 0 && req == NULL)
 		r = err_set(err, -EINVAL, "request: an option's text is not valid UTF-8");
+	progress_begin(&p, s->cli, "making a sandbox");
 	if (r == 0)
 		r = http_client_call(s->http, "POST", "/v1/sandboxes", req, left_ms(s, CREATE_MS),
 				     &info, &error, err);
+	progress_end(&p);
 	if (r == 0)
 		r = take_info(s, info, err);
 	s->create_ms = (double)(now_ns() - begin) / 1e6;
@@ -179,7 +183,7 @@ int session_attach(struct session *s, struct err *err)
 	if (r < 0)
 		return r;
 	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s/agent", s->id);
-	r = http_client_upgrade(s->http, path, left_ms(s, ATTACH_MS), &fd, err);
+	r = http_client_upgrade(s->http, path, "ttrpc", left_ms(s, ATTACH_MS), &fd, err);
 	if (r < 0)
 		return r;
 	http_client_free(s->http);

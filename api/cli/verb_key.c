@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verb_key.c - casemate key: API keys for clients on TCP, and whose they are. */
-#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "api/cli/cli.h"
-#include "api/cli/http_client.h"
-#include "base/log.h"
+#include "api/cli/call.h"
 #include "base/num.h"
-
-#define CALL_MS 5000U
 
 static int key_help(void)
 {
@@ -36,42 +30,14 @@ static int key_help(void)
 	return CLI_OK;
 }
 
-/* One call on a connection of its own. */
 static int call(struct cli *cli, const char *method, const char *path, const json_t *body,
 		json_t **ret)
 {
-	struct http_client *c = NULL;
-	struct err err = { 0 };
-	int r = http_client_open(cli, &c, &err);
-
-	if (r == 0)
-		r = http_client_call(c, method, path, body, CALL_MS, ret, NULL, &err);
-	http_client_free(c);
-	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
-}
-
-static int print_json(const json_t *o)
-{
-	char *text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
-
-	if (text == NULL)
-		return cli_fail("out of memory");
-	(void)puts(text);
-	free(text);
-	return CLI_OK;
-}
-
-static const char *shown(const json_t *o, const char *name)
-{
-	static char text[4][128];
-	static unsigned at;
-	const char *s = json_string_value(json_object_get(o, name));
-	char *dst = text[at++ % 4];
-
-	if (s == NULL || *s == '\0')
-		s = "-";
-	(void)log_escape(dst, sizeof(text[0]), s, strlen(s));
-	return dst;
+	return call_daemon(
+		cli,
+		&(struct call){
+			.method = method, .path = path, .body = body, .timeout_ms = CALL_MS },
+		ret);
 }
 
 /* ---- create -------------------------------------------------------------------------------- */
@@ -164,9 +130,9 @@ static int create(struct cli *cli, const struct key_opts *o)
 	int status = call(cli, "POST", "/v1/keys", o->body, &answer);
 
 	if (status == CLI_OK && o->json)
-		status = print_json(answer);
+		status = cli_print_json(answer);
 	else if (status == CLI_OK)
-		(void)puts(shown(answer, "key"));
+		(void)puts(cli_text(answer, "key"));
 	json_decref(answer);
 	return status;
 }
@@ -191,15 +157,15 @@ static int list(struct cli *cli, bool json)
 	size_t i;
 
 	if (status == CLI_OK && json) {
-		status = print_json(answer);
+		status = cli_print_json(answer);
 	} else if (status == CLI_OK) {
 		(void)printf("%-14s%-18s%-18s%-18s%s\n", "ID", "TENANT", "MADE", "USED", "LABEL");
 		json_array_foreach(json_object_get(answer, "keys"), i, k)
 		{
-			(void)printf("%-14s%-18s", shown(k, "id"), shown(k, "tenant"));
+			(void)printf("%-14s%-18s", cli_text(k, "id"), cli_text(k, "tenant"));
 			print_time(json_integer_value(json_object_get(k, "created_unix_ms")));
 			print_time(json_integer_value(json_object_get(k, "used_unix_ms")));
-			(void)printf("%s%s\n", shown(k, "label"),
+			(void)printf("%s%s\n", cli_text(k, "label"),
 				     json_is_true(json_object_get(k, "admin")) ? " (admin)" : "");
 		}
 	}

@@ -166,17 +166,27 @@ static const char *complaint_of(const struct run *run, int status)
 	return run->res.err.code != 0 ? run->res.err.msg : NULL;
 }
 
-static void report_json(const struct run *run, int status)
+/* made: the sandbox is this run's own. */
+static json_t *timings_of(const struct run *run, bool made)
+{
+	json_t *t = json_pack("{s:f, s:f}", "exec_ms", ms_since(run->res.start_ns, run->res.end_ns),
+			      "total_ms", ms_since(run->begin_ns, now_ns()));
+
+	if (made && t != NULL) {
+		(void)json_object_set_new(t, "create_ms", json_real(run->s.create_ms));
+		(void)json_object_set_new(t, "boot_ms", json_real(run->s.boot_ms));
+	}
+	return t;
+}
+
+static void report_json(const struct run *run, int status, bool made)
 {
 	const struct exec_result *res = &run->res;
 	const char *complaint = complaint_of(run, status);
 	json_t *o = json_pack(
-		"{s:s, s:i, s:o, s:b, s:{s:f, s:f, s:f, s:f}, s:o}", "id", run->s.id, "exit_code",
-		status, "signal",
+		"{s:s, s:i, s:o, s:b, s:o, s:o}", "id", run->s.id, "exit_code", status, "signal",
 		res->end == EXEC_SIGNALLED ? json_integer((json_int_t)res->code) : json_null(),
-		"timed_out", res->end == EXEC_TIMED_OUT, "timings", "create_ms", run->s.create_ms,
-		"boot_ms", run->s.boot_ms, "exec_ms", ms_since(res->start_ns, res->end_ns),
-		"total_ms", ms_since(run->begin_ns, now_ns()), "error",
+		"timed_out", res->end == EXEC_TIMED_OUT, "timings", timings_of(run, made), "error",
 		complaint != NULL ? json_string(complaint) : json_null());
 	char *text =
 		o == NULL
@@ -212,6 +222,7 @@ int verb_run(struct cli *cli, int argc, char **argv)
 		status = r < 0 ? cli_fail("%s", run.err.msg)
 			       : cli_fail("run: no command; write casemate run -- COMMAND");
 	} else {
+		cli->quiet = o.json;
 		r = run_it(&run);
 		status = status_of(&run, r);
 		if (o.keep && run.s.id[0] != '\0')
@@ -219,7 +230,7 @@ int verb_run(struct cli *cli, int argc, char **argv)
 				 run.s.id);
 		session_done(&run.s);
 		if (o.json)
-			report_json(&run, status);
+			report_json(&run, status, true);
 	}
 	run_opts_done(&o);
 	return status;
@@ -286,6 +297,8 @@ int verb_exec(struct cli *cli, int argc, char **argv)
 		else
 			status = exec_exit_status(&run.res, o.rest[1]);
 		session_done(&run.s);
+		if (o.json)
+			report_json(&run, status, false);
 	}
 	run_opts_done(&o);
 	return status;

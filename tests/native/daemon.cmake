@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name daemon_http daemon_disk daemon_many)
+foreach(name daemon_http daemon_disk daemon_many daemon_cli)
 casemate_test(${name} native
-  SOURCES native/${name}.c native/daemon_rig.c native/openapi.c native/jail_rig.c LINKS jailer http)
+  SOURCES native/${name}.c native/daemon_rig.c native/cli_rig.c native/openapi.c native/jail_rig.c LINKS jailer http)
 target_compile_definitions(${name} PRIVATE JAILER_BIN="$<TARGET_FILE:casemate-jailer>"
   JAILER_TEST_BIN="" PROBE_BIN="" VMM_BIN="$<TARGET_FILE:casemate-vmm>"
   OPENAPI_FILE="${CMAKE_SOURCE_DIR}/api/openapi.yaml" DAEMON_BIN="$<TARGET_FILE:casemated>" CLI_BIN="$<TARGET_FILE:casemate>" GUEST_ELF="$<TARGET_FILE:guest.elf>")

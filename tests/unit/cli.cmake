@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# casemate: options, the parser of the daemon's answers, and commands through the real agent.
-foreach(name opts http)
+# casemate: options, and commands through the real agent.
+foreach(name args opts)
   casemate_test(cli_${name} unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/cli_${name}.c LINKS cli_core)
 endforeach()
 foreach(name exec copy)

@@ -36,7 +36,7 @@ static void tear_down(void)
 static void make_spec(struct filespec *f, const char *host, const char *guest,
 		      enum filespec_way way)
 {
-	*f = (struct filespec){ .way = way };
+	*f = (struct filespec){ .way = way, .option = "--file" };
 	snprintf(f->host, sizeof(f->host), "%s/%s", dir, host);
 	snprintf(f->guest, sizeof(f->guest), "%s/%s", dir, guest);
 }

@@ -80,10 +80,11 @@ long_options() { "$@" 2>&1 | grep -oE -- '(^|[[ |,])--[a-z][a-z-]+' | tr -d ' [|
 # words PAGE: the page as a person reads it, without hyphenation.
 words() { man -E ascii -l -Tascii -P cat --no-hyphenation --no-justification "$1" 2>/dev/null | sed 's/.\x08//g'; }
 
+declare -A pages=()
 check_help_in_page() { # PAGE PROGRAM ARGUMENT...
 	page=$1
 	shift
-	text=$(words "$top/share/man/$page")
+	text=${pages[$page]:=$(words "$top/share/man/$page")}
 	for option in $(long_options "$@"); do
 		grep -qE -- "(^|[^a-z-])$option([^a-z-]|$)" <<<"$text" || fail "$page says nothing of $option (${*##*/})"
 	done

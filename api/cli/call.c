@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/cli/call.h"
+
+#include <errno.h>
+
+#include "api/cli/http_client.h"
+#include "api/cli/progress.h"
+
+int call_daemon(struct cli *cli, const struct call *c, json_t **ret)
+{
+	struct http_client *http = NULL;
+	struct progress p = { 0 };
+	struct err err = { 0 };
+	int r = http_client_open(cli, &http, &err);
+
+	if (r == 0 && c->what != NULL)
+		progress_begin(&p, cli, c->what);
+	if (r == 0)
+		r = http_client_call(http, c->method, c->path, c->body, c->timeout_ms, ret, NULL,
+				     &err);
+	progress_end(&p);
+	http_client_free(http);
+	if (r == -EINTR && cli->signo != 0)
+		return CLI_SIGNALLED + cli->signo;
+	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
+}
+
+int call_get(struct cli *cli, const char *path, json_t **ret)
+{
+	return call_daemon(
+		cli, &(struct call){ .method = "GET", .path = path, .timeout_ms = CALL_MS }, ret);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* call.h - one request to casemated on a connection of its own, for verbs that need no more. */
+#ifndef API_CLI_CALL_H
+#define API_CLI_CALL_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "api/cli/cli.h"
+
+#define CALL_MS 5000U /* for what the daemon answers from memory */
+
+struct call {
+	const char *method, *path;
+	const json_t *body; /* borrowed; NULL = none */
+	uint64_t timeout_ms;
+	const char *what; /* progress.h; NULL = it is quick */
+};
+
+/* CLI_OK and *ret (may be NULL), a new reference, NULL for an answer without a body; else the exit
+ * status, after one line on standard error. */
+MUST_USE int call_daemon(struct cli *cli, const struct call *c, json_t **ret);
+/* The same for a GET of what is quick. */
+MUST_USE int call_get(struct cli *cli, const char *path, json_t **ret);
+
+#endif

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The document (casemate-egress(8)), with jansson. It comes from casemated, which has it from a
+ * client: every list, text and number has a ceiling, and an unknown field refuses all of it.
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/num.h"
+#include "egress/policy_internal.h"
+
+#define DEST_TEXT_MAX (EGRESS_NAME_MAX + 10U) /* "*." and ":65535" */
+#define HEADER_CHARS                                          \
+	"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+typedef int field_fn(const json_t *v, struct policy *p, struct err *err);
+
+struct field {
+	const char *name;
+	field_fn *take;
+};
+
+static int take_fields(const json_t *object, const struct field *fields, size_t count,
+		       struct policy *p, struct err *err)
+{
+	const char *key;
+	const json_t *v;
+
+	if (!json_is_object(object))
+		return err_set(err, -EINVAL, "not an object");
+	/* jansson's iterators want a pointer to what may be changed, and change nothing. */
+	json_object_foreach((json_t *)(uintptr_t)object, key, v)
+	{
+		size_t i = 0;
+		int r;
+
+		while (i < count && strcmp(fields[i].name, key) != 0)
+			i++;
+		if (i == count)
+			return err_set(err, -EINVAL, "%.40s: unknown field", key);
+		r = fields[i].take(v, p, err);
+		if (r < 0) {
+			(void)err_wrap(err, "%s", fields[i].name);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* ADDRESS, "[V6ADDRESS]" or NAME, with ":PORT" or without: cuts the port off. 0 or -EINVAL. */
+static int cut_port(char *text, uint16_t *ret_port)
+{
+	char *colon = strrchr(text, ':');
+	char *bracket = strchr(text, ']');
+	uint64_t port;
+
+	*ret_port = 0;
+	if (text[0] == '[') {
+		size_t len;
+
+		if (bracket == NULL || (bracket[1] != '\0' && bracket[1] != ':'))
+			return -EINVAL;
+		colon = bracket[1] == ':' ? bracket + 1 : NULL;
+		len = (size_t)(bracket - text) - 1;
+		*bracket = '\0';
+		memmove(text, text + 1, len + 1);
+	} else if (colon != strchr(text, ':')) {
+		return 0; /* an IPv6 address without brackets has no port */
+	} else if (colon != NULL) {
+		*colon = '\0';
+	}
+	if (colon == NULL)
+		return 0;
+	if (parse_u64(colon + 1, 1, UINT16_MAX, &port) < 0)
+		return -EINVAL;
+	*ret_port = (uint16_t)port;
+	return 0;
+}
+
+static int take_text(const json_t *v, char *buf, size_t cap)
+{
+	size_t len = json_string_length(v);
+
+	/* json_loadb refuses \u0000, so that the string is all there is. */
+	if (!json_is_string(v) || len == 0 || len >= cap)
+		return -EINVAL;
+	memcpy(buf, json_string_value(v), len + 1);
+	return 0;
+}
+
+static int take_dest(const json_t *v, bool names, struct dest *ret)
+{
+	char text[DEST_TEXT_MAX + 1];
+	struct dest d = { 0 };
+
+	if (take_text(v, text, sizeof(text)) < 0 || cut_port(text, &d.port) < 0)
+		return -EINVAL;
+	if (prefix_parse(text, &d.prefix) < 0) {
+		d.named = true;
+		if (!names || name_pattern_parse(text, strlen(text), &d.name) < 0)
+			return -EINVAL;
+	}
+	*ret = d;
+	return 0;
+}
+
+static int take_list(const json_t *v, bool names, struct dest_list *l, struct err *err)
+{
+	size_t n = json_array_size(v);
+
+	if (!json_is_array(v))
+		return err_set(err, -EINVAL, "not a list");
+	if (n > EGRESS_DESTS_MAX)
+		return err_set(err, -E2BIG, "more than %u entries", EGRESS_DESTS_MAX);
+	l->all = calloc(n + 1, sizeof(*l->all)); /* and one more: see take_deny */
+	if (l->all == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		if (take_dest(json_array_get(v, i), names, &l->all[i]) < 0)
+			return err_set(err, -EINVAL, "entry %zu is no %saddress or CIDR", i,
+				       names ? "domain name, " : "");
+		l->any_names = l->any_names || l->all[i].named;
+		l->count++;
+	}
+	return 0;
+}
+
+static int take_allow(const json_t *v, struct policy *p, struct err *err)
+{
+	return take_list(v, true, &p->allow, err);
+}
+
+/* "0.0.0.0/0" is E2B's word for everything: then it is so for IPv6, too. */
+static int take_deny(const json_t *v, struct policy *p, struct err *err)
+{
+	struct dest all = { 0 };
+	int r = take_list(v, false, &p->deny, err);
+
+	for (size_t i = 0; r == 0 && i < p->deny.count; i++) {
+		const struct dest *d = &p->deny.all[i];
+
+		if (d->port == 0 && d->prefix.bits == 96 && addr_is_v4(&d->prefix.addr)) {
+			p->deny.all[p->deny.count++] = all;
+			return 0;
+		}
+	}
+	return r;
+}
+
+static int take_internet(const json_t *v, struct policy *p, struct err *err)
+{
+	if (!json_is_boolean(v))
+		return err_set(err, -EINVAL, "not true or false");
+	p->internet = json_is_true(v);
+	return 0;
+}
+
+static int take_operator_allow(const json_t *v, struct policy *p, struct err *err)
+{
+	return take_list(v, false, &p->operator_allow, err);
+}
+
+static int take_operator_deny(const json_t *v, struct policy *p, struct err *err)
+{
+	return take_list(v, false, &p->operator_deny, err);
+}
+
+static int take_operator(const json_t *v, struct policy *p, struct err *err)
+{
+	static const struct field fields[] = {
+		{ "allow", take_operator_allow },
+		{ "deny", take_operator_deny },
+	};
+
+	return take_fields(v, fields, ARRAY_SIZE(fields), p, err);
+}
+
+static int take_resolvers(const json_t *v, struct policy *p, struct err *err)
+{
+	size_t n = json_array_size(v);
+
+	if (!json_is_array(v) || n > EGRESS_RESOLVERS_MAX)
+		return err_set(err, -EINVAL, "not a list of at most %u", EGRESS_RESOLVERS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		char text[DEST_TEXT_MAX + 1];
+		struct policy_endpoint *e = &p->resolvers[i];
+
+		if (take_text(json_array_get(v, i), text, sizeof(text)) < 0 ||
+		    cut_port(text, &e->port) < 0 || addr_parse(text, &e->addr) < 0)
+			return err_set(err, -EINVAL, "entry %zu is no address", i);
+		if (e->port == 0)
+			e->port = 53;
+		p->resolvers_count++;
+	}
+	return 0;
+}
+
+/* What frames a message or names its server is not a rule's to change. */
+static bool header_is_ours(const char *name)
+{
+	static const char *const ours[] = {
+		"Host",	      "Content-Length", "Transfer-Encoding", "Upgrade",
+		"Connection", "Expect",		"Trailer",	     "TE",
+		"Keep-Alive"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (strcasecmp(ours[i], name) == 0)
+			return true;
+	return false;
+}
+
+static bool header_is_fine(const char *name, const char *value)
+{
+	if (*name == '\0' || name[strspn(name, HEADER_CHARS)] != '\0' || header_is_ours(name))
+		return false;
+	for (; *value != '\0'; value++)
+		if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7f)
+			return false;
+	return true;
+}
+
+static struct policy_header *find_header(struct policy_rule *r, const char *name)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (strcasecmp(r->headers[i].name, name) == 0)
+			return &r->headers[i];
+	return NULL;
+}
+
+static int take_headers(const json_t *v, struct policy_rule *r, struct err *err)
+{
+	const char *name;
+	const json_t *value;
+	size_t bytes = 0;
+
+	if (!json_is_object(v))
+		return err_set(err, -EINVAL, "headers: not an object");
+	json_object_foreach((json_t *)(uintptr_t)v, name, value)
+	{
+		struct policy_header *h = &r->headers[r->count];
+
+		if (!json_is_string(value) || !header_is_fine(name, json_string_value(value)))
+			return err_set(err, -EINVAL, "headers: %.40s can't be set", name);
+		bytes += strlen(name) + json_string_length(value) + 4;
+		if (r->count == EGRESS_HEADERS_MAX || bytes > EGRESS_HEADER_BYTES)
+			return err_set(err, -E2BIG, "headers: too many");
+		if (find_header(r, name) != NULL)
+			return err_set(err, -EINVAL, "headers: %.40s twice", name);
+		h->name = strdup(name);
+		h->value = strdup(json_string_value(value));
+		r->count++;
+		if (h->name == NULL || h->value == NULL)
+			return err_set(err, -ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+/* {"transform": {"headers": {...}}} */
+static int take_transform(const json_t *v, struct policy_rule *r, struct err *err)
+{
+	const json_t *transform = json_object_get(v, "transform");
+	const json_t *headers = json_object_get(transform, "headers");
+
+	if (json_object_size(v) != 1 || json_object_size(transform) != 1 || headers == NULL)
+		return err_set(err, -EINVAL, "not a transform of headers");
+	return take_headers(headers, r, err);
+}
+
+static int take_rule(const char *host, const json_t *list, struct policy_rule *r, struct err *err)
+{
+	size_t n = json_array_size(list);
+
+	if (name_pattern_parse(host, strlen(host), &r->host) < 0)
+		return err_set(err, -EINVAL, "%.40s: not a domain name", host);
+	if (!json_is_array(list) || n > EGRESS_HEADERS_MAX)
+		return err_set(err, -EINVAL, "%.40s: not a short list", host);
+	for (size_t i = 0; i < n; i++) {
+		int e = take_transform(json_array_get(list, i), r, err);
+
+		if (e < 0) {
+			(void)err_wrap(err, "%.40s", host);
+			return e;
+		}
+	}
+	return 0;
+}
+
+static int take_rules(const json_t *v, struct policy *p, struct err *err)
+{
+	const char *host;
+	const json_t *list;
+
+	if (!json_is_object(v))
+		return err_set(err, -EINVAL, "not an object");
+	if (json_object_size(v) > EGRESS_RULES_MAX)
+		return err_set(err, -E2BIG, "more than %u hosts", EGRESS_RULES_MAX);
+	p->rules = calloc(json_object_size(v) + 1, sizeof(*p->rules));
+	if (p->rules == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	json_object_foreach((json_t *)(uintptr_t)v, host, list)
+	{
+		int r = take_rule(host, list, &p->rules[p->rules_count++], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int take_proxy_address(const json_t *v, struct policy *p, struct err *err)
+{
+	char text[DEST_TEXT_MAX + 1];
+	struct policy_proxy *x = &p->proxy;
+
+	if (take_text(v, text, sizeof(text)) < 0 || cut_port(text, &x->port) < 0 || x->port == 0)
+		return err_set(err, -EINVAL, "not HOST:PORT");
+	if (addr_parse(text, &x->addr) < 0 && name_normalize(text, strlen(text), x->host) < 0)
+		return err_set(err, -EINVAL, "not HOST:PORT");
+	x->used = true;
+	return 0;
+}
+
+static int take_proxy_user(const json_t *v, struct policy *p, struct err *err)
+{
+	if (take_text(v, p->proxy.user, sizeof(p->proxy.user)) < 0)
+		return err_set(err, -EINVAL, "not 1 to %u bytes", EGRESS_SECRET_MAX);
+	return 0;
+}
+
+static int take_proxy_password(const json_t *v, struct policy *p, struct err *err)
+{
+	if (take_text(v, p->proxy.password, sizeof(p->proxy.password)) < 0)
+		return err_set(err, -EINVAL, "not 1 to %u bytes", EGRESS_SECRET_MAX);
+	return 0;
+}
+
+static int take_proxy(const json_t *v, struct policy *p, struct err *err)
+{
+	static const struct field fields[] = {
+		{ "address", take_proxy_address },
+		{ "username", take_proxy_user },
+		{ "password", take_proxy_password },
+	};
+	int r;
+
+	if (json_is_null(v))
+		return 0;
+	r = take_fields(v, fields, ARRAY_SIZE(fields), p, err);
+	if (r == 0 && !p->proxy.used)
+		r = err_set(err, -EINVAL, "no address");
+	if (r == 0 && (p->proxy.user[0] == '\0') != (p->proxy.password[0] == '\0'))
+		r = err_set(err, -EINVAL, "username and password go together");
+	return r;
+}
+
+/* Is there a way left for what no list names? Then a list of allowed names would forbid nothing. */
+static bool denies_the_rest(const struct policy *p)
+{
+	for (size_t i = 0; i < p->deny.count; i++)
+		if (p->deny.all[i].port == 0 && p->deny.all[i].prefix.bits == 96 &&
+		    addr_is_v4(&p->deny.all[i].prefix.addr))
+			return true;
+	return !p->internet;
+}
+
+static int take_document(const json_t *document, struct policy *p, struct err *err)
+{
+	static const struct field fields[] = {
+		{ "allowOut", take_allow },
+		{ "denyOut", take_deny },
+		{ "rules", take_rules },
+		{ "egressProxy", take_proxy },
+		{ "resolvers", take_resolvers },
+		{ "operator", take_operator },
+		{ "allow_internet_access", take_internet },
+	};
+	int r = take_fields(document, fields, ARRAY_SIZE(fields), p, err);
+
+	if (r == 0 && p->allow.any_names && !denies_the_rest(p))
+		r = err_set(err, -EINVAL, "allowOut: names need 0.0.0.0/0 in denyOut");
+	return r;
+}
+
+int policy_parse(const char *text, size_t len, struct policy **ret, struct err *err)
+{
+	struct policy *p;
+	json_error_t e;
+	json_t *document;
+	int r;
+
+	if (len > EGRESS_POLICY_BYTES_MAX)
+		return err_set(err, -E2BIG, "more than %u bytes", EGRESS_POLICY_BYTES_MAX);
+	document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
+	if (document == NULL) /* e.text may quote what it stumbled over, and that may be a secret */
+		return err_set(err, -EINVAL, "not JSON: line %d, column %d", e.line, e.column);
+	p = calloc(1, sizeof(*p));
+	r = p == NULL ? err_set(err, -ENOMEM, "out of memory") : take_document(document, p, err);
+	json_decref(document);
+	if (r < 0) {
+		policy_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}

@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
+foreach(name addr dns hello policy)
+  casemate_test(egress_${name} unit SOURCES unit/egress_${name}.c LINKS egress)
+endforeach()

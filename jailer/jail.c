@@ -19,6 +19,7 @@ struct jails {
 	struct jail *first;
 	struct jails_watch *watches;
 	unsigned count;
+	unsigned making; /* of these, that don't run yet */
 	unsigned max;
 	bool ending;
 };
@@ -131,6 +132,7 @@ static void give_up(struct jail *j, const struct err *why)
 	struct jail_ends none = { .control = -1, .log = -1 };
 
 	plan_close(&j->plan);
+	j->jails->making--;
 	j->how = (struct ending){ .exited = false, .status = SIGKILL };
 	j->created(j->created_arg, NULL, &none, why);
 	(void)tell_waiters(j);
@@ -154,6 +156,7 @@ static void on_started(struct cell *c, void *arg)
 	ends.control = fd_steal(&j->plan.control_host);
 	ends.log = fd_steal(&j->plan.log_read);
 	plan_close(&j->plan);
+	j->jails->making--;
 	j->created(j->created_arg, j, &ends, NULL);
 }
 
@@ -248,6 +251,8 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 		return err_set(err, -EEXIST, "the id %s is in use", q->id);
 	if (js->count >= js->max)
 		return err_set(err, -EDQUOT, "all %u jails are in use", js->max);
+	if (js->making >= JAILS_MAKING_MAX)
+		return err_set(err, -EAGAIN, "%u jails are being made already", js->making);
 	r = host_check_label(js->host, err);
 	if (r < 0)
 		return r;
@@ -269,6 +274,7 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 	j->next = js->first;
 	js->first = j;
 	js->count++;
+	js->making++;
 	pool_get(q->nic_queues > 0 ? &js->nics : &js->plain, &j->line);
 	return 0;
 }

@@ -22,6 +22,9 @@
 #include "jailer/pool.h"
 #include "jailer/request.h"
 
+/* Jails that don't run yet, at a time: each has all that its VMM will get open here. */
+#define JAILS_MAKING_MAX 256U
+
 enum jail_state { JAIL_WAITING, JAIL_STARTING, JAIL_RUNNING, JAIL_ENDED, JAIL_STATE_COUNT };
 
 struct jail;
@@ -93,8 +96,8 @@ const struct jail *jails_first(const struct jails *js);
 /* Jails, and cells of any kind: what is still on the host. */
 unsigned jails_left(const struct jails *js);
 
-/* Either the return value is negative and err says why, or created is called once, perhaps before
- * this returns. */
+/* -EAGAIN: JAILS_MAKING_MAX are being made. Either the return value is negative and err says why,
+ * or created is called once, perhaps before this returns. */
 MUST_USE int jail_create(struct jails *js, const struct request *q, const void *owner,
 			 jail_created_fn *created, void *arg, struct err *err);
 /* Sets the memory limit to the guest's memory and this many snapshots of it. -EBUSY: it doesn't

@@ -34,8 +34,10 @@
 #endif
 
 #define STOP_MS_MAX 5000
-/* Process, report, events, groups; and what a request opens until its jail runs. */
-#define FDS_EACH_JAIL (3 + CGROUP_TREE_COUNT + 9)
+/* Its process and its groups. (The events of a group, too, where there is only one group.) */
+#define FDS_EACH_JAIL (1 + CGROUP_TREE_COUNT)
+/* What a request opens until its jail runs, and the report of a cell that waits for one. */
+#define FDS_EACH_MAKING 10
 /* Ours, and what clients can make us hold at once: 64 answers of two descriptors each for each of 8
  * clients that don't read. So there is always one for the next connection. */
 #define FDS_OWN (128 + 2 * 64 * SERVER_CLIENTS_MAX)
@@ -89,10 +91,12 @@ static int reset_signals(void)
 }
 
 /* Nothing inherited that we didn't choose. */
-static int clean_process(unsigned max, struct err *err)
+static int clean_process(const struct options *o, struct err *err)
 {
 	struct rlimit core = { 0, 0 }, files;
-	rlim_t want = (rlim_t)max * FDS_EACH_JAIL + FDS_OWN;
+	rlim_t want = (rlim_t)o->host.slots * FDS_EACH_JAIL +
+		      (rlim_t)JAILS_MAKING_MAX * FDS_EACH_MAKING + o->jails.pool +
+		      o->jails.pool_nics + FDS_OWN;
 
 	fd_close_from(3);
 	if (clearenv() != 0)
@@ -234,7 +238,7 @@ static int run(const struct options *o, struct err *err)
 	if (r == 0)
 		r = find_user(o->daemon_user, &uid, err);
 	if (r == 0)
-		r = clean_process(o->host.slots, err);
+		r = clean_process(o, err);
 	if (r == 0)
 		r = drop_capabilities(err);
 	if (r == 0)

@@ -22,7 +22,8 @@ add_dependencies(bench_vsock casemate-vmm)
 
 # The whole stack on this machine; the guest is tests/guest as an agent.
 casemate_executable(bench_start
-  SOURCES ${bench_dir}/start.c ${bench_dir}/start_fork.c ${bench_dir}/start_stack.c ${bench_dir}/stat.c
+  SOURCES ${bench_dir}/start.c ${bench_dir}/start_alive.c ${bench_dir}/start_claims.c ${bench_dir}/start_fork.c
+    ${bench_dir}/start_stack.c ${bench_dir}/stat.c
   LINKS cli_core m)
 add_dependencies(bench_start casemated casemate-jailer casemate-vmm guest.elf)
 

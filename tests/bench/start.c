@@ -19,13 +19,12 @@
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "tests/bench/start_alive.h"
+#include "tests/bench/start_claims.h"
 #include "tests/bench/start_fork.h"
 #include "tests/bench/start_stack.h"
 #include "tests/bench/stat.h"
 
-#define SETTLE_MS     60000U
-#define BURST_SECONDS 5U
-#define MEMORY_BYTES  (64 * MIB)
 #define IDLE_SPARES   64U
 #define MEMORY_ROUNDS 5U
 #define SETTLE_US     500000U
@@ -33,8 +32,8 @@
 static struct {
 	struct stack_programs programs;
 	const char *where;
-	uint64_t n, cold, forks;
-} opt = { .where = "native", .n = 1000, .cold = 100, .forks = 100 };
+	uint64_t n, cold, forks, claims, alive;
+} opt = { .where = "native", .n = 1000, .cold = 100, .forks = 100, .claims = 5, .alive = 0 };
 
 enum path { PATH_POOL, PATH_RESTORE, PATH_COLD, PATH_COUNT };
 static const char *const path_names[] = { "pool", "restore", "cold" };
@@ -52,29 +51,6 @@ static const struct stage {
 	{ "_http", "total_ms" },
 };
 static struct samples samples[PATH_COUNT][ARRAY_SIZE(stages)];
-
-static unsigned spares(void)
-{
-	json_t *o = stack_call("GET", "/v1/status", NULL), *shape;
-	unsigned n = 0;
-	size_t i;
-
-	json_array_foreach(json_object_get(o, "pool"), i, shape) n +=
-		(unsigned)json_integer_value(json_object_get(shape, "spares"));
-	json_decref(o);
-	return n;
-}
-
-static void wait_for_spares(unsigned want)
-{
-	uint64_t end = now_ms() + SETTLE_MS;
-
-	while (spares() < want) {
-		if (now_ms() > end)
-			stack_die("pool", "it doesn't fill; see casemated's log");
-		(void)usleep(500);
-	}
-}
 
 static enum path path_of(const json_t *sandbox)
 {
@@ -98,7 +74,7 @@ static void keep(enum path p, double ms, const json_t *timings)
 /* One sandbox: its id, and how it came to run. What it took is kept if it came so as wanted. */
 static enum path create(char id[64], bool scratch, enum path want)
 {
-	json_t *body = json_pack("{s:I}", "memory_bytes", (json_int_t)MEMORY_BYTES), *out;
+	json_t *body = json_pack("{s:I}", "memory_bytes", (json_int_t)STACK_MEMORY), *out;
 	enum path path;
 	uint64_t begin;
 	double ms;
@@ -117,50 +93,31 @@ static enum path create(char id[64], bool scratch, enum path want)
 	return path;
 }
 
-static void destroy(const char *id)
-{
-	char path[96];
-
-	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s", id);
-	json_decref(stack_call("DELETE", path, NULL));
-}
-
 /* ---- What is measured -------------------------------------------------------------------- */
-
-/* A daemon whose pool of this depth is full. */
-static void start_pool(unsigned depth)
-{
-	char id[64];
-
-	stack_start_daemon(depth);
-	(void)create(id, false, PATH_COUNT); /* teaches the shape */
-	destroy(id);
-	wait_for_spares(depth);
-}
 
 static void measure_paths(void)
 {
 	char id[64], other[64];
 
-	start_pool(4);
+	stack_start_pool(4);
 	while (samples[PATH_POOL][0].n < opt.n) {
-		wait_for_spares(1);
+		stack_wait_for_spares(1);
 		(void)create(id, false, PATH_POOL);
-		destroy(id);
+		stack_destroy(id);
 	}
 	stack_stop_daemon();
 	/* With one spare, the second of two has none. */
-	start_pool(1);
+	stack_start_pool(1);
 	for (uint64_t i = 0; samples[PATH_RESTORE][0].n < opt.n && i < 4 * opt.n; i++) {
-		wait_for_spares(1);
+		stack_wait_for_spares(1);
 		(void)create(id, false, PATH_COUNT);
 		(void)create(other, false, PATH_RESTORE);
-		destroy(id);
-		destroy(other);
+		stack_destroy(id);
+		stack_destroy(other);
 	}
 	while (samples[PATH_COLD][0].n < opt.cold) {
 		(void)create(id, true, PATH_COLD);
-		destroy(id);
+		stack_destroy(id);
 	}
 	stack_stop_daemon();
 }
@@ -181,51 +138,13 @@ static void print_paths(void)
 	(void)fflush(stdout);
 }
 
-/* One client that asks again at once, while the pool fills behind it. */
-static void measure_rate(struct samples *rate, struct samples *share, struct samples *end_ms)
-{
-	char id[64];
-
-	start_pool(64);
-	for (unsigned s = 0; s < BURST_SECONDS; s++) {
-		uint64_t end = now_ns() + UINT64_C(1000000000);
-		unsigned made = 0, pooled = 0;
-		while (now_ns() < end) {
-			uint64_t begin;
-			pooled += create(id, false, PATH_COUNT) == PATH_POOL;
-			begin = now_ns();
-			destroy(id);
-			samples_add(end_ms, (double)(now_ns() - begin) / 1e6);
-			made++;
-		}
-		samples_add(rate, made);
-		samples_add(share, 100.0 * pooled / made);
-	}
-	stack_stop_daemon();
-}
-
-/* MemAvailable, in KiB. */
-static double available_kib(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	char line[128];
-	double kib = 0;
-
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, "MemAvailable:", 13) == 0)
-			kib = strtod(line + 13, NULL);
-	if (f != NULL)
-		(void)fclose(f);
-	return kib;
-}
-
 static double available_with_pool(unsigned depth)
 {
 	double kib;
 
-	start_pool(depth);
+	stack_start_pool(depth);
 	(void)usleep(SETTLE_US);
-	kib = available_kib();
+	kib = stack_available_kib();
 	stack_stop_daemon();
 	return kib;
 }
@@ -249,6 +168,8 @@ static void parse_options(int argc, char **argv)
 					       { "n", required_argument, NULL, 'n' },
 					       { "cold", required_argument, NULL, 'c' },
 					       { "forks", required_argument, NULL, 'f' },
+					       { "claims", required_argument, NULL, 'r' },
+					       { "alive", required_argument, NULL, 'a' },
 					       { NULL, 0, NULL, 0 } };
 	int bad = 0, c;
 
@@ -275,6 +196,12 @@ static void parse_options(int argc, char **argv)
 		case 'f':
 			bad |= parse_u64(optarg, 0, SAMPLES_MAX, &opt.forks);
 			break;
+		case 'r':
+			bad |= parse_u64(optarg, 0, CLAIMS_SECONDS_MAX, &opt.claims);
+			break;
+		case 'a':
+			bad |= parse_u64(optarg, 0, ALIVE_MAX, &opt.alive);
+			break;
 		case 'c':
 			bad |= parse_u64(optarg, 1, SAMPLES_MAX, &opt.cold);
 			break;
@@ -285,7 +212,8 @@ static void parse_options(int argc, char **argv)
 	}
 	if (bad != 0)
 		stack_die("usage", "--daemon, --jailer, --vmm, --guest: FILE; --where TEXT; "
-				   "--n, --cold and --forks: how many");
+				   "--n, --cold, --forks and --alive: how many; --claims: "
+				   "for how many seconds");
 	if (opt.programs.daemon == NULL || opt.programs.jailer == NULL ||
 	    opt.programs.vmm == NULL || opt.programs.guest == NULL)
 		stack_die("usage", "--daemon, --jailer, --vmm and --guest are needed");
@@ -293,21 +221,21 @@ static void parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct samples rate, share, end_ms, memory;
+	static struct samples memory;
 
 	parse_options(argc, argv);
 	(void)signal(SIGPIPE, SIG_IGN);
 	stack_set_up(&opt.programs);
 	if (opt.forks > 0)
 		start_fork_rows(opt.forks, opt.where);
-	if (opt.n == 0) /* the forks only */
+	if (opt.claims > 0)
+		start_claims_rows((unsigned)opt.claims, opt.where);
+	if (opt.alive > 0)
+		start_alive_rows((unsigned)opt.alive, opt.where);
+	if (opt.n == 0)
 		return 0;
 	measure_paths();
 	print_paths();
-	measure_rate(&rate, &share, &end_ms);
-	bench_print_rate("start", "claims", "1/s", &rate, NULL, NULL, opt.where);
-	bench_print_rate("start", "claims_from_pool", "%", &share, NULL, NULL, opt.where);
-	bench_print("start", "delete", "ms", &end_ms, NULL, NULL, opt.where);
 	measure_memory(&memory);
 	bench_print("start", "memory_idle_host", "KiB", &memory, NULL, NULL, opt.where);
 	return 0;

@@ -14,9 +14,11 @@
 #include <unistd.h>
 
 #include "api/cli/http_client.h"
+#include "base/clock.h"
 #include "base/fd.h"
 
 #define CALL_MS	  30000U
+#define SETTLE_MS 60000U
 #define TRIES	  1000U /* of TRY_US: for a program to come up */
 #define TRY_US	  5000U
 #define LOG_BYTES 2000U
@@ -24,6 +26,7 @@
 static struct stack_programs programs;
 static char dir[64];
 static pid_t jailer_pid, daemon_pid;
+static char socket[160]; /* casemated's */
 static struct cli cli;
 static struct http_client *http;
 
@@ -128,7 +131,7 @@ static pid_t run(const char *const argv[], const char *log)
 
 static void start_jailer(void)
 {
-	char cgroup[48];
+	char cgroup[48], jails[16];
 	const char *argv[] = { programs.jailer,
 			       "--socket",
 			       in_dir("run/jailer.sock"),
@@ -142,12 +145,13 @@ static void start_jailer(void)
 			       "--cgroup",
 			       cgroup,
 			       "--max",
-			       "256",
+			       jails,
 			       "--pool",
 			       "8",
 			       NULL };
 
 	(void)snprintf(cgroup, sizeof(cgroup), "casemate-bench-%d", (int)getpid());
+	(void)snprintf(jails, sizeof(jails), "%u", STACK_MAX + 128);
 	jailer_pid = run(argv, "jailer.log");
 	for (unsigned i = 0; i < TRIES && access(in_dir("run/jailer.sock"), F_OK) < 0; i++)
 		(void)usleep(TRY_US);
@@ -176,8 +180,7 @@ static bool jailer_is_there(void)
 
 void stack_start_daemon(unsigned depth)
 {
-	static char socket[160];
-	char pool[16];
+	char pool[16], most[16];
 	const char *argv[] = { programs.daemon,
 			       "--user",
 			       "nobody",
@@ -190,7 +193,7 @@ void stack_start_daemon(unsigned depth)
 			       "--state",
 			       "none",
 			       "--max-sandboxes",
-			       "200",
+			       most,
 			       "--log-level",
 			       "warn",
 			       NULL };
@@ -198,6 +201,7 @@ void stack_start_daemon(unsigned depth)
 
 	(void)snprintf(socket, sizeof(socket), "%s", in_dir("run/casemated.sock"));
 	(void)snprintf(pool, sizeof(pool), "%u", depth);
+	(void)snprintf(most, sizeof(most), "%u", STACK_MAX);
 	daemon_pid = run(argv, "daemon.log");
 	cli.socket = socket;
 	for (unsigned i = 0; i < TRIES && http == NULL; i++) {
@@ -208,6 +212,16 @@ void stack_start_daemon(unsigned depth)
 		stack_die("casemated", err.msg);
 	for (unsigned i = 0; i < TRIES && !jailer_is_there(); i++)
 		(void)usleep(TRY_US);
+}
+
+void stack_reconnect(void)
+{
+	struct err err = { 0 };
+
+	/* Its epoll is the parent's as well. Nothing of them is freed: it is the parent's to use.
+	 */
+	if (loop_new(&cli.loop) < 0 || http_client_open(&cli, &http, &err) < 0)
+		stack_die("casemated", err.msg);
 }
 
 void stack_stop_daemon(void)
@@ -234,4 +248,127 @@ void stack_set_up(const struct stack_programs *p)
 	put_copy("store/kernels/default/kernel", programs.guest);
 	put_copy("store/images/default/root.erofs", programs.guest); /* a disk that nobody reads */
 	start_jailer();
+}
+
+/* ---- What the rows have in common ---------------------------------------------------------- */
+
+json_t *stack_create(void)
+{
+	json_t *body = json_pack("{s:I}", "memory_bytes", (json_int_t)STACK_MEMORY);
+	json_t *out = stack_call("POST", "/v1/sandboxes", body);
+
+	json_decref(body);
+	return out;
+}
+
+void stack_destroy(const char *id)
+{
+	char path[96];
+
+	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s", id);
+	json_decref(stack_call("DELETE", path, NULL));
+}
+
+static unsigned spares(void)
+{
+	json_t *o = stack_call("GET", "/v1/status", NULL), *shape;
+	unsigned n = 0;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "pool"), i, shape) n +=
+		(unsigned)json_integer_value(json_object_get(shape, "spares"));
+	json_decref(o);
+	return n;
+}
+
+void stack_wait_for_spares(unsigned want)
+{
+	uint64_t end = now_ms() + SETTLE_MS;
+
+	while (spares() < want) {
+		if (now_ms() > end)
+			stack_die("pool", "it doesn't fill; see casemated's log");
+		(void)usleep(500);
+	}
+}
+
+void stack_start_pool(unsigned depth)
+{
+	json_t *o;
+
+	stack_start_daemon(depth);
+	o = stack_create(); /* teaches the shape */
+	stack_destroy(json_string_value(json_object_get(o, "id")));
+	json_decref(o);
+	stack_wait_for_spares(depth);
+}
+
+/* A line "name: NUMBER" of a file in /proc. */
+static double number_in(const char *path, const char *name)
+{
+	FILE *f = fopen(path, "re");
+	char line[256];
+	double v = 0;
+
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+		if (strncmp(line, name, strlen(name)) == 0)
+			v = strtod(line + strlen(name), NULL);
+	if (f != NULL)
+		(void)fclose(f);
+	return v;
+}
+
+static double resident_kib(pid_t pid)
+{
+	char path[48];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	return number_in(path, "VmRSS:");
+}
+
+double stack_daemon_kib(void)
+{
+	return resident_kib(daemon_pid);
+}
+
+double stack_jailer_kib(void)
+{
+	return resident_kib(jailer_pid);
+}
+
+double stack_available_kib(void)
+{
+	return number_in("/proc/meminfo", "MemAvailable:");
+}
+
+/* Fields 14 to 17 of /proc/PID/stat, after the name, which ends with the last parenthesis. */
+static void cpu_of(pid_t pid, uint64_t *own, uint64_t *children)
+{
+	char path[48], text[1024] = "";
+	uint64_t t[4] = { 0 }, tick = 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
+	FILE *f;
+	char *at;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (f == NULL || fgets(text, sizeof(text), f) == NULL)
+		stack_die(path, "can't be read");
+	(void)fclose(f);
+	at = strrchr(text, ')');
+	for (unsigned field = 2; at != NULL && field < 17; field++) {
+		at = strchr(at, ' ');
+		at += at != NULL;
+		if (at != NULL && field >= 13)
+			t[field - 13] = strtoull(at, NULL, 10);
+	}
+	*own = (t[0] + t[1]) * tick;
+	*children = (t[2] + t[3]) * tick;
+}
+
+void stack_cpu(struct stack_cpu *ret)
+{
+	uint64_t none;
+
+	cpu_of(daemon_pid, &ret->daemon, &none);
+	cpu_of(jailer_pid, &ret->jailer, &ret->vmms);
 }

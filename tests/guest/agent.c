@@ -21,6 +21,11 @@
 #define RX_BYTES     4096U
 #define BUF_ALLOC    65536U
 #define FRAME_BYTES  10U
+/* Where in a frame an order may stand: Identify's first field is the host name. A KVM in software
+ * emulates each instruction, so it isn't looked for elsewhere. */
+#define ORDER_BEGIN 40U
+#define ORDER_END   80U
+#define TX_SLOTS    8U
 
 enum {
 	OP_REQUEST = 1,
@@ -42,8 +47,12 @@ struct __attribute__((packed)) header {
 
 static struct vdev vs;
 static uint8_t rx[RX_BUFS][sizeof(struct header) + RX_BYTES];
-static struct header tx_header;
-static uint8_t answer[FRAME_BYTES];
+/* What is on its way to the device: a header and perhaps an answer each. */
+static struct {
+	struct header h;
+	uint8_t answer[FRAME_BYTES];
+} tx[TX_SLOTS];
+static unsigned tx_sent, tx_done;
 
 /* What was taken from each connection, by the host's port; the host has 64 of them at a time. */
 #define CONNS 256U
@@ -64,28 +73,47 @@ static void post(uint16_t i)
 	vq_add(&vs.q[0], i, &b, 1);
 }
 
-/* To the peer of the packet `to`. */
-static void send(const struct header *to, uint16_t op, uint32_t flags, const void *data,
-		 uint32_t len)
+/* Until at most so many are still the device's. */
+static void tx_settle(unsigned left)
 {
-	struct vq_buf b[2] = { { &tx_header, sizeof(tx_header), false }, { data, len, false } };
 	uint16_t head;
 	uint32_t used;
 
-	tx_header = (struct header){ .src_cid = guest_cid(),
-				     .dst_cid = HOST_CID,
-				     .src_port = to->dst_port,
-				     .dst_port = to->src_port,
-				     .len = len,
-				     .type = 1,
-				     .op = op,
-				     .flags = flags,
-				     .buf_alloc = BUF_ALLOC,
-				     .fwd_cnt = taken[to->src_port % CONNS] };
-	vq_add(&vs.q[1], 0, b, len > 0 ? 2 : 1);
+	while (tx_sent - tx_done > left)
+		if (vq_used(&vs.q[1], &head, &used))
+			tx_done++;
+		else
+			__asm__ volatile("pause");
+}
+
+/* To the peer of the packet `to`. Short data is copied; what is longer is sent when this returns.
+ */
+static void send(const struct header *to, uint16_t op, uint32_t flags, const void *data,
+		 uint32_t len)
+{
+	unsigned slot = tx_sent % TX_SLOTS;
+	struct vq_buf b[2] = { { &tx[slot].h, sizeof(tx[slot].h), false }, { data, len, false } };
+
+	tx_settle(TX_SLOTS - 1);
+	tx[slot].h = (struct header){ .src_cid = guest_cid(),
+				      .dst_cid = HOST_CID,
+				      .src_port = to->dst_port,
+				      .dst_port = to->src_port,
+				      .len = len,
+				      .type = 1,
+				      .op = op,
+				      .flags = flags,
+				      .buf_alloc = BUF_ALLOC,
+				      .fwd_cnt = taken[to->src_port % CONNS] };
+	if (len > 0 && len <= FRAME_BYTES) {
+		memcpy(tx[slot].answer, data, len);
+		b[1].data = tx[slot].answer;
+	}
+	vq_add(&vs.q[1], (uint16_t)(slot * 2), b, len > 0 ? 2 : 1);
+	tx_sent++;
 	vq_kick(&vs, &vs.q[1]);
-	while (!vq_used(&vs.q[1], &head, &used))
-		__asm__ volatile("pause");
+	if (len > FRAME_BYTES)
+		tx_settle(0);
 }
 
 static void dirty_memory(uint64_t mib)
@@ -102,8 +130,10 @@ static void look_for_orders(const uint8_t *data, uint32_t len)
 	const uint32_t n = sizeof(order) - 1;
 	uint64_t mib = 0;
 
-	for (uint32_t i = 0; i + n < len; i++) {
-		if (memcmp(data + i, order, n) != 0)
+	if (len > ORDER_END)
+		len = ORDER_END;
+	for (uint32_t i = ORDER_BEGIN; i + n < len; i++) {
+		if (data[i] != order[0] || memcmp(data + i, order, n) != 0)
 			continue;
 		for (i += n; i < len && data[i] >= '0' && data[i] <= '9'; i++)
 			mib = mib * 10 + (uint64_t)(data[i] - '0');
@@ -117,9 +147,8 @@ static void serve(const struct header *h, const uint8_t *data)
 	for (uint32_t off = 0; off + FRAME_BYTES <= h->len;) {
 		uint32_t len = (uint32_t)data[off] << 24 | (uint32_t)data[off + 1] << 16 |
 			       (uint32_t)data[off + 2] << 8 | data[off + 3];
-		memset(answer, 0, sizeof(answer));
+		uint8_t answer[FRAME_BYTES] = { [8] = 2 };
 		memcpy(answer + 4, data + off + 4, 4);
-		answer[8] = 2;
 		if (data[off + 8] == 1)
 			look_for_orders(data + off, FRAME_BYTES + len);
 		if (data[off + 8] == 1)

@@ -8,6 +8,7 @@
 #include "api/rpc/rpc.h"
 #include "jailer/host.h"
 #include "jailer/jail.h"
+#include "jailer/keeper.h"
 #include "jailer/saves.h"
 #include "jailer/sealer.h"
 
@@ -20,6 +21,8 @@ struct session {
 	struct sealer *sealer;
 	struct saves *saves;
 	struct events *events; /* handle_events.c; NULL = nobody is told */
+	const struct blobs *blobs;
+	struct keeper *keeper;
 };
 
 extern const struct rpc_handler session_handlers[];
@@ -41,6 +44,8 @@ const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const
 				    struct session *s, struct request *q);
 /* handle_save.c */
 rpc_handler_fn handle_save, handle_load, handle_discard;
+/* handle_image.c */
+rpc_handler_fn handle_store_image, handle_remove_image, handle_list_images;
 /* handle_inspect.c */
 rpc_handler_fn handle_inspect, handle_usage;
 

@@ -23,7 +23,10 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "jailer/blobs.h"
+#include "jailer/handlers.h"
 #include "jailer/jail.h"
+#include "jailer/keeper.h"
 #include "jailer/options.h"
 #include "jailer/saves.h"
 #include "jailer/seal.h"
@@ -186,6 +189,8 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 {
 	struct sealer *sealer = NULL;
 	struct saves *saves = NULL;
+	struct keeper *keeper = NULL;
+	struct blobs blobs = { .dir = -1 };
 	struct server *server = NULL;
 	struct jails *js = NULL;
 	struct loop *l = NULL;
@@ -196,9 +201,20 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	    loop_signal_add(l, SIGINT, on_stop, l) < 0)
 		r = err_set(err, -ENOMEM, "event loop");
 	else
-		r = saves_new(l, &h->store, o->paused_bytes_max, &saves, err);
+		r = blobs_open(&blobs, &h->store, o->image_bytes_max, err);
+	if (r == 0 && keeper_new(l, &blobs, &keeper) < 0)
+		r = err_set(err, -ENOMEM, "images");
 	if (r == 0)
-		r = server_new(l, h, js, sealer, saves, o->socket, daemon_uid, &server, err);
+		r = saves_new(l, &h->store, o->paused_bytes_max, &saves, err);
+	if (r == 0) {
+		const struct session shared = { .host = h,
+						.jails = js,
+						.sealer = sealer,
+						.saves = saves,
+						.blobs = &blobs,
+						.keeper = keeper };
+		r = server_new(l, &shared, o->socket, daemon_uid, &server, err);
+	}
 	if (r == 0) {
 		r = install_filter();
 		if (r < 0)
@@ -220,6 +236,8 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	server_free(server);
 	sealer_free(sealer);
 	saves_free(saves);
+	keeper_free(keeper);
+	blobs_close(&blobs);
 	if (js != NULL && jails_left(js) == 0)
 		jails_free(js);
 	loop_free(l);

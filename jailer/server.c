@@ -26,10 +26,7 @@ struct server {
 	struct loop_io *io;
 	int fd;
 	uid_t daemon_uid;
-	struct jails *jails;
-	struct sealer *sealer;
-	struct saves *saves;
-	const struct host *host;
+	struct session shared; /* what each client's begins as */
 	struct sockaddr_un addr;
 	struct client clients[SERVER_CLIENTS_MAX];
 };
@@ -100,9 +97,7 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 			log_warn("client.refused", "there are %d already", SERVER_CLIENTS_MAX);
 		return;
 	}
-	c->session = (struct session){
-		.host = s->host, .jails = s->jails, .sealer = s->sealer, .saves = s->saves
-	};
+	c->session = s->shared;
 	cfg.arg = &c->session;
 	r = rpc_conn_new(s->loop, fd_steal(&fd), &cfg, &c->conn);
 	if (r < 0) {
@@ -184,9 +179,8 @@ static int open_socket(struct server *s, const char *path, struct err *err)
 	return r < 0 ? err_sys(err, r, "socket %s", path) : 0;
 }
 
-int server_new(struct loop *l, const struct host *h, struct jails *js, struct sealer *sealer,
-	       struct saves *saves, const char *path, uid_t daemon_uid, struct server **ret,
-	       struct err *err)
+int server_new(struct loop *l, const struct session *shared, const char *path, uid_t daemon_uid,
+	       struct server **ret, struct err *err)
 {
 	struct server *s = calloc(1, sizeof(*s));
 	int r;
@@ -195,10 +189,7 @@ int server_new(struct loop *l, const struct host *h, struct jails *js, struct se
 		return err_sys(err, -ENOMEM, "socket %s", path);
 	s->loop = l;
 	s->fd = -1;
-	s->host = h;
-	s->jails = js;
-	s->sealer = sealer;
-	s->saves = saves;
+	s->shared = *shared;
 	s->daemon_uid = daemon_uid;
 	r = open_socket(s, path, err);
 	if (r == 0) {

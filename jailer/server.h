@@ -14,20 +14,16 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
-#include "jailer/host.h"
-#include "jailer/jail.h"
-#include "jailer/sealer.h"
 
 #define SERVER_CLIENTS_MAX 8
 
 struct server;
 
-struct saves;
+struct session; /* handlers.h: what each client's handlers work on */
 
-/* Makes the socket (its directory too if only that is missing) and listens. All that it is given
- * outlives it. */
-MUST_USE int server_new(struct loop *l, const struct host *h, struct jails *js,
-			struct sealer *sealer, struct saves *saves, const char *path,
+/* Makes the socket (its directory too if only that is missing) and listens. What `shared` points
+ * to outlives it. */
+MUST_USE int server_new(struct loop *l, const struct session *shared, const char *path,
 			uid_t daemon_uid, struct server **ret, struct err *err);
 /* Ends all connections and removes the socket. */
 void server_free(struct server *s);

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "base/num.h"
+#include "jailer/blobs.h"
 #include "jailer/request.h"
 
 #define STORE_PATH_MAX 160 /* "kernels/" name "/kernel" and room */
@@ -54,6 +55,8 @@ int store_open(struct store *s, const char *path, struct err *err)
 		return err_sys(err, -errno, "the store %s: scratch directory", path);
 	if (mkdirat(fd, "paused", 0700) < 0 && errno != EEXIST)
 		return err_sys(err, -errno, "the store %s: directory of paused sandboxes", path);
+	if (mkdirat(fd, "blobs", 0700) < 0 && errno != EEXIST)
+		return err_sys(err, -errno, "the store %s: directory of stored images", path);
 	/* The new process mounts its root over its working directory, in its own namespace. */
 	if (fchdir(fd) < 0)
 		return err_sys(err, -errno, "the store %s", path);
@@ -165,7 +168,9 @@ int store_open_image(const struct store *s, const char *name, int *ret, struct e
 {
 	char path[STORE_PATH_MAX], what[REQUEST_NAME_MAX + 32];
 
-	(void)snprintf(path, sizeof(path), "images/%s/root.erofs", name);
+	/* A digest's form is its own name space: no operator's directory is looked for. */
+	(void)snprintf(path, sizeof(path),
+		       blob_digest_ok(name) ? "blobs/%s" : "images/%s/root.erofs", name);
 	(void)snprintf(what, sizeof(what), "image %s", name);
 	return open_content(s, path, what, ret, err);
 }
@@ -196,18 +201,28 @@ int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct e
 	return 0;
 }
 
-int store_open_paused(const struct store *s, int *ret, struct err *err)
+static int open_directory(const struct store *s, const char *name, int *ret, struct err *err)
 {
-	CLEANUP(fd_closep) int dir = open_below(s->dir, "paused", O_RDONLY | O_DIRECTORY);
+	CLEANUP(fd_closep) int dir = open_below(s->dir, name, O_RDONLY | O_DIRECTORY);
 	int r;
 
 	if (dir < 0)
-		return err_sys(err, dir, "the store's directory paused");
-	r = check_owner(dir, "the store's directory paused", S_IFDIR, err);
+		return err_sys(err, dir, "the store's directory %s", name);
+	r = check_owner(dir, name, S_IFDIR, err);
 	if (r < 0)
-		return r;
+		return err_wrap(err, "the store's directory");
 	*ret = fd_steal(&dir);
 	return 0;
+}
+
+int store_open_paused(const struct store *s, int *ret, struct err *err)
+{
+	return open_directory(s, "paused", ret, err);
+}
+
+int store_open_blobs(const struct store *s, int *ret, struct err *err)
+{
+	return open_directory(s, "blobs", ret, err);
 }
 
 static int by_name(const void *a, const void *b)

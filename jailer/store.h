@@ -6,6 +6,7 @@
  *     STORE/images/NAME/root.erofs
  *     STORE/scratch/              unnamed files only
  *     STORE/paused/ID             paused sandboxes (saves.h)
+ *     STORE/blobs/DIGEST          images that came through the API (blobs.h)
  *
  * Paths are resolved by the kernel below one directory descriptor, without symbolic links, so a
  * name can lead nowhere else. What is opened must be a non-empty regular file or a block device,
@@ -34,6 +35,7 @@ void store_close(struct store *s);
 /* Read-only descriptors. *ret_initrd is -1 when the kernel has none. */
 MUST_USE int store_open_kernel(const struct store *s, const char *name, int *ret_kernel,
 			       int *ret_initrd, struct err *err);
+/* name: of images/, or the digest of one in blobs/. */
 MUST_USE int store_open_image(const struct store *s, const char *name, int *ret, struct err *err);
 
 /* A sparse file without a name, read-write: it is gone when its last descriptor is. */
@@ -41,6 +43,9 @@ MUST_USE int store_open_scratch(const struct store *s, uint64_t bytes, int *ret,
 
 /* The directory of paused sandboxes: root's, and nobody else writes there. */
 MUST_USE int store_open_paused(const struct store *s, int *ret, struct err *err);
+
+/* The same of images that came through the API. */
+MUST_USE int store_open_blobs(const struct store *s, int *ret, struct err *err);
 
 /* The names below `kind` ("kernels" or "images"), at most STORE_LIST_MAX, sorted; the count.
  * Each is freed by the caller. */

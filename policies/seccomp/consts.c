@@ -7,6 +7,7 @@
 #include <linux/close_range.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/fsverity.h>
 #include <linux/futex.h>
 #include <linux/if_tun.h>
 #include <linux/keyctl.h>
@@ -138,6 +139,7 @@ static const struct named table[] = {
 	N(SIOCGIFFLAGS),
 	N(SIOCSIFFLAGS),
 	N(BLKGETSIZE64),
+	N(FS_IOC_ENABLE_VERITY),
 	N(TUNSETOFFLOAD),
 	N(TUNSETVNETHDRSZ),
 	N(TUN_F_CSUM),

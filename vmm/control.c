@@ -4,7 +4,8 @@
  * (handlers[].states, checked by the rpc library before we see the request). The end of the VM,
  * whoever finds it, comes through struct result's descriptor: state ENDED, vCPUs out, every Wait
  * answered. The process leaves when the answer has left, when the peer is gone, or when nobody has
- * asked for the result for a while.
+ * asked for the result for a while. The peer of a VM that has run may be replaced
+ * (control_handover.c).
  */
 #include "vmm/control.h"
 
@@ -356,6 +357,8 @@ static void on_closed(struct rpc_conn *conn, int reason, void *arg)
 	c->conn = NULL;
 	if (c->state == STATE_ENDED)
 		leave(c);
+	else if (control_outlives(c))
+		log_info("vm.orphan", "id=%s error=%d", c->id, -reason);
 	else
 		result_end(&c->result, END_STOPPED, "the control connection closed (%d)", reason);
 }
@@ -386,17 +389,24 @@ static const struct rpc_handler handlers[] = {
 };
 _Static_assert(ARRAY_SIZE(handlers) == VMM_METHOD_COUNT, "one handler a method");
 
-int control_serve(struct err *err)
+int control_connect_peer(struct control *c, bool nonblocking)
 {
-	static struct control control; /* one in a process, and too large for a stack */
-	struct control *c = &control;
 	const struct rpc_conn_config cfg = {
 		.handlers = handlers,
 		.handlers_count = ARRAY_SIZE(handlers),
 		.state = state_bit,
 		.closed = on_closed,
 		.arg = c,
+		.nonblocking = nonblocking,
 	};
+
+	return rpc_conn_new(c->loop, VMM_FD_CONTROL, &cfg, &c->conn);
+}
+
+int control_serve(struct err *err)
+{
+	static struct control control; /* one in a process, and too large for a stack */
+	struct control *c = &control;
 	int r;
 
 	memcpy(c->id, "-", 2);
@@ -407,7 +417,9 @@ int control_serve(struct err *err)
 	if (r == 0)
 		r = loop_io_add(c->loop, c->result.event_fd, EPOLLIN, on_result, c, NULL);
 	if (r == 0)
-		r = rpc_conn_new(c->loop, VMM_FD_CONTROL, &cfg, &c->conn);
+		r = control_handover_begin(c);
+	if (r == 0)
+		r = control_connect_peer(c, false);
 	if (r < 0)
 		return err_sys(err, r, "control");
 	r = loop_run(c->loop);

@@ -4,6 +4,7 @@
  *
  *     control.c           the VM's states, its end, the method table, the server
  *     control_configure.c what a ConfigureRequest says, checked
+ *     control_handover.c  another control connection
  *     control_dev.c       requests that are about a device
  *     control_drive.c     the same for drives
  *     control_nic.c       the same for network devices
@@ -28,7 +29,8 @@ enum state { STATE_NEW, STATE_READY, STATE_RUNNING, STATE_PAUSED, STATE_ENDED, S
 
 struct control {
 	struct loop *loop;
-	struct rpc_conn *conn; /* NULL once closed */
+	struct rpc_conn *conn;	  /* NULL: closed, and perhaps another will come */
+	struct loop_io *handover; /* control_handover.c; NULL: none will */
 	enum state state;
 	struct vm vm;
 	struct result result;
@@ -40,6 +42,14 @@ struct control {
 	int live_fds[2];
 	char id[VM_ID_MAX + 1];
 };
+
+/* control.c: serves VMM_FD_CONTROL; is it non-blocking? 0 or -errno, and it is closed. */
+MUST_USE int control_connect_peer(struct control *c, bool nonblocking);
+
+/* control_handover.c */
+MUST_USE int control_handover_begin(struct control *c);
+/* Does the VM go on without a control connection? */
+bool control_outlives(const struct control *c);
 
 /* control_configure.c */
 /* Pure. The request's strings are borrowed: cfg lives as long as the request. 0, or -EINVAL with

@@ -16,14 +16,17 @@
 
 /* Pinned by the VMM itself before the filters go on. */
 #define VMM_FD_VM 16
-#define VMM_FD_MEMORY                                                                            \
-	17		 /* left by the jailer, to restore: gmem_attach_file; closed once loaded \
-			  */
-#define VMM_FD_STATE  18 /* the same: the state file */
-#define VMM_FD_TAP0   24 /* left by the jailer: tap queues, 24..31 */
-#define VMM_TAPS_MAX  8
-#define VMM_FD_VCPU0  32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
-#define VMM_VCPUS_MAX 32
+#define VMM_FD_MEMORY                                                                           \
+	17		/* left by the jailer, to restore: gmem_attach_file; closed once loaded \
+			 */
+#define VMM_FD_STATE 18 /* the same: the state file */
+/* Left by the jailer, optional: a SOCK_SEQPACKET, non-blocking, of which each message is one byte
+ * and a non-blocking control socket, which replaces the one before (control_handover.c). */
+#define VMM_FD_HANDOVER 19
+#define VMM_FD_TAP0	24 /* left by the jailer: tap queues, 24..31 */
+#define VMM_TAPS_MAX	8
+#define VMM_FD_VCPU0	32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
+#define VMM_VCPUS_MAX	32
 
 /* Everything that is made while running (connections, eventfds) is numbered from here... */
 #define VMM_FD_DYNAMIC 64

@@ -376,7 +376,7 @@ bool method_sane(const struct rpc_method *m)
 int rpc_conn_new(struct loop *l, int fd, const struct rpc_conn_config *cfg, struct rpc_conn **ret)
 {
 	struct rpc_conn *c = calloc(1, sizeof(*c));
-	int r = c != NULL ? fd_set_nonblock(fd, true) : -ENOMEM;
+	int r = c == NULL ? -ENOMEM : cfg->nonblocking ? 0 : fd_set_nonblock(fd, true);
 
 	BUG_ON(cfg->handlers_count > 64); /* bits of once_used */
 	for (size_t i = 0; i < cfg->handlers_count; i++)

@@ -111,10 +111,12 @@ struct rpc_conn_config {
 	/* rpc_conn_writable() turned true again. May be NULL. */
 	void (*drained)(struct rpc_conn *c, void *arg);
 	void *arg; /* given to all of the above and to the handlers */
+	/* fd is non-blocking already: for a process that may not call fcntl. */
+	bool nonblocking;
 };
 
-/* Takes fd (set non-blocking; closed by rpc_conn_free, also on failure here). cfg is copied; the
- * handler table is not and must outlive the connection. */
+/* Takes fd (set non-blocking unless cfg says that it is; closed by rpc_conn_free, also on failure
+ * here). cfg is copied; the handler table is not and must outlive the connection. */
 MUST_USE int rpc_conn_new(struct loop *l, int fd, const struct rpc_conn_config *cfg,
 			  struct rpc_conn **ret);
 /* Closes at once, without the closed callback; calls made get RPC_CANCELLED first. NULL is fine.

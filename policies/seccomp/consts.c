@@ -48,6 +48,7 @@ struct named {
 static const struct named table[] = {
 	/* our own descriptors */
 	N(VMM_FD_CONTROL),
+	N(VMM_FD_HANDOVER),
 	N(VMM_FD_KVM),
 	N(VMM_FD_KERNEL),
 	N(VMM_FD_INITRD),

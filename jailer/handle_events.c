@@ -64,7 +64,7 @@ void handle_events(struct rpc_call *call, const ProtobufCMessage *in, int *fds, 
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
 		return;
 	}
-	*e = (struct events){ .watch = { .owner = s, .ended = on_ended },
+	*e = (struct events){ .watch = { .owner = session_owner(s), .ended = on_ended },
 			      .call = call,
 			      .session = s };
 	s->events = e;

@@ -89,7 +89,8 @@ static void on_digested(void *arg, int r, const uint8_t *seal, const struct err 
 	c->digest = NULL;
 	rpc_call_watch(c->call, NULL, NULL);
 	if (r == 0) {
-		r = saves_put(s->saves, s, &c->q, seal, on_copied, c, &c->copy, &why);
+		r = saves_put(s->saves, session_owner(s), &c->q, seal, on_copied, c, &c->copy,
+			      &why);
 		err = &why;
 	}
 	if (r == 0) {
@@ -147,7 +148,8 @@ void handle_load(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	if (c == NULL)
 		return;
 	c->load = true;
-	if (saves_get(s->saves, s, m->id, fds[0], fds[1], on_copied, c, &c->copy, &err) < 0) {
+	if (saves_get(s->saves, session_owner(s), m->id, fds[0], fds[1], on_copied, c, &c->copy,
+		      &err) < 0) {
 		refuse_call(call, &err);
 		copying_free(c);
 	} else {
@@ -165,7 +167,7 @@ void handle_discard(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	(void)fds;
 	if (!request_id_ok(m->id))
 		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
-	else if (saves_discard(s->saves, s, m->id) < 0)
+	else if (saves_discard(s->saves, session_owner(s), m->id) < 0)
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "%s is being written or read", m->id);
 	else
 		rpc_reply(call, &out.base, NULL);

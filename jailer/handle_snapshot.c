@@ -124,7 +124,7 @@ const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const
 		return NULL;
 	}
 	j = jail_find(s->jails, id);
-	if (j == NULL || j->owner != s) {
+	if (j == NULL || j->owner != session_owner(s)) {
 		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", id);
 		return NULL;
 	}

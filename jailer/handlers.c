@@ -84,7 +84,7 @@ static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int
 
 	(void)fds;
 	if (request_check(m, false, &s->host->limits, &q, &err) < 0 ||
-	    jail_create(s->jails, &q, s, on_created, call, &err) < 0)
+	    jail_create(s->jails, &q, session_owner(s), on_created, call, &err) < 0)
 		refuse_call(call, &err);
 }
 
@@ -92,7 +92,7 @@ void create_restored(struct rpc_call *call, const struct request *q, struct sess
 {
 	struct err err = { 0 };
 
-	if (jail_create(s->jails, q, s, on_restored, call, &err) < 0)
+	if (jail_create(s->jails, q, session_owner(s), on_restored, call, &err) < 0)
 		refuse_call(call, &err);
 }
 
@@ -290,6 +290,8 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_RESERVE], .fn = handle_reserve },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
+	{ .method = &jailer_methods[JAILER_HOLD], .fn = handle_hold },
+	{ .method = &jailer_methods[JAILER_ADOPT], .fn = handle_adopt },
 	{ .method = &jailer_methods[JAILER_EVENTS], .fn = handle_events },
 	{ .method = &jailer_methods[JAILER_LIST], .fn = handle_list },
 	{ .method = &jailer_methods[JAILER_INSPECT], .fn = handle_inspect },

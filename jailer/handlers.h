@@ -13,6 +13,8 @@
 #include "jailer/sealer.h"
 
 struct events;
+struct hold;
+struct holds;
 
 /* What a connection's handlers work on: the arg of struct rpc_conn_config. */
 struct session {
@@ -20,10 +22,19 @@ struct session {
 	struct jails *jails;
 	struct sealer *sealer;
 	struct saves *saves;
+	struct holds *holds;
+	uid_t uid;	       /* of the client */
+	struct hold *hold;     /* NULL: what it makes ends with its connection */
 	struct events *events; /* handle_events.c; NULL = nobody is told */
 	const struct blobs *blobs;
 	struct keeper *keeper;
 };
+
+/* The owner of what it makes. */
+static inline const void *session_owner(const struct session *s)
+{
+	return s->hold != NULL ? (const void *)s->hold : s;
+}
 
 extern const struct rpc_handler session_handlers[];
 extern const size_t session_handlers_count;
@@ -36,6 +47,8 @@ void refuse_call(struct rpc_call *call, const struct err *err);
 void create_restored(struct rpc_call *call, const struct request *q, struct session *s);
 /* handle_events.c */
 rpc_handler_fn handle_events;
+/* handle_hold.c */
+rpc_handler_fn handle_hold, handle_adopt;
 /* handle_snapshot.c */
 rpc_handler_fn handle_restore, handle_seal;
 /* The jail of this id, the caller's and running, as q, with what it has written: or NULL, and the

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/fd.h"
@@ -90,6 +91,8 @@ static void unlink_jail(struct jail *j)
 		at = &(*at)->next;
 	*at = j->next;
 	j->jails->count--;
+	fd_closep(&j->handover);
+	fd_closep(&j->log);
 	free(j);
 }
 
@@ -155,6 +158,8 @@ static void on_started(struct cell *c, void *arg)
 		 j->uid, j->cgroup_path, j->label[0] == '\0' ? "none" : j->label);
 	ends.control = fd_steal(&j->plan.control_host);
 	ends.log = fd_steal(&j->plan.log_read);
+	j->handover = fd_steal(&j->plan.handover_host);
+	j->log = fd_dup(ends.log, STDERR_FILENO + 1); /* -EMFILE: then it has none later */
 	plan_close(&j->plan);
 	j->jails->making--;
 	j->created(j->created_arg, j, &ends, NULL);
@@ -175,6 +180,8 @@ static void on_ended(struct cell *c, const struct ending *how, bool oom, void *a
 
 	(void)c;
 	j->cell = NULL;
+	fd_closep(&j->handover);
+	fd_closep(&j->log);
 	j->how = *how;
 	j->oom = oom;
 	j->state = JAIL_ENDED;
@@ -265,6 +272,7 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 		return r;
 	}
 	j->jails = js;
+	j->handover = j->log = -1;
 	j->owner = owner;
 	j->req = *q;
 	j->req.state = j->req.memory = -1; /* the plan has its own */
@@ -285,6 +293,32 @@ int jail_reserve(struct jail *j, unsigned snapshots, struct err *err)
 		return err_set(err, -EBUSY, "jail %s doesn't run", j->req.id);
 	return cgroup_limit_memory(&j->jails->host->cgroups, &j->cell->cgroup,
 				   j->req.memory_bytes * (1 + (uint64_t)snapshots), err);
+}
+
+int jail_adopt(const struct jail *j, struct jail_ends *ret, struct err *err)
+{
+	struct jail_ends ends = { .control = -1, .log = -1 };
+	CLEANUP(fd_closep) int theirs = -1;
+	const char byte = 0;
+	ssize_t n;
+	int sv[2];
+
+	if (j->state != JAIL_RUNNING || j->handover < 0 || j->log < 0)
+		return err_set(err, -EBUSY, "jail %s can't be taken over", j->req.id);
+	if (fd_socketpair(sv, true) < 0)
+		return err_sys(err, -errno, "control socket");
+	ends.control = sv[0];
+	theirs = sv[1];
+	ends.log = fd_dup(j->log, STDERR_FILENO + 1);
+	n = ends.log < 0 ? ends.log : fd_send(j->handover, &byte, sizeof(byte), &theirs, 1);
+	if (n < 0) {
+		fd_closep(&ends.control);
+		fd_closep(&ends.log);
+		return err_sys(err, (int)n, "jail %s: its VMM takes no other connection",
+			       j->req.id);
+	}
+	*ret = ends;
+	return 0;
 }
 
 /* ---- Its end ------------------------------------------------------------------------------ */
@@ -354,15 +388,35 @@ static void abandon(struct jail *j)
 		jail_kill(j);
 }
 
-void jails_drop_owner(struct jails *js, const void *owner)
+unsigned jails_owned(const struct jails *js, const void *owner)
+{
+	unsigned n = 0;
+
+	for (const struct jail *j = js->first; j != NULL; j = j->next)
+		n += j->owner == owner;
+	return n;
+}
+
+static void drop(struct jails *js, const void *owner, bool all)
 {
 	struct jail *j, *next;
 
 	for (j = js->first; j != NULL; j = next) {
 		next = j->next;
-		if (j->owner == owner)
+		if (j->owner == owner &&
+		    (all || j->state == JAIL_WAITING || j->state == JAIL_STARTING))
 			abandon(j);
 	}
+}
+
+void jails_drop_owner(struct jails *js, const void *owner)
+{
+	drop(js, owner, true);
+}
+
+void jails_drop_unfinished(struct jails *js, const void *owner)
+{
+	drop(js, owner, false);
 }
 
 void jails_kill_all(struct jails *js)

@@ -69,6 +69,8 @@ struct jail {
 	struct ending how;
 	bool oom;
 	struct jail_waiter *waiters;
+	int handover; /* to the VMM, for another control socket; or -1 */
+	int log;      /* the end that casemated reads, kept for another casemated; or -1 */
 
 	/* Until it runs. */
 	struct pool_waiter line;
@@ -113,8 +115,15 @@ void jails_unwatch(struct jails *js, struct jails_watch *w);
 /* SIGKILL. The rest follows from the end of the process. One that is not running yet is not made;
  * those that wait for its end are told. */
 void jail_kill(struct jail *j);
+/* Another end of its VMM's control connection, which ends the one before, and of its log. -EBUSY:
+ * it doesn't run; -EAGAIN: the VMM doesn't take it; or another -errno, with err. */
+MUST_USE int jail_adopt(const struct jail *j, struct jail_ends *ret, struct err *err);
+/* How many are its, in whatever state. */
+unsigned jails_owned(const struct jails *js, const void *owner);
 /* The owner is gone: so are its jails, soon. */
 void jails_drop_owner(struct jails *js, const void *owner);
+/* Only those that don't run yet. */
+void jails_drop_unfinished(struct jails *js, const void *owner);
 /* The same for all of them, and for what lies ready. Nothing new is made after this. */
 void jails_kill_all(struct jails *js);
 

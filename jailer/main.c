@@ -37,10 +37,11 @@
 #endif
 
 #define STOP_MS_MAX 5000
-/* Its process and its groups. (The events of a group, too, where there is only one group.) */
-#define FDS_EACH_JAIL (1 + CGROUP_TREE_COUNT)
+/* Its process, its groups, its handover socket and its log. (The events of a group, too, where
+ * there is only one group.) */
+#define FDS_EACH_JAIL (3 + CGROUP_TREE_COUNT)
 /* What a request opens until its jail runs, and the report of a cell that waits for one. */
-#define FDS_EACH_MAKING 10
+#define FDS_EACH_MAKING 12
 /* Ours, and what clients can make us hold at once: 64 answers of two descriptors each for each of 8
  * clients that don't read. So there is always one for the next connection. */
 #define FDS_OWN (128 + 2 * 64 * SERVER_CLIENTS_MAX)

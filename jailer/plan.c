@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,13 @@ static int open_ends(struct plan *p, struct err *err)
 		return err_sys(err, -errno, "control socket");
 	p->control_host = pair[0];
 	p->control_vmm = pair[1];
+	/* We never read there, so nobody shall be able to write to us. */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return err_sys(err, -errno, "handover socket");
+	p->handover_host = pair[0];
+	p->handover_vmm = pair[1];
+	if (shutdown(p->handover_host, SHUT_RD) < 0)
+		return err_sys(err, -errno, "handover socket");
 	/* Non-blocking both ways: a reader that sleeps costs log lines, not the VMM's progress. */
 	if (pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0)
 		return err_sys(err, -errno, "log pipe");
@@ -34,6 +42,8 @@ static void clear(struct plan *p)
 			    .control_vmm = -1,
 			    .log_read = -1,
 			    .log_write = -1,
+			    .handover_host = -1,
+			    .handover_vmm = -1,
 			    .kvm = -1,
 			    .kernel = -1,
 			    .initrd = -1,
@@ -122,6 +132,7 @@ int plan_finish(struct plan *p, const struct host *h, const struct request *q, u
 	add_fd(p, p->scratch, VMM_FD_DRIVE0 + 1);
 	add_fd(p, p->memory, VMM_FD_MEMORY);
 	add_fd(p, p->state, VMM_FD_STATE);
+	add_fd(p, p->handover_vmm, VMM_FD_HANDOVER);
 	return 0;
 }
 
@@ -131,6 +142,8 @@ void plan_close(struct plan *p)
 	fd_closep(&p->control_vmm);
 	fd_closep(&p->log_read);
 	fd_closep(&p->log_write);
+	fd_closep(&p->handover_host);
+	fd_closep(&p->handover_vmm);
 	fd_closep(&p->kvm);
 	fd_closep(&p->kernel);
 	fd_closep(&p->initrd);

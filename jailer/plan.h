@@ -15,6 +15,8 @@ struct plan {
 	int control_vmm;
 	int log_read; /* for casemated */
 	int log_write;
+	int handover_host; /* for us: to pass the VMM another control socket */
+	int handover_vmm;
 	int kvm;
 	int kernel;
 	int initrd; /* -1 = none */

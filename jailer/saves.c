@@ -145,6 +145,14 @@ int saves_discard(struct saves *ss, const void *owner, const char *id)
 	return 0;
 }
 
+bool saves_owned(const struct saves *ss, const void *owner)
+{
+	for (const struct save *s = ss->first; s != NULL; s = s->next)
+		if (s->owner == owner)
+			return true;
+	return false;
+}
+
 void saves_drop_owner(struct saves *ss, const void *owner)
 {
 	struct save *next;

@@ -5,9 +5,8 @@
  * end.
  *
  * Theory of operation. A file has no name until it is whole, so whatever dies in the middle leaves
- * nothing. It lives as long as its owner's connection and no longer: casemated forgets its
- * sandboxes with itself, and a jailer that starts removes what an earlier one left. So nothing is
- * flushed: no file is ever read after a crash.
+ * nothing. It lives as long as its owner (hold.h) and no longer, and a jailer that starts removes
+ * what an earlier one left. So nothing is flushed: no file is ever read after a crash.
  *
  * The bytes of all files together are bounded, and STORE_FREE_MIN of the disk stay free: both are
  * looked at before anything is written, by what the memory holds then.
@@ -63,6 +62,8 @@ void saves_cancel(struct saves_job *j);
 
 /* Removes owner's file of this id, if there is one. -EBUSY: it is being written or read. */
 MUST_USE int saves_discard(struct saves *ss, const void *owner, const char *id);
+/* Has this owner any? */
+bool saves_owned(const struct saves *ss, const void *owner);
 /* All that are this owner's; none of its jobs may be under way. */
 void saves_drop_owner(struct saves *ss, const void *owner);
 

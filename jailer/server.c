@@ -14,11 +14,12 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "jailer/handlers.h"
+#include "jailer/hold.h"
 
 struct client {
 	struct server *server; /* NULL = free */
 	struct rpc_conn *conn;
-	struct session session; /* its address is the owner of its jails */
+	struct session session; /* its address is the owner of its jails, unless they are held */
 };
 
 struct server {
@@ -27,6 +28,7 @@ struct server {
 	int fd;
 	uid_t daemon_uid;
 	struct session shared; /* what each client's begins as */
+	struct holds *holds;
 	struct sockaddr_un addr;
 	struct client clients[SERVER_CLIENTS_MAX];
 };
@@ -37,6 +39,8 @@ static void drop_client(struct client *c)
 	rpc_conn_free(c->conn);
 	/* Last: the calls that wrote or read them are over. */
 	saves_drop_owner(c->session.saves, &c->session);
+	if (c->session.hold != NULL)
+		hold_lose(c->session.hold);
 	*c = (struct client){ 0 };
 }
 
@@ -61,7 +65,7 @@ static struct client *free_client(struct server *s)
 	return NULL;
 }
 
-static bool peer_ok(const struct server *s, int fd)
+static bool peer_ok(const struct server *s, int fd, uid_t *ret_uid)
 {
 	static struct log_limit limit = LOG_LIMIT(5);
 	struct ucred peer;
@@ -69,6 +73,7 @@ static bool peer_ok(const struct server *s, int fd)
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || len != sizeof(peer))
 		return false;
+	*ret_uid = peer.uid;
 	if (peer.uid == s->daemon_uid || peer.uid == 0)
 		return true;
 	if (log_allowed(&limit))
@@ -85,11 +90,12 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 				       .closed = on_closed };
 	static struct log_limit limit = LOG_LIMIT(5);
 	struct client *c;
+	uid_t uid;
 	int r;
 
 	(void)io;
 	(void)events;
-	if (fd < 0 || !peer_ok(s, fd))
+	if (fd < 0 || !peer_ok(s, fd, &uid))
 		return;
 	c = free_client(s);
 	if (c == NULL) {
@@ -98,6 +104,7 @@ static void on_connect(struct loop_io *io, int listen_fd, uint32_t events, void 
 		return;
 	}
 	c->session = s->shared;
+	c->session.uid = uid;
 	cfg.arg = &c->session;
 	r = rpc_conn_new(s->loop, fd_steal(&fd), &cfg, &c->conn);
 	if (r < 0) {
@@ -191,6 +198,11 @@ int server_new(struct loop *l, const struct session *shared, const char *path, u
 	s->fd = -1;
 	s->shared = *shared;
 	s->daemon_uid = daemon_uid;
+	if (holds_new(l, shared->jails, shared->saves, &s->holds) < 0) {
+		server_free(s);
+		return err_sys(err, -ENOMEM, "socket %s", path);
+	}
+	s->shared.holds = s->holds;
 	r = open_socket(s, path, err);
 	if (r == 0) {
 		r = loop_io_add(l, s->fd, EPOLLIN, on_connect, s, &s->io);
@@ -213,6 +225,7 @@ void server_free(struct server *s)
 		if (s->clients[i].server != NULL)
 			drop_client(&s->clients[i]);
 	}
+	holds_free(s->holds);
 	loop_io_del(s->io);
 	if (s->fd >= 0 && s->addr.sun_path[0] != '\0')
 		(void)unlink(s->addr.sun_path);

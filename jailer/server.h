@@ -3,8 +3,8 @@
  * server.h - api/proto/jailer.proto on a unix socket.
  *
  * Only the service's user and root may connect (SO_PEERCRED); the socket itself is theirs, mode
- * 0600. A connection owns the jails that it made: when it ends, they end. Whoever keeps jails must
- * keep the connection.
+ * 0600. A connection owns the jails that it made: when it ends, they end, unless it has asked for
+ * a hold (hold.h).
  */
 #ifndef JAILER_SERVER_H
 #define JAILER_SERVER_H

@@ -66,6 +66,8 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	[JAILER_RESERVE] = JAILER("Reserve", reserve, 0, 0, SMALL),
 	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, 0, SMALL),
 	[JAILER_WAIT] = JAILER("Wait", wait, 0, 0, SMALL),
+	[JAILER_HOLD] = JAILER("Hold", hold, 0, 0, SMALL),
+	[JAILER_ADOPT] = JAILER("Adopt", adopt, 0, 2, SMALL),
 	[JAILER_EVENTS] =
 		METHOD(JAILER_SERVICE, "Events", casemate__jailer__v1__events_request__descriptor,
 		       casemate__jailer__v1__events_response__descriptor, RPC_SERVER_STREAM, 0, 0,

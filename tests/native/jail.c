@@ -53,7 +53,8 @@ Test(jail, inside_there_is_nothing)
 {
 	const long long table = 1LL << 0 | 1LL << 1 | 1LL << 2 | 1LL << VMM_FD_CONTROL |
 				1LL << VMM_FD_KVM | 1LL << VMM_FD_KERNEL | 1LL << VMM_FD_INITRD |
-				1LL << VMM_FD_DRIVE0 | 1LL << (VMM_FD_DRIVE0 + 1);
+				1LL << VMM_FD_DRIVE0 | 1LL << VMM_FD_HANDOVER |
+				1LL << (VMM_FD_DRIVE0 + 1);
 	const struct {
 		const char *key;
 		long long want;

@@ -96,6 +96,7 @@ static void expect_descriptors(const response *r)
 		{ VMM_FD_INITRD, "file", "r" },
 		{ VMM_FD_DRIVE0, "file", "r" },
 		{ VMM_FD_DRIVE0 + 1, "file", "rw" },
+		{ VMM_FD_HANDOVER, "socket", "rw" },
 	};
 
 	for (size_t i = ARRAY_SIZE(want); i < r->n_descriptors; i++)

@@ -105,8 +105,8 @@ static void on_ready(struct cell *c, void *arg)
 	remove_from(&p->preparing, c);
 	p->preparing_count--;
 	p->failures = 0;
-	if (p->closing) {
-		cell_drop(c);
+	if (p->closing || (w == NULL && p->ready_count >= p->want)) {
+		cell_drop(c); /* whoever it was made for is gone */
 	} else if (w != NULL) {
 		w->got(w, c);
 	} else {

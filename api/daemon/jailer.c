@@ -27,8 +27,7 @@ struct jailer {
 	uint64_t retry_ms;
 	struct loop_timer *retry;
 	struct err problem;
-	jailer_up_fn *on_up;
-	jailer_ended_fn *on_ended;
+	const struct jailer_watch_ops *watch; /* NULL = none */
 	void *watch_arg;
 };
 
@@ -36,9 +35,13 @@ static void try_connect(void *arg);
 
 static void retry_later(struct jailer *j)
 {
+	bool was_up = j->up;
+
 	j->up = false;
 	rpc_conn_free(j->conn);
 	j->conn = NULL;
+	if (was_up && j->watch != NULL)
+		j->watch->down(j->watch_arg);
 	if (j->retry != NULL)
 		return;
 	if (loop_timer_add(j->loop, j->retry_ms, try_connect, j, &j->retry) < 0)
@@ -79,8 +82,8 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 	j->retry_ms = JAILER_RETRY_FIRST_MS;
 	j->problem = (struct err){ 0 };
 	log_info("jailer.up", "path=%s jails=%zu", j->path, list->n_jails);
-	if (j->on_up != NULL)
-		j->on_up(j->conn, list->jails, list->n_jails, j->watch_arg);
+	if (j->watch != NULL)
+		j->watch->up(j->conn, list->jails, list->n_jails, j->watch_arg);
 }
 
 static void on_event(const ProtobufCMessage *msg, void *arg)
@@ -88,8 +91,8 @@ static void on_event(const ProtobufCMessage *msg, void *arg)
 	const Casemate__Jailer__V1__EventsResponse *m = (const void *)msg;
 	struct jailer *j = arg;
 
-	if (m->ended != NULL && j->on_ended != NULL)
-		j->on_ended(m, j->watch_arg);
+	if (m->ended != NULL && j->watch != NULL)
+		j->watch->ended(m, j->watch_arg);
 }
 
 /* Without it ends are noticed all the same, by the VMMs' connections, but not what they were. */
@@ -204,9 +207,8 @@ const char *jailer_problem(const struct jailer *j)
 	return j->up ? "" : j->problem.msg;
 }
 
-void jailer_watch(struct jailer *j, jailer_up_fn *up, jailer_ended_fn *ended, void *arg)
+void jailer_watch(struct jailer *j, const struct jailer_watch_ops *ops, void *arg)
 {
-	j->on_up = up;
-	j->on_ended = ended;
+	j->watch = ops;
 	j->watch_arg = arg;
 }

@@ -30,11 +30,14 @@ const char *jailer_problem(const struct jailer *j);
 /* How many bytes of paused sandboxes it keeps at most; 0 = none, or it is away. */
 uint64_t jailer_save_bytes_max(const struct jailer *j);
 
-typedef void jailer_up_fn(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
-			  size_t count, void *arg);
-typedef void jailer_ended_fn(const Casemate__Jailer__V1__EventsResponse *jail, void *arg);
-/* One watcher: up is called at each (re)connection with the jails that exist, ended for each whose
- * VMM has ended without anybody having asked for it. */
-void jailer_watch(struct jailer *j, jailer_up_fn *up, jailer_ended_fn *ended, void *arg);
+/* One watcher, of the jails that exist at each (re)connection, of each whose VMM has ended without
+ * anybody having asked for it, and of the connection's loss, after the calls on it have ended. */
+struct jailer_watch_ops {
+	void (*up)(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
+		   size_t count, void *arg);
+	void (*ended)(const Casemate__Jailer__V1__EventsResponse *jail, void *arg);
+	void (*down)(void *arg);
+};
+void jailer_watch(struct jailer *j, const struct jailer_watch_ops *ops, void *arg);
 
 #endif

@@ -68,8 +68,26 @@ static void on_jailer_up(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *
 	sandboxes_reconcile(arg, conn, jails, count);
 }
 
+/* Files of paused sandboxes end with the connection that they were made over: whoever waits for one
+ * to be resumed needn't wait for the jailer. */
+static void on_jailer_down(void *arg)
+{
+	struct sandboxes *t = arg;
+
+	for (struct sandbox *s = t->first; s != NULL; s = s->next) {
+		s->saved = false;
+		if (s->state != SANDBOX_PARKING && s->state != SANDBOX_PAUSED)
+			continue;
+		s->reason[0] = '\0'; /* of a resume that failed for the same cause */
+		sandbox_exit(s, "pause-lost", "the jailer no longer has its file");
+	}
+}
+
 int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
 {
+	static const struct jailer_watch_ops watch = { .up = on_jailer_up,
+						       .ended = on_jail_ended,
+						       .down = on_jailer_down };
 	struct sandboxes *t = calloc(1, sizeof(*t));
 
 	if (t == NULL)
@@ -79,7 +97,7 @@ int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret)
 		free(t);
 		return -ENOMEM;
 	}
-	jailer_watch(cfg->jailer, on_jailer_up, on_jail_ended, t);
+	jailer_watch(cfg->jailer, &watch, t);
 	*ret = t;
 	return 0;
 }
@@ -257,10 +275,6 @@ static void reconcile_one(struct sandbox *s, bool listed)
 		if (!listed)
 			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
 		break;
-	case SANDBOX_PARKING:
-	case SANDBOX_PAUSED:
-		sandbox_exit(s, "pause-lost", "the jailer no longer has its file");
-		break;
 	case SANDBOX_STOPPING:
 		if (listed)
 			sandbox_destroy_jail(s);
@@ -270,8 +284,10 @@ static void reconcile_one(struct sandbox *s, bool listed)
 	case SANDBOX_ENDED:
 	case SANDBOX_FAILED:
 		break;
+	case SANDBOX_PARKING:
+	case SANDBOX_PAUSED:
 	case SANDBOX_STATE_COUNT:
-		BUG("not a state");
+		BUG("not a state without a jailer");
 	}
 }
 
@@ -289,7 +305,6 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
 		next = s->next;
 		while (next != NULL && sandbox_has_ended(next))
 			next = next->next;
-		s->saved = false; /* files end with the connection that they were made over */
 		reconcile_one(s, is_listed(s->id, jails, count));
 	}
 }

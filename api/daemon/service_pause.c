@@ -14,7 +14,8 @@ bool service_rest_over(struct sandbox *s, struct service_wait *w, bool paused)
 	service_wait_end(w);
 	status = sandbox_rest_fault(s, &code, &msg);
 	if (!sandbox_present(s))
-		http_error(w->req, 404, "not_found", "sandbox %s: has ended", sandbox_id(s));
+		http_error(w->req, 404, "not_found", "sandbox %s: has ended: %s", sandbox_id(s),
+			   sandbox_reason(s));
 	else if (sandbox_rests(s) == paused)
 		return true;
 	else if (status != 0)

@@ -18,6 +18,8 @@
 #include "tests/native/daemon_rig.h"
 #include "tests/native/openapi.h"
 
+#define SMALL "{\"memory_bytes\":67108864}"
+
 static struct daemon_rig d;
 static struct answer a;
 
@@ -113,7 +115,7 @@ Test(daemon_disk, to_the_disk_and_back, .init = set_up, .fini = tear_down, .time
 	char id[32];
 	struct stat st;
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	cr_assert(alive(id));
 	cr_assert_eq(rig_groups(&d.jail), rig_trees(&d.jail));
 	for (unsigned round = 0; round < 2; round++) {
@@ -145,7 +147,7 @@ Test(daemon_disk, in_memory, .init = set_up, .fini = tear_down, .timeout = 120)
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":1}"), 400);
 	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":false}"), 200, "%s", a.body);
 	cr_assert_str_eq(answer_text(&a, "paused"), "memory");
@@ -203,7 +205,7 @@ Test(daemon_disk, altered_and_truncated, .init = set_up, .fini = tear_down, .tim
 	struct stat st;
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	park(id);
 	for (size_t i = 0; i < ARRAY_SIZE(bytes); i++) {
 		change(id, bytes[i].at);
@@ -217,7 +219,7 @@ Test(daemon_disk, altered_and_truncated, .init = set_up, .fini = tear_down, .tim
 	refused(id, "isn't as it was written");
 	cr_assert_eq(ask("DELETE", target_of(id, ""), NULL), 204);
 	/* The control. */
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	park(id);
 	change(id, 33 << 20);
 	change(id, 33 << 20);
@@ -238,16 +240,16 @@ static bool becomes(const char *id, const char *wanted)
 }
 
 /* Asks for it and doesn't wait for the answer. */
-static void resume_and_go(const char *id)
+static int begin(const char *id, const char *verb, const char *body)
 {
-	char text[160];
 	int fd = daemon_rig_dial(&d, false);
-	int n = snprintf(text, sizeof(text),
-			 "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n",
-			 target_of(id, "/resume"));
 
-	cr_assert_eq(write(fd, text, (size_t)n), n);
-	close(fd);
+	cr_assert_geq(fd, 0);
+	cr_assert_gt(dprintf(fd,
+			     "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %zu\r\n\r\n%s",
+			     target_of(id, verb), strlen(body), body),
+		     0);
+	return fd;
 }
 
 static bool pauses(const char *id, const char *where)
@@ -267,7 +269,7 @@ static void pauses_each_time(const char *id, const char *where)
 	cr_assert(pauses(id, where), "%s", a.body);
 	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
 	cr_assert(pauses(id, where), "%s", a.body);
-	resume_and_go(id);
+	close(begin(id, "/resume", ""));
 	cr_assert(pauses(id, "no"), "%s", a.body);
 	cr_assert(pauses(id, where), "%s", a.body);
 }
@@ -333,7 +335,7 @@ static void no_room(const char *why)
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 507, "%s", a.body);
 	cr_assert_not_null(strstr(a.body, why), "%s", a.body);
 	cr_assert_not_null(strstr(a.body, "goes on running"), "%s", a.body);
@@ -361,7 +363,7 @@ Test(daemon_disk, none_kept, .init = set_up_none, .fini = tear_down, .timeout = 
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 501, "%s", a.body);
 	cr_assert(alive(id));
 }
@@ -370,7 +372,7 @@ Test(daemon_disk, the_daemon_dies, .init = set_up, .fini = tear_down, .timeout =
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	park(id);
 	daemon_rig_stop(&d, SIGKILL);
 	cr_assert(gone_soon(id));
@@ -384,7 +386,7 @@ Test(daemon_disk, the_jailer_dies, .init = set_up, .fini = tear_down, .timeout =
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864}");
+	make(id, SMALL);
 	park(id);
 	rig_kill_jailer(&d.jail);
 	cr_assert_eq(access(path_of(id), F_OK), 0, "nobody was there to remove it");

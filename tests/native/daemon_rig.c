@@ -86,6 +86,13 @@ static bool reachable(const struct daemon_rig *d)
 	return there;
 }
 
+void daemon_rig_await(const struct daemon_rig *d)
+{
+	for (unsigned i = 0; i < 2000 && !reachable(d); i++)
+		usleep(5000);
+	cr_assert(reachable(d), "casemated or its jailer isn't there");
+}
+
 void daemon_rig_start(struct daemon_rig *d)
 {
 	char jailer[112], state[112], listen[32], max[12], pool[12];
@@ -106,9 +113,7 @@ void daemon_rig_start(struct daemon_rig *d)
 		      "--pool", pool, (char *)NULL);
 		_exit(127);
 	}
-	for (unsigned i = 0; i < 2000 && !reachable(d); i++)
-		usleep(5000);
-	cr_assert(reachable(d), "casemated or its jailer isn't there");
+	daemon_rig_await(d);
 }
 
 void daemon_rig_stop(struct daemon_rig *d, int signo)

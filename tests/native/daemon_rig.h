@@ -26,6 +26,8 @@ struct daemon_rig {
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);
 void daemon_rig_start(struct daemon_rig *d);
+/* Until it has a jailer. */
+void daemon_rig_await(const struct daemon_rig *d);
 /* SIGTERM: it must end with 0. SIGKILL: it does. */
 void daemon_rig_stop(struct daemon_rig *d, int signo);
 

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -275,6 +278,64 @@ Test(jailer_saves, cancelled)
 	}
 	cr_assert_eq(put(&loop, &q), 0);
 	cr_assert_eq(files(), 1);
+	done(&q);
+}
+
+static uint64_t free_bytes(void)
+{
+	struct statvfs v;
+
+	cr_assert_eq(statvfs(paused, &v), 0);
+	return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+/* Of a small disk of its own, over the directory. */
+static void mount_small(uint64_t bytes)
+{
+	char size[48];
+
+	(void)snprintf(size, sizeof(size), "size=%llu,mode=0700", (unsigned long long)bytes);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", paused, "tmpfs", 0, size) < 0)
+		cr_skip_test("can't mount: %s", strerror(errno));
+	saves_free(ss);
+	close(store.dir); /* in the mount namespace before */
+	store.dir = open(store_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	open_saves(64 * MIB);
+}
+
+/* There was room when it began, and somebody else has taken it. */
+Test(jailer_saves, full_in_the_middle)
+{
+	static uint8_t data[2 * MIB];
+	struct err err = { 0 };
+	struct saves_job *j;
+	struct request q;
+	uint64_t before;
+	int other;
+
+	mount_small(STORE_FREE_MIN + 8 * MIB);
+	fill(&q, "one");
+	memset(data, 1, sizeof(data));
+	cr_assert_eq(pwrite(q.memory, data, sizeof(data), MIB), (ssize_t)sizeof(data));
+	before = free_bytes();
+	for (unsigned steps = 0; steps < 10; steps++) {
+		cr_assert_eq(saves_put(ss, &loop, &q, seal, on_end, NULL, &j, &err), 0);
+		for (unsigned i = 0; i < steps; i++)
+			cr_assert_geq(loop_step(loop, 1000), 0);
+		other = open(path_of("other"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+		cr_assert_eq(fallocate(other, 0, 0, (off_t)free_bytes()), 0);
+		cr_assert_eq(wait_end(0), -ENOSPC, "after %u steps: %d", steps, ended_r);
+		cr_assert_eq(unlink(path_of("other")), 0);
+		close(other);
+		cr_assert_eq(files(), 0);
+		cr_assert_eq(free_bytes(), before, "after %u steps", steps);
+	}
+	cr_assert_eq(put(&loop, &q), 0);
+	cr_assert_lt(free_bytes(), before);
+	saves_free(ss);
+	ss = NULL;
+	cr_assert_eq(umount(paused), 0);
 	done(&q);
 }
 

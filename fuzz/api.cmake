@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 casemate_fuzz(spec SOURCES spec.c LINKS daemon_core)
+casemate_fuzz(image_config SOURCES image_config.c LINKS daemon_core)
 casemate_fuzz(e2b_create SOURCES e2b_create.c LINKS daemon_core)
 casemate_fuzz(http_forward SOURCES http_forward.c LINKS daemon_core)
 casemate_fuzz(http_head SOURCES http_head.c LINKS http)

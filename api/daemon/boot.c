@@ -518,7 +518,7 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 		return r;
 	req.id = s->id;
 	req.kernel = s->spec.kernel;
-	req.image = s->spec.image;
+	req.image = s->spec.digest[0] != '\0' ? s->spec.digest : s->spec.image;
 	req.vcpus = s->spec.vcpus;
 	req.memory_bytes = s->spec.memory_bytes;
 	req.scratch_bytes = s->spec.scratch_bytes;

@@ -179,6 +179,7 @@ static int set_up(struct daemon *d, int fds[DOOR_COUNT], struct err *err)
 {
 	struct service *sv = &d->service;
 	static const struct http_route *const tables[] = { service_routes, service_key_routes,
+							   service_image_routes,
 							   service_e2b_routes };
 	struct sandboxes_config sc;
 	struct http_config hc;

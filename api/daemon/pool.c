@@ -77,7 +77,7 @@ static bool same_shape(const struct spec *a, const struct spec *b)
 {
 	return a->vcpus == b->vcpus && a->memory_bytes == b->memory_bytes && a->root == b->root &&
 	       strcmp(a->kernel, b->kernel) == 0 && strcmp(a->image, b->image) == 0 &&
-	       can_be_pooled(a) && can_be_pooled(b);
+	       strcmp(a->digest, b->digest) == 0 && can_be_pooled(a) && can_be_pooled(b);
 }
 
 static struct shape *find(struct pool *p, const struct spec *spec)
@@ -111,6 +111,7 @@ static struct spec shape_of(const struct spec *spec)
 
 	memcpy(s.kernel, spec->kernel, sizeof(s.kernel));
 	memcpy(s.image, spec->image, sizeof(s.image));
+	memcpy(s.digest, spec->digest, sizeof(s.digest));
 	return s;
 }
 
@@ -240,6 +241,30 @@ void pool_cast(struct pool *p, const struct spec *spec, int *fds, const void *se
 	pool_poke(p);
 }
 
+/* What the pool has made of a shape, spares and moulds, ends. */
+static void stop_made(struct pool *p, const struct shape *sh)
+{
+	for (struct sandbox *s = p->table->first, *next; s != NULL; s = next) {
+		next = s->next;
+		if (s->kind != SANDBOX_KIND_TENANT && same_shape(&s->spec, &sh->spec))
+			sandbox_stop(s, "evicted");
+	}
+}
+
+void pool_forget(struct pool *p, const char *digest)
+{
+	for (unsigned i = 0; i < p->count;) {
+		struct shape *sh = &p->shapes[i];
+		if (strcmp(sh->spec.digest, digest) != 0) {
+			i++;
+			continue;
+		}
+		stop_made(p, sh);
+		drop_template(sh);
+		*sh = p->shapes[--p->count];
+	}
+}
+
 /* The shape that was wanted longest ago, with its spares, makes room. */
 static struct shape *evict(struct pool *p)
 {
@@ -250,11 +275,7 @@ static struct shape *evict(struct pool *p)
 			oldest = &p->shapes[i];
 	if (oldest->casting)
 		return NULL;
-	for (struct sandbox *s = p->table->first, *next; s != NULL; s = next) {
-		next = s->next;
-		if (s->kind == SANDBOX_KIND_SPARE && same_shape(&s->spec, &oldest->spec))
-			sandbox_stop(s, "evicted");
-	}
+	stop_made(p, oldest);
 	drop_template(oldest);
 	return oldest;
 }

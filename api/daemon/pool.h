@@ -57,6 +57,9 @@ MUST_USE int pool_freeze(const int fds[2]);
 void pool_cast(struct pool *p, const struct spec *spec, int *fds, const void *seal,
 	       size_t seal_len);
 
+/* No shapes of the image with this digest any more, nor VMs that lie ready of it: they end soon. */
+void pool_forget(struct pool *p, const char *digest);
+
 /* Something changed: look, soon, whether there is something to do. */
 void pool_poke(struct pool *p);
 

@@ -126,6 +126,8 @@ void sandbox_stream_end(struct sandbox *s);
 /* Profile.h: taken over. NULL when it has none, or has ended. */
 void sandbox_set_profile(struct sandbox *s, struct profile *p);
 const struct profile *sandbox_profile(const struct sandbox *s);
+/* Ends what the pool has made of this image (pool_forget). */
+void sandboxes_forget_image(struct sandboxes *t, const char *digest);
 /* Calls fn for each that a tenant has or had, newest first, until it returns false. */
 void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, void *arg), void *arg);
 /* Ends it after so many ms from now, counted anew, or pauses it (spec.pause_on_timeout); 0 = now.

@@ -173,6 +173,9 @@ json_t *sandbox_json(const struct sandbox *s)
 	if (json_object_set_new(o, "jail", jail) < 0 ||
 	    json_object_set_new(o, "guest", guest) < 0 ||
 	    json_object_set_new(o, "paused", json_string(where)) < 0 ||
+	    (s->spec.digest[0] != '\0' &&
+	     json_object_set_new(o, "image_digest", json_sprintf("sha256:%s", s->spec.digest)) <
+		     0) ||
 	    json_object_set_new(o, "parent",
 				s->parent[0] != '\0' ? json_string(s->parent) : json_null()) < 0 ||
 	    json_object_set_new(o, "end", s->reason[0] != '\0' ? json_incref(end) : json_null()) <
@@ -200,6 +203,12 @@ json_t *sandboxes_json(const struct sandboxes *t, bool all)
 		}
 	}
 	return list;
+}
+
+void sandboxes_forget_image(struct sandboxes *t, const char *digest)
+{
+	if (t->pool != NULL)
+		pool_forget(t->pool, digest);
 }
 
 json_t *sandboxes_pool_json(const struct sandboxes *t)

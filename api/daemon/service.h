@@ -46,8 +46,9 @@ struct service {
 };
 
 extern const struct http_route service_routes[];
-extern const struct http_route service_e2b_routes[]; /* service_e2b.c */
-extern const struct http_route service_key_routes[]; /* service_keys.c */
+extern const struct http_route service_e2b_routes[];   /* service_e2b.c */
+extern const struct http_route service_key_routes[];   /* service_keys.c */
+extern const struct http_route service_image_routes[]; /* service_images.c */
 
 /* For http_config and sandboxes_config. */
 void service_admit(struct http_req *req, void *arg);
@@ -65,6 +66,9 @@ void service_wait_end(struct service_wait *w);
 /* For http_hold of a request that makes a sandbox: nobody has learnt its id, so it ends. */
 void service_creator_gone(struct http_req *req, void *state);
 void service_deleter_gone(struct http_req *req, void *state);
+/* service_images.c: what spec's image stands for, and its configuration where spec says nothing. 0,
+ * -EINVAL, -ENOMEM, -EIO... with err. */
+MUST_USE int service_image(const struct service *sv, struct spec *spec, struct err *err);
 /* Why there is no sandbox. */
 void service_answer_failed(struct http_req *req, const struct sandbox *s);
 void service_answer_refused(struct http_req *req, int code, const char *msg);

@@ -10,6 +10,7 @@
 #include "api/daemon/proxy.h"
 #include "api/daemon/route.h"
 #include "api/daemon/service.h"
+#include "api/daemon/upload.h"
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -173,6 +174,8 @@ void service_admit(struct http_req *req, void *arg)
 	if (r.kind == ROUTE_CONTROL) {
 		if (!cors_admit(sv->cors, req))
 			auth_admit(&sv->auth, req);
+		if (http_principal(req) != NULL && upload_is(req) && auth_admin(req))
+			upload_begin(sv, req);
 	} else if (r.kind == ROUTE_MALFORMED) {
 		http_error(req, 400, "bad_request",
 			   "missing header: E2b-Sandbox-Id and E2b-Sandbox-Port go together");

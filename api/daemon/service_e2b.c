@@ -95,8 +95,12 @@ static void create(struct http_req *req, struct service *sv, unsigned v)
 
 	if (r == 0) {
 		spec.tenant = auth_principal(req)->tenant;
-		r = sandbox_create(sv->sandboxes, &spec, &s, &err);
+		r = service_image(sv, &spec, &err);
+		if (r < 0)
+			spec_done(&spec);
 	}
+	if (r == 0)
+		r = sandbox_create(sv->sandboxes, &spec, &s, &err);
 	if (r < 0) {
 		profile_free(profile);
 		service_answer_refused(req, r, err.msg);

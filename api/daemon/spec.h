@@ -17,6 +17,7 @@
 #include "base/err.h"
 
 #define SPEC_NAME_MAX	 64U /* kernel and image names: [a-z0-9._-] */
+#define SPEC_DIGEST_LEN	 64U /* of an image: SHA-256 in hex */
 #define SPEC_HOST_MAX	 63U
 #define SPEC_USER_MAX	 64U
 #define SPEC_CWD_MAX	 1024U
@@ -50,6 +51,8 @@ struct spec {
 	bool pause_on_timeout;	/* else it ends */
 	char kernel[SPEC_NAME_MAX + 1];
 	char image[SPEC_NAME_MAX + 1];
+	char digest[SPEC_DIGEST_LEN +
+		    1]; /* what the image's name stood for; "" = the store's own */
 	char hostname[SPEC_HOST_MAX + 1]; /* "" = the sandbox's id */
 	char user[SPEC_USER_MAX + 1];	  /* "" = the agent's default */
 	char cwd[SPEC_CWD_MAX + 1];	  /* "" = the user's home */

@@ -39,6 +39,13 @@ static const char *const migrations[] = {
 	"CREATE INDEX sandboxes_ended ON sandboxes (ended_ms);"
 	"CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;"
 	"INSERT INTO secrets VALUES ('tokens', randomblob(32));",
+	"CREATE TABLE images ("
+	"  name TEXT PRIMARY KEY,"
+	"  digest TEXT NOT NULL CHECK (length(digest) = 64),"
+	"  bytes INTEGER NOT NULL CHECK (bytes > 0),"
+	"  config TEXT NOT NULL,"
+	"  created_ms INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;",
 };
 
 const char *const store_sql[SQL_COUNT] = {
@@ -65,6 +72,11 @@ const char *const store_sql[SQL_COUNT] = {
 		"DELETE FROM sandboxes WHERE ended_ms > 0 AND (ended_ms < ?1 OR id IN"
 		" (SELECT id FROM sandboxes WHERE ended_ms > 0"
 		"  ORDER BY ended_ms DESC LIMIT -1 OFFSET ?2))",
+	[SQL_IMAGE_PUT] = "INSERT OR REPLACE INTO images VALUES (?1, ?2, ?3, ?4, ?5)",
+	[SQL_IMAGE_REMOVE] = "DELETE FROM images WHERE name = ?1",
+	[SQL_IMAGE_FIND] = "SELECT name, digest, bytes, config, created_ms FROM images"
+			   " WHERE name = ?1",
+	[SQL_IMAGES] = "SELECT name, digest, bytes, config, created_ms FROM images ORDER BY name",
 };
 
 static int pragma_number(sqlite3 *db, const char *pragma, int64_t *ret)

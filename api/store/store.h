@@ -79,6 +79,28 @@ MUST_USE int store_key_used(struct store *s, const char *id, int64_t now_unix_ms
 MUST_USE int store_keys_each(struct store *s, int (*fn)(const struct store_key *k, void *arg),
 			     void *arg);
 
+/* ---- Images -------------------------------------------------------------------------------- */
+
+/* A name of an image that the jailer keeps. */
+struct store_image {
+	const char *name;
+	const char *digest; /* 64 hex digits */
+	const char *config; /* JSON: what image_config.h makes of it */
+	uint64_t bytes;
+	int64_t created_ms; /* Unix */
+};
+
+/* Adds it, or gives the name to another image. */
+MUST_USE int store_image_put(struct store *s, const struct store_image *i);
+/* -ENOENT: no such name. */
+MUST_USE int store_image_remove(struct store *s, const char *name);
+/* fn gets the record, whose strings live until it returns, and its result is returned. -ENOENT. */
+MUST_USE int store_image_find(struct store *s, const char *name,
+			      int (*fn)(const struct store_image *i, void *arg), void *arg);
+/* By name; ends when fn returns other than 0, which is returned. fn must not ask for images. */
+MUST_USE int store_images_each(struct store *s, int (*fn)(const struct store_image *i, void *arg),
+			       void *arg);
+
 /* ---- Sandboxes ----------------------------------------------------------------------------- */
 
 struct store_sandbox {

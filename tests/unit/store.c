@@ -51,6 +51,59 @@ static const struct store_tenant alice = { .name = "alice",
 					   .creates_per_min = 60,
 					   .created_ms = 5 };
 
+struct seen {
+	unsigned count;
+	char name[16], digest[65], config[64];
+};
+
+static int see_image(const struct store_image *i, void *arg)
+{
+	struct seen *s = arg;
+
+	s->count++;
+	(void)snprintf(s->name, sizeof(s->name), "%s", i->name);
+	(void)snprintf(s->digest, sizeof(s->digest), "%s", i->digest);
+	(void)snprintf(s->config, sizeof(s->config), "%s", i->config);
+	return i->bytes == 7 ? 0 : -EIO;
+}
+
+Test(store, names_of_images, .init = set_up, .fini = clean)
+{
+	static const char
+		one[] = "0000000000000000000000000000000000000000000000000000000000000001",
+		two[] = "0000000000000000000000000000000000000000000000000000000000000002";
+	struct store_image i = {
+		.name = "a", .digest = one, .config = "{}", .bytes = 7, .created_ms = 1
+	};
+	struct store *s = open_store();
+	struct seen seen = { 0 };
+
+	cr_expect_eq(store_image_find(s, "a", see_image, &seen), -ENOENT);
+	cr_assert_eq(store_image_put(s, &i), 0);
+	i.name = "b";
+	cr_assert_eq(store_image_put(s, &i), 0);
+	i.digest = two;
+	i.config = "{\"user\":\"u\"}";
+	cr_assert_eq(store_image_put(s, &i), 0); /* the name moves */
+	i.digest = "short";
+	cr_expect_lt(store_image_put(s, &i), 0);
+	store_close(s);
+	s = open_store();
+	cr_assert_eq(store_image_find(s, "b", see_image, &seen), 0);
+	cr_expect_str_eq(seen.digest, two);
+	cr_expect_str_eq(seen.config, "{\"user\":\"u\"}");
+	seen.count = 0;
+	cr_assert_eq(store_images_each(s, see_image, &seen), 0);
+	cr_expect_eq(seen.count, 2);
+	cr_expect_str_eq(seen.name, "b");
+	cr_assert_eq(store_image_remove(s, "a"), 0);
+	cr_expect_eq(store_image_remove(s, "a"), -ENOENT);
+	seen.count = 0;
+	cr_assert_eq(store_images_each(s, see_image, &seen), 0);
+	cr_expect_eq(seen.count, 1);
+	store_close(s);
+}
+
 static int count_tenant(const struct store_tenant *t, void *arg)
 {
 	int *n = arg;

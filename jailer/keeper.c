@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -18,10 +17,11 @@
 #include "jailer/keeper_process.h"
 #include "jailer/spawn.h"
 
+/* Counts as long as its process is there: after its end, too, until that has been reaped. */
 struct keeper_job {
 	struct keeper_job *next;
 	struct keeper *keeper;
-	struct loop_io *io; /* of the report */
+	struct loop_io *io; /* of the report, then of the pidfd */
 	struct loop_timer *deadline;
 	int report, pidfd, file;
 	uint64_t bytes;
@@ -49,21 +49,7 @@ int keeper_new(struct loop *l, const struct blobs *b, struct keeper **ret)
 	return 0;
 }
 
-/* It is told to end, or has ended: in both cases soon. */
-static void reap(struct keeper_job *j)
-{
-	siginfo_t si;
-
-	if (j->pidfd < 0)
-		return;
-	spawn_kill(j->pidfd);
-	while (waitid((idtype_t)P_PIDFD, (id_t)j->pidfd, &si, WEXITED) < 0)
-		if (errno != EINTR)
-			break;
-	fd_closep(&j->pidfd);
-}
-
-void keeper_cancel(struct keeper_job *j)
+static void forget(struct keeper_job *j)
 {
 	struct keeper_job **at = &j->keeper->first;
 
@@ -73,20 +59,49 @@ void keeper_cancel(struct keeper_job *j)
 	}
 	*at = j->next;
 	j->keeper->count--;
-	loop_timer_del(j->deadline);
 	loop_io_del(j->io);
-	reap(j);
+	fd_closep(&j->pidfd);
+	free(j);
+}
+
+static void on_gone(struct loop_io *io, int fd, uint32_t events, void *arg)
+{
+	struct ending how;
+
+	(void)io;
+	(void)events;
+	if (spawn_reap(fd, &how) == 0)
+		forget(arg);
+}
+
+static void let_go(struct keeper_job *j)
+{
+	loop_timer_del(j->deadline);
+	j->deadline = NULL;
+	loop_io_del(j->io);
+	j->io = NULL;
 	fd_closep(&j->report);
 	fd_closep(&j->file);
-	free(j);
+	if (j->pidfd >= 0)
+		spawn_kill(j->pidfd);
+}
+
+void keeper_cancel(struct keeper_job *j)
+{
+	let_go(j);
+	/* One that flushes a large file takes its time to die: nobody waits for it here. */
+	if (j->pidfd < 0 || loop_io_add(j->keeper->loop, j->pidfd, EPOLLIN, on_gone, j, &j->io) < 0)
+		forget(j);
 }
 
 void keeper_free(struct keeper *k)
 {
 	if (k == NULL)
 		return;
-	while (k->first != NULL)
-		keeper_cancel(k->first);
+	while (k->first != NULL) {
+		let_go(k->first);
+		forget(k->first);
+	}
 	free(k);
 }
 

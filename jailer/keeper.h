@@ -8,7 +8,8 @@
  * can read, write, flush and end (keeper.policy). It doesn't look at what it copies. The jailer
  * gives the file its name when the process has said what the digest is.
  *
- * The stream ends early when its sender gives up: then there is no file. Everything belongs to the
+ * The stream ends early when its sender gives up: then there is no file. A process that is told to
+ * end in the middle of a flush may take its time, and counts until then. Everything belongs to the
  * loop's thread.
  */
 #ifndef JAILER_KEEPER_H

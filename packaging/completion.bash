@@ -61,6 +61,11 @@ _casemate() {
 		word=$(sed -nE 's/^  ([a-z]+) .*/\1/p' <<<"$help")
 	elif [ "$verb" = key ] && [ "$positional" = 0 ]; then
 		word='create list revoke'
+	elif [ "$verb" = image ] && [ "$positional" = 0 ]; then
+		word='import ls inspect rm gc'
+	elif [ "$verb" = image ]; then
+		compopt -o default
+		return
 	elif [ "$verb" = cp ]; then
 		compopt -o default -o nospace
 		word=$(_casemate_ids "$casemate" "${global[@]}" | sed 's/$/:/')

@@ -56,6 +56,7 @@ cli_verb_fn verb_create;
 cli_verb_fn verb_doctor;
 cli_verb_fn verb_exec;
 cli_verb_fn verb_fork;
+cli_verb_fn verb_image;
 cli_verb_fn verb_inspect;
 cli_verb_fn verb_key;
 cli_verb_fn verb_kill;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -19,23 +20,26 @@
 #include "base/num.h"
 
 #define SEND_TIMEOUT_S 10
+#define UPLOAD_PIECE   65536U
+#define UPLOAD_WAIT_MS 120000U /* for the daemon to take a byte */
+#define UPLOAD_END_MS  600000U /* for it to have all on its disk */
 #define PATH_BYTES_MAX 256U
 
 struct http_client {
 	struct cli *cli;
 	int fd;
 	struct buf in;
-	bool readable;		  /* set by the loop */
+	bool ready;		  /* set by the loop */
 	char text[HTTP_HEAD_MAX]; /* the last answer's head, cut into strings */
 };
 
-static void on_readable(struct loop_io *io, int fd, uint32_t events, void *arg)
+static void on_ready(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
 	struct http_client *c = arg;
 
 	(void)fd;
 	(void)events;
-	c->readable = true;
+	c->ready = true;
 	loop_io_del(io);
 }
 
@@ -79,18 +83,18 @@ void http_client_free(struct http_client *c)
 	free(c);
 }
 
-/* Waits for bytes: 0, -ETIMEDOUT, -EINTR, -errno. until_ms 0 = for ever. */
-static int wait_readable(struct http_client *c, uint64_t until_ms)
+/* Waits for bytes, or for room: 0, -ETIMEDOUT, -EINTR, -errno. until_ms 0 = for ever. */
+static int wait_ready(struct http_client *c, uint32_t events, uint64_t until_ms)
 {
 	struct cli *cli = c->cli;
 	struct loop_io *io = NULL;
 	int r;
 
-	c->readable = false;
-	r = loop_io_add(cli->loop, c->fd, EPOLLIN, on_readable, c, &io);
+	c->ready = false;
+	r = loop_io_add(cli->loop, c->fd, events, on_ready, c, &io);
 	if (r < 0)
 		return r;
-	while (r == 0 && !c->readable) {
+	while (r == 0 && !c->ready) {
 		uint64_t now = now_ms();
 		if (cli->signo != 0 && cli->on_signal == NULL)
 			r = -EINTR;
@@ -101,7 +105,7 @@ static int wait_readable(struct http_client *c, uint64_t until_ms)
 				      until_ms == 0 ? -1
 						    : (int)MIN(until_ms - now, UINT64_C(60000)));
 	}
-	if (!c->readable)
+	if (!c->ready)
 		loop_io_del(io); /* else its callback has done so */
 	return r;
 }
@@ -115,7 +119,7 @@ static int read_more(struct http_client *c, uint64_t until_ms)
 
 	if (p == NULL)
 		return -EFBIG;
-	r = wait_readable(c, until_ms);
+	r = wait_ready(c, EPOLLIN, until_ms);
 	if (r < 0)
 		return r;
 	n = recv(c->fd, p, 4096, MSG_DONTWAIT);
@@ -292,6 +296,72 @@ int http_client_call(struct http_client *c, const char *method, const char *path
 	if (r < 0)
 		return explain(err, r);
 	return finish_call(c, &h, until, ret, ret_error, err);
+}
+
+/* All of p: 0, -EPIPE = the daemon wants no more (its answer says why), or -errno. */
+static int send_piece(struct http_client *c, const uint8_t *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = send(c->fd, p, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		int r = 0;
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			r = wait_ready(c, EPOLLOUT, now_ms() + UPLOAD_WAIT_MS);
+		} else if (errno != EINTR) {
+			return errno == ECONNRESET ? -EPIPE : -errno;
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int send_file(struct http_client *c, int fd, uint64_t bytes, uint64_t *done)
+{
+	static uint8_t piece[UPLOAD_PIECE]; /* one thread */
+	int r = 0;
+
+	while (r == 0 && *done < bytes) {
+		size_t n = (size_t)MIN(bytes - *done, (uint64_t)sizeof(piece));
+		r = fd_pread_full(fd, piece, n, *done);
+		if (r == 0)
+			r = send_piece(c, piece, n);
+		*done += n;
+		/* Signals, and the line on the terminal. */
+		if (r == 0)
+			r = loop_step(c->cli->loop, 0);
+		if (r == 0 && c->cli->signo != 0 && c->cli->on_signal == NULL)
+			r = -EINTR;
+	}
+	return r == -EPIPE ? 0 : r;
+}
+
+int http_client_upload(struct http_client *c, const char *path, int fd, uint64_t *done,
+		       json_t **ret, struct err *err)
+{
+	char head[PATH_BYTES_MAX + 256];
+	struct http_head h = { .status = 0 };
+	struct stat st;
+	int n, r = fstat(fd, &st) < 0 ? -errno : 0;
+
+	if (r < 0)
+		return err_sys(err, r, "the file to be sent");
+	n = snprintf(head, sizeof(head),
+		     "POST %s HTTP/1.1\r\nHost: casemate\r\nContent-Type: "
+		     "application/octet-stream\r\nContent-Length: %lld\r\n\r\n",
+		     path, (long long)st.st_size);
+	if (n < 0 || (size_t)n >= sizeof(head))
+		return err_set(err, -ENAMETOOLONG, "the request is too long");
+	r = fd_write_full(c->fd, head, (size_t)n);
+	if (r == 0)
+		r = send_file(c, fd, (uint64_t)st.st_size, done);
+	if (r == 0)
+		r = read_head(c, now_ms() + UPLOAD_END_MS, "POST", &h);
+	if (r < 0)
+		return explain(err, r);
+	return finish_call(c, &h, now_ms() + SEND_TIMEOUT_S * UINT64_C(1000), ret, NULL, err);
 }
 
 int http_client_stream(struct http_client *c, const char *path,

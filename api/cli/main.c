@@ -29,6 +29,7 @@ static const struct {
 	{ "ps", verb_ps, "list sandboxes" },
 	{ "rm", verb_rm, "end sandboxes" },
 	{ "kill", verb_kill, "the same as rm" },
+	{ "image", verb_image, "bring, list and remove root images" },
 	{ "inspect", verb_inspect, "show a sandbox's jail as the kernel sees it" },
 	{ "key", verb_key, "make, list and revoke API keys" },
 	{ "logs", verb_logs, "show a guest's console" },

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "api/cli/copy.h"
+#include "api/cli/image_command.h"
 #include "api/cli/session.h"
 #include "base/bug.h"
 #include "base/clock.h"
@@ -203,27 +204,44 @@ static int run_help(void)
 {
 	(void)puts(
 		"Usage: casemate run [OPTION]... [--] COMMAND [ARGUMENT]...\n"
-		"Runs COMMAND in a new sandbox, which ends with it. The exit status is COMMAND's;\n"
+		"       casemate run --image NAME [OPTION]...\n"
+		"Runs COMMAND, or what the image is for, in a new sandbox, which ends with it. The\n"
+		"exit status is COMMAND's;\n"
 		"124 when --timeout ended it, 125 when Casemate failed, 126 and 127 as in a shell.\n");
 	run_opts_help(RUN_VERB_RUN);
 	return CLI_OK;
+}
+
+/* The image's own, for a run without one. */
+static int take_command(struct run *run, struct image_command *ret)
+{
+	int r = image_command_get(run->cli, run->opts->image, ret, &run->err);
+
+	if (r == 0) {
+		run->opts->rest = ret->argv;
+		run->opts->rest_count = ret->count;
+	}
+	return r;
 }
 
 int verb_run(struct cli *cli, int argc, char **argv)
 {
 	struct run_opts o;
 	struct run run = { .cli = cli, .opts = &o, .begin_ns = now_ns() };
+	struct image_command command = { .count = 0 };
 	int r = run_opts_parse(RUN_VERB_RUN, argc, argv, &o, &run.err), status;
 
 	session_init(&run.s, cli);
 	if (r == 0 && o.help) {
 		status = run_help();
-	} else if (r < 0 || o.rest_count == 0) {
+	} else if (r < 0 || (o.rest_count == 0 && o.image == NULL)) {
 		status = r < 0 ? cli_fail("%s", run.err.msg)
 			       : cli_fail("run: no command; write casemate run -- COMMAND");
 	} else {
 		cli->quiet = o.json;
-		r = run_it(&run);
+		r = o.rest_count > 0 ? 0 : take_command(&run, &command);
+		if (r == 0)
+			r = run_it(&run);
 		status = status_of(&run, r);
 		if (o.keep && run.s.id[0] != '\0')
 			cli_warn("sandbox %s is still there; end it with casemate rm %s", run.s.id,
@@ -232,6 +250,7 @@ int verb_run(struct cli *cli, int argc, char **argv)
 		if (o.json)
 			report_json(&run, status, true);
 	}
+	image_command_done(&command);
 	run_opts_done(&o);
 	return status;
 }

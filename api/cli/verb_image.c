@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verb_image.c - casemate image: root images from archives, their names, and what is left over. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/cli/args.h"
+#include "api/cli/call.h"
+#include "api/cli/http_client.h"
+#include "api/cli/importer.h"
+#include "api/cli/progress.h"
+#include "base/fd.h"
+#include "base/num.h"
+
+#define IMAGE_MS       30000U /* the jailer may have some to end first */
+#define IMAGE_NAME_MAX 64U
+#define NAME_CHARS     "abcdefghijklmnopqrstuvwxyz0123456789._-"
+#define DIGEST_SHOW    19 /* "sha256:" and 12 digits */
+
+static const char help[] =
+	"Usage: casemate image import [--name NAME] [--ref REF] [--json] FILE|DIR\n"
+	"       casemate image ls [--json]\n"
+	"       casemate image inspect [--json] NAME\n"
+	"       casemate image rm NAME...\n"
+	"       casemate image gc [--min-age TIME] [--json]\n"
+	"Root images. FILE is a tar of a root directory, an OCI layout in a tar, or what\n"
+	"docker save writes; DIR an OCI layout. It is unpacked here, by casemate-import,\n"
+	"and the image that comes out is sent to the daemon.\n"
+	"\n"
+	"  --name NAME     what it is called from now on (default: FILE's name)\n"
+	"  --ref REF       which image of an archive that has several\n"
+	"  --libexec DIR   where casemate-import is (default /usr/libexec/casemate)\n"
+	"  --min-age TIME  gc: leaves images that came later (default 1h)\n"
+	"  --json          for programs";
+
+struct image_opts {
+	const char *name;
+	struct importer importer;
+	uint64_t min_age_ms;
+	bool json;
+};
+
+static int call(struct cli *cli, const char *method, const char *path, const json_t *body,
+		json_t **ret)
+{
+	return call_daemon(cli,
+			   &(struct call){ .method = method,
+					   .path = path,
+					   .body = body,
+					   .timeout_ms = IMAGE_MS,
+					   .what = "images" },
+			   ret);
+}
+
+static bool name_ok(const char *s)
+{
+	return s[0] != '\0' && s[0] != '.' && strlen(s) <= IMAGE_NAME_MAX &&
+	       s[strspn(s, NAME_CHARS)] == '\0';
+}
+
+/* ---- import -------------------------------------------------------------------------------- */
+
+/* "dir/Debian_12.tar.gz" is debian_12: false when that would be no name. */
+static bool name_from_path(const char *path, char dst[IMAGE_NAME_MAX + 1])
+{
+	size_t len = strlen(path), from;
+
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	for (from = len; from > 0 && path[from - 1] != '/'; from--)
+		;
+	if (len - from > IMAGE_NAME_MAX)
+		return false;
+	memcpy(dst, path + from, len - from);
+	dst[len - from] = '\0';
+	for (char *c = dst; *c != '\0'; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	char *tar = strstr(dst, ".tar");
+	if (tar == NULL)
+		tar = strstr(dst, ".tgz");
+	if (tar != NULL)
+		*tar = '\0';
+	return name_ok(dst);
+}
+
+/* The image, and then its name. */
+static int send_image(struct cli *cli, const char *name, int image, const json_t *report,
+		      json_t **ret, struct err *err)
+{
+	const char *digest =
+		json_string_value(json_object_get(json_object_get(report, "image"), "digest"));
+	const json_t *config = json_object_get(report, "config");
+	struct progress p;
+	struct http_client *c = NULL;
+	json_t *body = NULL, *stored = NULL;
+	struct stat st;
+	char path[160];
+	int r = http_client_open(cli, &c, err);
+
+	(void)snprintf(path, sizeof(path), "/v1/images?digest=%.80s", digest);
+	progress_begin(&p, cli, "sending the image");
+	p.total = fstat(image, &st) == 0 ? (uint64_t)st.st_size : 0;
+	if (r == 0)
+		r = http_client_upload(c, path, image, &p.done, &stored, err);
+	progress_end(&p);
+	if (r == 0) {
+		body = json_pack("{s:s, s:O*}", "digest", digest, "config", config);
+		(void)snprintf(path, sizeof(path), "/v1/images/%s", name);
+		r = body == NULL ? err_set(err, -ENOMEM, "out of memory")
+				 : http_client_call(c, "PUT", path, body, IMAGE_MS, ret, NULL, err);
+	}
+	json_decref(body);
+	json_decref(stored);
+	http_client_free(c);
+	return r;
+}
+
+static int import(struct cli *cli, const struct image_opts *o, const char *path)
+{
+	CLEANUP(fd_closep) int archive = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	CLEANUP(fd_closep) int image = -1;
+	json_t *report = NULL, *answer = NULL;
+	char name[IMAGE_NAME_MAX + 1];
+	struct progress p;
+	struct err err = { 0 };
+	int r, status = CLI_OK;
+
+	if (o->name != NULL && !name_ok(o->name))
+		return cli_fail("image import: --name: 1 to 64 of a-z, 0-9, '.', '_' and '-'");
+	if (o->name == NULL && !name_from_path(path, name))
+		return cli_fail("image import: %.64s: is no name for an image; pass --name", path);
+	if (archive < 0)
+		return cli_fail("image import: %.200s: %s", path, strerror(errno));
+	cli->quiet = o->json;
+	progress_begin(&p, cli, "making an image");
+	r = importer_run(cli, &o->importer, archive, &image, &report, &err);
+	progress_end(&p);
+	if (r == 0)
+		r = send_image(cli, o->name != NULL ? o->name : name, image, report, &answer, &err);
+	if (r < 0 && cli->signo != 0)
+		status = CLI_SIGNALLED + cli->signo;
+	else if (r < 0)
+		status = cli_fail("image import: %s", err.msg);
+	else if (o->json)
+		status = cli_print_json(answer);
+	else
+		(void)printf("%s %s\n", cli_text(answer, "name"), cli_text(answer, "digest"));
+	json_decref(report);
+	json_decref(answer);
+	return status;
+}
+
+/* ---- ls, inspect --------------------------------------------------------------------------- */
+
+static void print_row(const char *name, const json_t *o)
+{
+	const time_t s = (time_t)(cli_number(o, "created_unix_ms") / 1000);
+	char when[32] = "-", size[32] = "-";
+	struct tm tm;
+
+	if (s != 0 && localtime_r(&s, &tm) != NULL)
+		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M", &tm);
+	if (cli_number(o, "bytes") > 0)
+		(void)snprintf(size, sizeof(size), "%" PRId64 " MiB",
+			       (cli_number(o, "bytes") + (int64_t)MIB - 1) / (int64_t)MIB);
+	(void)printf("%-24s%-22.*s%-12s%-18s%s\n", name, DIGEST_SHOW, cli_text(o, "digest"), size,
+		     when, json_is_false(json_object_get(o, "present")) ? "missing" : "");
+}
+
+static int list(struct cli *cli, bool json)
+{
+	json_t *answer = NULL, *o, *nothing = json_object();
+	int status = call(cli, "GET", "/v1/images", NULL, &answer);
+	size_t i;
+
+	if (status == CLI_OK && json) {
+		status = cli_print_json(answer);
+	} else if (status == CLI_OK) {
+		(void)printf("%-24s%-22s%-12s%s\n", "NAME", "DIGEST", "SIZE", "IMPORTED");
+		json_array_foreach(json_object_get(answer, "images"), i, o)
+		{
+			print_row(cli_text(o, "name"), o);
+		}
+		json_array_foreach(json_object_get(answer, "placed"), i, o)
+		{
+			const char *name = json_string_value(o);
+			if (name != NULL && name_ok(name)) /* no control characters */
+				print_row(name, nothing);
+		}
+		json_array_foreach(json_object_get(answer, "unnamed"), i, o)
+		{
+			print_row("-", o);
+		}
+	}
+	json_decref(nothing);
+	json_decref(answer);
+	return status;
+}
+
+static int path_of(const char *name, char path[96])
+{
+	if (!name_ok(name))
+		return cli_fail("image: %.64s: is not the name of an image", name);
+	(void)snprintf(path, 96, "/v1/images/%s", name);
+	return CLI_OK;
+}
+
+static int inspect(struct cli *cli, const char *name, bool json)
+{
+	json_t *answer = NULL;
+	char path[96], *text;
+	int status = path_of(name, path);
+
+	if (status == CLI_OK)
+		status = call(cli, "GET", path, NULL, &answer);
+	if (status == CLI_OK) {
+		text = json_dumps(answer,
+				  (json ? JSON_COMPACT : JSON_INDENT(2)) | JSON_ENSURE_ASCII);
+		status = text == NULL ? cli_fail("out of memory") : CLI_OK;
+		if (text != NULL)
+			(void)puts(text);
+		free(text);
+	}
+	json_decref(answer);
+	return status;
+}
+
+/* ---- rm, gc -------------------------------------------------------------------------------- */
+
+static int rm(struct cli *cli, int count, char **names)
+{
+	int status = count > 0 ? CLI_OK : cli_fail("image rm: no name; see casemate image ls");
+
+	for (int i = 0; i < count; i++) {
+		json_t *answer = NULL;
+		char path[96];
+		if (path_of(names[i], path) != CLI_OK ||
+		    call(cli, "DELETE", path, NULL, &answer) != CLI_OK)
+			status = CLI_FAILED;
+		json_decref(answer);
+	}
+	return status;
+}
+
+static int gc(struct cli *cli, const struct image_opts *o)
+{
+	json_t *answer = NULL;
+	json_t *body = json_pack("{s:I}", "min_age_s", (json_int_t)(o->min_age_ms / 1000));
+	int status = body == NULL ? cli_fail("out of memory")
+				  : call(cli, "POST", "/v1/images/gc", body, &answer);
+
+	if (status == CLI_OK && o->json)
+		status = cli_print_json(answer);
+	else if (status == CLI_OK)
+		(void)printf("%zu removed, %" PRId64 " MiB\n",
+			     json_array_size(json_object_get(answer, "removed")),
+			     cli_number(answer, "freed_bytes") / (int64_t)MIB);
+	json_decref(body);
+	json_decref(answer);
+	return status;
+}
+
+/* ---- The verb ------------------------------------------------------------------------------ */
+
+int verb_image(struct cli *cli, int argc, char **argv)
+{
+	struct image_opts o = { .importer = { .libexec = "/usr/libexec/casemate" },
+				.min_age_ms = 3600 * UINT64_C(1000) };
+	const struct arg list_of[] = {
+		{ "name", 0, ARG_TEXT, &o.name, 0, 0 },
+		{ "ref", 0, ARG_TEXT, &o.importer.ref, 0, 0 },
+		{ "libexec", 0, ARG_TEXT, &o.importer.libexec, 0, 0 },
+		{ "min-age", 0, ARG_TIME, &o.min_age_ms, 1, 24 * UINT64_C(3600000) },
+		{ "json", 0, ARG_FLAG, &o.json, 0, 0 },
+	};
+	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
+	const int status = args_parse(&args, argc, argv), left = argc - optind - 1;
+	const char *verb = status == ARGS_GO ? argv[optind] : "";
+
+	if (status != ARGS_GO)
+		return status;
+	if (strcmp(verb, "import") == 0 && left == 1)
+		return import(cli, &o, argv[optind + 1]);
+	if (strcmp(verb, "ls") == 0 && left == 0)
+		return list(cli, o.json);
+	if (strcmp(verb, "inspect") == 0 && left == 1)
+		return inspect(cli, argv[optind + 1], o.json);
+	if (strcmp(verb, "rm") == 0)
+		return rm(cli, left, argv + optind + 1);
+	if (strcmp(verb, "gc") == 0 && left == 0)
+		return gc(cli, &o);
+	return cli_fail("image: import, ls, inspect, rm or gc; see casemate image --help");
+}

@@ -2,10 +2,12 @@
 #include "jailer/cell.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -46,6 +48,8 @@ static void close_process(struct cell *c)
 	c->io_report = NULL;
 	fd_closep(&c->process.pidfd);
 	fd_closep(&c->process.report);
+	fd_closep(&c->egress[0]);
+	fd_closep(&c->egress[1]);
 }
 
 static void set_deadline(struct cell *c, uint64_t ms, loop_timer_fn *fn)
@@ -258,7 +262,13 @@ static void fill_env(const struct cell *c, struct stage_env *e)
 				 .exec = h->vmm,
 				 .uid = c->uid,
 				 .userns = h->userns,
-				 .nic = c->nic };
+				 .nic = c->nic,
+				 .egress = h->egress,
+				 .hostnet = h->netns,
+				 .egress_control = -1,
+				 .egress_log = -1,
+				 .egress_uid = slot_egress_uid(c->slot, h->uid_base) };
+	label_of_egress(h->label, c->slot, e->egress_label);
 	memcpy(e->cgroup, c->cgroup.dir, sizeof(e->cgroup));
 	memcpy(e->label, c->label, sizeof(e->label));
 #ifdef CASEMATE_TEST
@@ -288,6 +298,24 @@ static void reap_now(struct cell *c)
 		log_error("cell.unreaped", "pid=%d", (int)c->process.pid);
 }
 
+/* What the jailer and the process behind the gateway share: our ends are the cell's. */
+static int open_egress(struct cell *c, struct stage_env *e, struct err *err)
+{
+	int pair[2], log[2];
+
+	if (!c->nic || e->egress < 0)
+		return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return err_sys(err, -errno, "jail: control socket of its network");
+	c->egress[0] = pair[0];
+	e->egress_control = pair[1];
+	if (pipe2(log, O_CLOEXEC | O_NONBLOCK) < 0)
+		return err_sys(err, -errno, "jail: log pipe of its network");
+	c->egress[1] = log[0];
+	e->egress_log = log[1];
+	return 0;
+}
+
 /* Everything that needs undoing when it fails half-way; the slot is the caller's. */
 static int build(struct cell *c, struct err *err)
 {
@@ -299,7 +327,11 @@ static int build(struct cell *c, struct err *err)
 		return r;
 	stop_point("cgroup");
 	fill_env(c, &env);
-	r = spawn(&env, &c->process, err);
+	r = open_egress(c, &env, err);
+	if (r == 0)
+		r = spawn(&env, &c->process, err);
+	fd_closep(&env.egress_control);
+	fd_closep(&env.egress_log);
 	if (r < 0)
 		return r;
 	stop_point("clone");
@@ -319,7 +351,9 @@ int cell_new(struct cells *cs, bool nic, const struct cell_ops *ops, void *arg, 
 
 	if (c == NULL)
 		return err_sys(err, -ENOMEM, "jail");
-	*c = (struct cell){ .cells = cs, .ops = ops, .arg = arg, .nic = nic, .events = -1 };
+	*c = (struct cell){
+		.cells = cs, .ops = ops, .arg = arg, .nic = nic, .events = -1, .egress = { -1, -1 }
+	};
 	c->process = (struct spawned){ .pidfd = -1, .report = -1 };
 	cgroup_clear(&c->cgroup);
 	c->slot = slot_take(&cs->slots);
@@ -376,6 +410,24 @@ int cell_claim(struct cell *c, const struct cell_claim *q, struct err *err)
 		return err_sys(err, r, "jail: its process");
 	c->state = CELL_STARTING;
 	set_deadline(c, STEP_MS_MAX, on_late);
+	return 0;
+}
+
+int cell_open_egress(const struct cell *c, int ret[2])
+{
+	CLEANUP(fd_closep) int control = -1;
+	int log;
+
+	if (c->egress[0] < 0)
+		return -ENOENT;
+	control = fd_dup(c->egress[0], STDERR_FILENO + 1);
+	if (control < 0)
+		return control;
+	log = fd_dup(c->egress[1], STDERR_FILENO + 1);
+	if (log < 0)
+		return log;
+	ret[0] = fd_steal(&control);
+	ret[1] = log;
 	return 0;
 }
 

@@ -74,7 +74,8 @@ struct cell {
 	struct loop_io *io_empty;    /* and the events of the group, while cleaning */
 	int events;		     /* their descriptor */
 	struct loop_timer *deadline; /* of what is going on */
-	unsigned retries;	     /* of cleaning */
+	int egress[2];	  /* of its casemate-egress: control socket, log; -1 = none, or taken */
+	unsigned retries; /* of cleaning */
 	struct ending how;
 	bool oom;
 };
@@ -101,6 +102,10 @@ struct cell_claim {
 	uint64_t map_bytes; /* address space for files */
 };
 MUST_USE int cell_claim(struct cell *c, const struct cell_claim *q, struct err *err);
+
+/* The ends of control socket and log pipe of its casemate-egress, the caller's to close; -ENOENT:
+ * it has none; or -errno. */
+MUST_USE int cell_open_egress(const struct cell *c, int ret[2]);
 
 /* SIGKILL; `ended` or `failed` follows. */
 void cell_kill(struct cell *c);

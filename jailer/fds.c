@@ -9,10 +9,15 @@
 
 #include "base/bug.h"
 #include "base/fd.h"
+#include "egress/egress_fds.h"
 #include "jailer/stage.h"
 
 #define FDS_LEAK_END 1024 /* test build */
-#define ENTRIES_MAX  (STAGE_FDS_MAX + 3 + 2 + CGROUP_TREE_COUNT + VMM_TAPS_MAX)
+#define ENTRIES_MAX  (STAGE_FDS_MAX + 3 + 2 + CGROUP_TREE_COUNT + VMM_TAPS_MAX + 4)
+
+_Static_assert(EGRESS_FD_DNS_UDP == EGRESS_FD_TCP + 1 && EGRESS_FD_DNS_TCP == EGRESS_FD_TCP + 2 &&
+		       EGRESS_FD_STEER == EGRESS_FD_TCP + 3,
+	       "in the order of struct gateway");
 
 struct entry {
 	int from;
@@ -103,6 +108,32 @@ int stage_fds(struct stage_env *env)
 		if (env->cgroup[tree] >= 0)
 			add(&t, env->cgroup[tree], STAGE_FD_CGROUP + tree, false);
 	}
+	if (env->nic && env->egress >= 0) {
+		add(&t, env->hostnet, STAGE_FD_HOSTNET, false);
+		add(&t, env->egress, STAGE_FD_EGRESS, false);
+		add(&t, env->egress_control, STAGE_FD_EGRESS_CONTROL, false);
+		add(&t, env->egress_log, STAGE_FD_EGRESS_LOG, false);
+	}
+	return apply(env, &t);
+}
+
+/*
+ * Should: leave exactly the table of egress/egress_fds.h, and what the steps to the exec need.
+ * Mustn't: keep anything of the VMM's: its report socket, its tap.
+ */
+int stage_egress_fds(struct stage_env *env)
+{
+	struct table t = { .count = 0 };
+
+	add(&t, STDIN_FILENO, STDIN_FILENO, true);
+	add(&t, STDOUT_FILENO, STDOUT_FILENO, true);
+	add(&t, STAGE_FD_EGRESS_LOG, STDERR_FILENO, true);
+	add(&t, STAGE_FD_EGRESS_CONTROL, EGRESS_FD_CONTROL, true);
+	for (int i = 0; i < 4; i++)
+		add(&t, STAGE_FD_GATEWAY + i, EGRESS_FD_TCP + i, true);
+	add(&t, STAGE_FD_HOSTNET, STAGE_FD_HOSTNET, false);
+	add(&t, STAGE_FD_EGRESS, STAGE_FD_EGRESS, false);
+	add(&t, STAGE_FD_FAILURE, STAGE_FD_FAILURE, false);
 	return apply(env, &t);
 }
 

@@ -120,6 +120,32 @@ static void handle_reserve(struct rpc_call *call, const ProtobufCMessage *in, in
 		rpc_reply(call, &out.base, NULL);
 }
 
+static void handle_open_network(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
+				void *arg)
+{
+	const Casemate__Jailer__V1__OpenNetworkRequest *m = (const void *)in;
+	const Casemate__Jailer__V1__OpenNetworkResponse out =
+		CASEMATE__JAILER__V1__OPEN_NETWORK_RESPONSE__INIT;
+	struct session *s = arg;
+	struct err err = { 0 };
+	struct jail *j = NULL;
+	int pass[2];
+
+	(void)fds;
+	if (request_id_ok(m->id))
+		j = jail_find(s->jails, m->id);
+	/* Whoever has the socket decides what the sandbox reaches: nobody else's business. */
+	if (j == NULL || j->owner != s) {
+		rpc_fail(call, RPC_NOT_FOUND, "no such jail of yours");
+	} else if (jail_open_network(j, pass, &err) < 0) {
+		refuse_call(call, &err);
+	} else {
+		rpc_reply(call, &out.base, pass);
+		fd_closep(&pass[0]);
+		fd_closep(&pass[1]);
+	}
+}
+
 static void reply_destroyed(struct rpc_call *call)
 {
 	Casemate__Jailer__V1__DestroyResponse out = CASEMATE__JAILER__V1__DESTROY_RESPONSE__INIT;
@@ -288,6 +314,7 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_REMOVE_IMAGE], .fn = handle_remove_image },
 	{ .method = &jailer_methods[JAILER_LIST_IMAGES], .fn = handle_list_images },
 	{ .method = &jailer_methods[JAILER_RESERVE], .fn = handle_reserve },
+	{ .method = &jailer_methods[JAILER_OPEN_NETWORK], .fn = handle_open_network },
 	{ .method = &jailer_methods[JAILER_DESTROY], .fn = handle_destroy },
 	{ .method = &jailer_methods[JAILER_WAIT], .fn = handle_wait },
 	{ .method = &jailer_methods[JAILER_HOLD], .fn = handle_hold },

@@ -18,6 +18,7 @@
 
 /* Another jailer that takes over identities of ours sweeps our group meanwhile (identity.c). */
 #define LOCK_MS_MAX 1000
+#define EGRESS_PATH "/usr/libexec/casemate/casemate-egress"
 
 static int check_label(struct host *h, const struct host_config *cfg, struct err *err)
 {
@@ -39,9 +40,9 @@ int host_check_label(const struct host *h, struct err *err)
 /* An id range that the host's own users could have would not be a wall. */
 static int check_uids(struct host *h, const struct host_config *cfg, struct err *err)
 {
-	if (cfg->uid_base < 65536 || cfg->uid_base > UINT32_MAX - 1 - SLOT_COUNT)
+	if (cfg->uid_base < 65536 || cfg->uid_base > UINT32_MAX - 1 - SLOT_UIDS)
 		return err_set(err, -ERANGE, "--uid-base must leave room for %u ids above 65535",
-			       SLOT_COUNT);
+			       SLOT_UIDS);
 	h->uid_base = cfg->uid_base;
 	return 0;
 }
@@ -67,6 +68,28 @@ static int open_vmm(struct host *h, const struct host_config *cfg, struct err *e
 		return r;
 	label_of_binary(h->label, LABEL_VMM, context);
 	return seal_copy(fd, "casemate-vmm", context, &h->vmm, err);
+}
+
+/* As the VMM. A host that doesn't have it installed has sandboxes without a network. */
+static int open_egress(struct host *h, const struct host_config *cfg, struct err *err)
+{
+	const char *path = cfg->egress == NULL ? EGRESS_PATH : cfg->egress;
+	CLEANUP(fd_closep) int fd = -1;
+	char context[LABEL_MAX];
+	int r;
+
+	if (path[0] == '\0')
+		return 0;
+	r = store_open_trusted(path, &fd, err);
+	if (r == -ENOENT && cfg->egress == NULL)
+		return 0;
+	if (r < 0)
+		return r;
+	h->netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	if (h->netns < 0)
+		return err_sys(err, -errno, "network namespace");
+	label_of_binary(h->label, LABEL_EGRESS, context);
+	return seal_copy(fd, "casemate-egress", context, &h->egress, err);
 }
 
 /* The disk that a jail's reads and writes end up on, for the limits: those want whole disks. */
@@ -127,7 +150,12 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 {
 	int r;
 
-	*h = (struct host){ .store = { .dir = -1 }, .vmm = -1, .null = -1, .identity = { -1 } };
+	*h = (struct host){ .store = { .dir = -1 },
+			    .vmm = -1,
+			    .null = -1,
+			    .egress = -1,
+			    .netns = -1,
+			    .identity = { -1 } };
 	for (unsigned t = 0; t < CGROUP_TREE_COUNT; t++)
 		h->cgroups.dir[t] = -1;
 #ifdef CASEMATE_TEST
@@ -147,6 +175,8 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 		r = sealkey_open(&h->key, &h->store, err);
 	if (r == 0)
 		r = open_vmm(h, cfg, err);
+	if (r == 0)
+		r = open_egress(h, cfg, err);
 	if (r == 0) {
 		h->null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (h->null < 0)
@@ -164,6 +194,8 @@ void host_close(struct host *h)
 	identity_close(&h->identity);
 	cgroup_host_close(&h->cgroups);
 	fd_closep(&h->null);
+	fd_closep(&h->netns);
+	fd_closep(&h->egress);
 	fd_closep(&h->vmm);
 	sealkey_close(&h->key);
 	store_close(&h->store);

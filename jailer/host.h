@@ -18,6 +18,7 @@
 struct host_config {
 	const char *store;
 	const char *vmm;
+	const char *egress; /* NULL = at the usual place, if it is there; "" = none */
 	const char *cgroup; /* name of the parent group */
 	bool delegated;	    /* which is below our own (cgroup.h) */
 	struct cgroup_io io;
@@ -36,6 +37,8 @@ struct host {
 	struct sealkey key; /* of snapshots' seals */
 	int vmm;	    /* the binary, copied into a sealed memfd: an upgrade needs a restart */
 	int null;
+	int egress; /* the same for casemate-egress; -1 = none: no sandbox reaches a network */
+	int netns;  /* ours: where it connects from */
 	struct cgroup_host cgroups;
 	enum label_mode label; /* at the start */
 	bool allow_no_selinux;

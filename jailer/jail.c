@@ -321,6 +321,21 @@ int jail_adopt(const struct jail *j, struct jail_ends *ret, struct err *err)
 	return 0;
 }
 
+int jail_open_network(struct jail *j, int ret[2], struct err *err)
+{
+	int r;
+
+	if (j->state != JAIL_RUNNING)
+		return err_set(err, -EBUSY, "jail %s doesn't run", j->req.id);
+	if (j->req.nic_queues == 0)
+		return err_set(err, -ENOTSUP, "jail %s has no network", j->req.id);
+	if (j->jails->host->egress < 0)
+		return err_set(err, -ENOTSUP,
+			       "no sandbox reaches a network: casemate-egress is not installed");
+	r = cell_open_egress(j->cell, ret);
+	return r < 0 ? err_sys(err, r, "network of jail %s", j->req.id) : 0;
+}
+
 /* ---- Its end ------------------------------------------------------------------------------ */
 
 void jail_wait(struct jail *j, struct jail_waiter *w)

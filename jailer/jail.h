@@ -105,6 +105,9 @@ MUST_USE int jail_create(struct jails *js, const struct request *q, const void *
 /* Sets the memory limit to the guest's memory and this many snapshots of it. -EBUSY: it doesn't
  * run (yet); or another -errno, with err. */
 MUST_USE int jail_reserve(struct jail *j, unsigned snapshots, struct err *err);
+/* The control socket and the log pipe of its casemate-egress, the caller's to close. -EBUSY: it
+ * doesn't run (yet); -ENOTSUP: it has no network; or -errno; with err. */
+MUST_USE int jail_open_network(struct jail *j, int ret[2], struct err *err);
 struct jail *jail_find(struct jails *js, const char *id);
 /* Calls w->ended when the jail has ended: before this returns, if it has. */
 void jail_wait(struct jail *j, struct jail_waiter *w);

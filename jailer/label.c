@@ -9,6 +9,7 @@
 #include "jailer/slot.h"
 
 #define VMM_CONTEXT	"system_u:system_r:casemate_vmm_t:"
+#define EGRESS_CONTEXT	"system_u:system_r:casemate_egress_t:"
 #define SCRATCH_CONTEXT "system_u:object_r:casemate_scratch_t:"
 
 _Static_assert(sizeof(SCRATCH_CONTEXT) + SLOT_MCS_MAX <= LABEL_MAX, "room for a context");
@@ -33,7 +34,8 @@ const char *label_mode_name(enum label_mode mode)
 	return names[mode];
 }
 
-void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
+static void make_context(enum label_mode mode, const char *domain, uint32_t slot,
+			 char ret[LABEL_MAX])
 {
 	char level[SLOT_MCS_MAX];
 
@@ -41,16 +43,32 @@ void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
 	if (mode == LABEL_ABSENT)
 		return;
 	slot_level(slot, level);
-	(void)snprintf(ret, LABEL_MAX, VMM_CONTEXT "%s", level);
+	(void)snprintf(ret, LABEL_MAX, "%s%s", domain, level);
+}
+
+void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
+{
+	make_context(mode, VMM_CONTEXT, slot, ret);
+}
+
+void label_of_egress(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX])
+{
+	make_context(mode, EGRESS_CONTEXT, slot, ret);
 }
 
 void label_of_binary(enum label_mode mode, enum label_binary which, char ret[LABEL_MAX])
 {
-	const char *type = which == LABEL_VMM ? "casemate_vmm_exec_t" : "casemate_jailer_exec_t";
+	static const char *const types[] = {
+		[LABEL_JAILER] = "casemate_jailer_exec_t",
+		[LABEL_VMM] = "casemate_vmm_exec_t",
+		[LABEL_EGRESS] = "casemate_egress_exec_t",
+	};
+	_Static_assert(ARRAY_SIZE(types) == LABEL_BINARY_COUNT, "a type for each program");
 
+	BUG_ON(which >= LABEL_BINARY_COUNT);
 	ret[0] = '\0';
 	if (mode != LABEL_ABSENT)
-		(void)snprintf(ret, LABEL_MAX, "system_u:object_r:%s:s0", type);
+		(void)snprintf(ret, LABEL_MAX, "system_u:object_r:%s:s0", types[which]);
 }
 
 int label_mode_accept(enum label_mode mode, bool allow_no_selinux, struct err *err)

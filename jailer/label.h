@@ -28,8 +28,11 @@ MUST_USE int label_check_policy(enum label_mode mode, struct err *err);
 /* The context of the process in this slot; "" when SELinux is absent. */
 void label_of_slot(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX]);
 
+/* The same for the casemate-egress of this slot, whose categories are the VMM's. */
+void label_of_egress(enum label_mode mode, uint32_t slot, char ret[LABEL_MAX]);
+
 /* The context of the sealed copy of a program: what its domain is entered through; "" as above. */
-enum label_binary { LABEL_JAILER, LABEL_VMM };
+enum label_binary { LABEL_JAILER, LABEL_VMM, LABEL_EGRESS, LABEL_BINARY_COUNT };
 void label_of_binary(enum label_mode mode, enum label_binary which, char ret[LABEL_MAX]);
 
 /* Files that are created until the matching label_files_end carry the slot's level. */

@@ -37,11 +37,11 @@
 #endif
 
 #define STOP_MS_MAX 5000
-/* Its process, its groups, its handover socket and its log. (The events of a group, too, where
- * there is only one group.) */
-#define FDS_EACH_JAIL (3 + CGROUP_TREE_COUNT)
+/* Its process, its groups, its handover socket, its log and both of its network. (The events of a
+ * group, too, where there is only one group.) */
+#define FDS_EACH_JAIL (5 + CGROUP_TREE_COUNT)
 /* What a request opens until its jail runs, and the report of a cell that waits for one. */
-#define FDS_EACH_MAKING 12
+#define FDS_EACH_MAKING 14
 /* Ours, and what clients can make us hold at once: 64 answers of two descriptors each for each of 8
  * clients that don't read. So there is always one for the next connection. */
 #define FDS_OWN (128 + 2 * 64 * SERVER_CLIENTS_MAX)

@@ -23,7 +23,6 @@
 #include "jailer/gateway.h"
 #include "jailer/stage.h"
 
-#define TAP_NAME  "tap0"
 #define TAP_FLAGS (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
 #define VNET_HDR  12 /* struct virtio_net_hdr_v1 */
 
@@ -32,7 +31,7 @@ static int attach(int tun)
 	struct ifreq ifr = { .ifr_flags = TAP_FLAGS };
 	int size = VNET_HDR;
 
-	memcpy(ifr.ifr_name, TAP_NAME, sizeof(TAP_NAME));
+	memcpy(ifr.ifr_name, NIC_NAME, sizeof(NIC_NAME));
 	if (ioctl(tun, TUNSETIFF, &ifr) < 0 || ioctl(tun, TUNSETVNETHDRSZ, &size) < 0)
 		return -errno;
 	return 0;
@@ -47,8 +46,8 @@ static int bring_up(void)
 
 	if (s < 0)
 		return -errno;
-	memcpy(mac.ifr_name, TAP_NAME, sizeof(TAP_NAME));
-	memcpy(flags.ifr_name, TAP_NAME, sizeof(TAP_NAME));
+	memcpy(mac.ifr_name, NIC_NAME, sizeof(NIC_NAME));
+	memcpy(flags.ifr_name, NIC_NAME, sizeof(NIC_NAME));
 	memcpy(mac.ifr_hwaddr.sa_data, bytes, sizeof(bytes));
 	if (ioctl(s, SIOCSIFHWADDR, &mac) < 0 || ioctl(s, SIOCGIFFLAGS, &flags) < 0)
 		return -errno;

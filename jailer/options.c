@@ -18,6 +18,7 @@ enum {
 	OPT_SOCKET = 256,
 	OPT_STORE,
 	OPT_VMM,
+	OPT_EGRESS,
 	OPT_USER,
 	OPT_NO_SELINUX,
 	OPT_MAX,
@@ -44,6 +45,7 @@ static const struct option table[] = {
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "store", required_argument, NULL, OPT_STORE },
 	{ "vmm", required_argument, NULL, OPT_VMM },
+	{ "egress", required_argument, NULL, OPT_EGRESS },
 	{ "daemon-user", required_argument, NULL, OPT_USER },
 	{ "allow-no-selinux", no_argument, NULL, OPT_NO_SELINUX },
 	{ "max", required_argument, NULL, OPT_MAX },
@@ -75,10 +77,12 @@ static const char help[] =
 	"                        (default /run/casemate/jailer.sock)\n"
 	"  --store DIR           kernels and images (default /var/lib/casemate)\n"
 	"  --vmm PATH            the VMM (default /usr/libexec/casemate/casemate-vmm)\n"
+	"  --egress PATH         what a sandbox reaches networks by; '' = no networks\n"
+	"                        (default /usr/libexec/casemate/casemate-egress, if it is there)\n"
 	"  --daemon-user NAME    who may connect, beside root (default casemate)\n"
 	"  --allow-no-selinux    run on a host where SELinux is absent or permissive\n"
 	"  --max N               jails at a time (default 256, at most 2048)\n"
-	"  --uid-base N          first of the 4096 uids of jails (default 1879048192)\n"
+	"  --uid-base N          first of the 8192 uids of jails (default 1879048192)\n"
 	"  --cgroup NAME         parent cgroup (default casemate)\n"
 	"  --delegated           below the jailer's own cgroup, which a service manager has\n"
 	"                        delegated to it (systemd: Delegate=yes)\n"
@@ -160,6 +164,9 @@ static int set_option(struct options *o, int opt, const char *arg)
 		break;
 	case OPT_VMM:
 		o->host.vmm = arg;
+		break;
+	case OPT_EGRESS:
+		o->host.egress = arg;
 		break;
 	case OPT_USER:
 		o->daemon_user = arg;

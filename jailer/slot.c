@@ -65,6 +65,11 @@ uint32_t slot_uid(uint32_t slot, uint32_t uid_base)
 	return uid_base + slot;
 }
 
+uint32_t slot_egress_uid(uint32_t slot, uint32_t uid_base)
+{
+	return slot_uid(slot, uid_base) + SLOT_COUNT;
+}
+
 void slot_level(uint32_t slot, char ret[SLOT_MCS_MAX])
 {
 	BUG_ON(slot >= SLOT_COUNT);

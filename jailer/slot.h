@@ -40,7 +40,10 @@ MUST_USE uint32_t slot_take(struct slots *s);
 /* slot was taken. */
 void slot_put(struct slots *s, uint32_t slot);
 
+/* Of its VMM, and of its casemate-egress: SLOT_UIDS of them follow uid_base. */
+#define SLOT_UIDS (2 * SLOT_COUNT)
 uint32_t slot_uid(uint32_t slot, uint32_t uid_base);
+uint32_t slot_egress_uid(uint32_t slot, uint32_t uid_base);
 
 /* The level "s0:cA,cB", A < B < 1024, of its own for each slot. */
 void slot_level(uint32_t slot, char ret[SLOT_MCS_MAX]);

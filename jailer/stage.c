@@ -36,6 +36,7 @@ static const struct {
 	[STAGE_OOM] = { "oom score", stage_oom, LAYER_CGRP },
 	[STAGE_UTS] = { "host name", stage_uts, LAYER_NS },
 	[STAGE_NIC] = { "network interface", stage_nic, LAYER_NONE },
+	[STAGE_EGRESS] = { "egress", stage_egress, LAYER_NONE },
 	[STAGE_ROOT] = { "root", stage_root, LAYER_FS },
 	[STAGE_USER] = { "user namespace", stage_user, LAYER_NS },
 	[STAGE_CHROOT] = { "change of root", stage_chroot, LAYER_FS },

@@ -36,7 +36,17 @@
 #define STAGE_FD_EXEC	(VMM_FD_DYNAMIC + 1)
 #define STAGE_FD_CGROUP (VMM_FD_DYNAMIC + 2) /* one for each tree */
 #define STAGE_FD_TUN	(STAGE_FD_CGROUP + CGROUP_TREE_COUNT)
-#define STAGE_FD_END	(STAGE_FD_TUN + VMM_TAPS_MAX)
+/* For casemate-egress, and closed when it has them: the host's network namespace, its binary, its
+ * ends of control socket and log pipe, where to tell a failure, and the gateway's four. */
+#define STAGE_FD_HOSTNET	(STAGE_FD_TUN + VMM_TAPS_MAX)
+#define STAGE_FD_EGRESS		(STAGE_FD_HOSTNET + 1)
+#define STAGE_FD_EGRESS_CONTROL (STAGE_FD_HOSTNET + 2)
+#define STAGE_FD_EGRESS_LOG	(STAGE_FD_HOSTNET + 3)
+#define STAGE_FD_FAILURE	(STAGE_FD_HOSTNET + 4)
+#define STAGE_FD_GATEWAY	(STAGE_FD_HOSTNET + 5)
+#define STAGE_FD_END		(STAGE_FD_GATEWAY + 4)
+
+#define NIC_NAME "tap0" /* the tap, in its namespace */
 
 /* One descriptor of the VMM: source in the jailer, number in the VMM. */
 struct stage_fd {
@@ -58,6 +68,13 @@ struct stage_env {
 	uint32_t uid; /* and gid */
 	bool userns;  /* this kernel has user namespaces for us */
 	bool nic;     /* with a tap */
+	/* The process behind the gateway: its binary, -1 = a tap that leads nowhere; then nothing
+	 * of the rest counts. The network namespace is the host's. */
+	int egress;
+	int hostnet;
+	int egress_control, egress_log; /* its ends */
+	char egress_label[LABEL_MAX];
+	uint32_t egress_uid;
 
 	/* From here on: stage_claim's. */
 	struct stage_fd fds[STAGE_FDS_MAX];
@@ -81,6 +98,7 @@ enum stage {
 	STAGE_OOM,
 	STAGE_UTS,
 	STAGE_NIC,
+	STAGE_EGRESS,
 	STAGE_ROOT,
 	STAGE_USER,
 	STAGE_CHROOT,
@@ -138,6 +156,11 @@ MUST_USE int stage_uts(struct stage_env *env);
 /* nic.c */
 MUST_USE int stage_nic(struct stage_env *env);
 MUST_USE int stage_tap(struct stage_env *env);
+/* egress.c */
+MUST_USE int stage_egress(struct stage_env *env);
+/* In that process. */
+MUST_USE int stage_egress_fds(struct stage_env *env);	  /* fds.c */
+MUST_USE int stage_egress_rlimits(struct stage_env *env); /* rlimit.c */
 /* mount.c */
 MUST_USE int stage_root(struct stage_env *env);
 MUST_USE int stage_chroot(struct stage_env *env);

@@ -64,6 +64,7 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	[JAILER_REMOVE_IMAGE] = JAILER("RemoveImage", remove_image, 0, 0, SMALL),
 	[JAILER_LIST_IMAGES] = JAILER("ListImages", list_images, 0, 0, LARGE),
 	[JAILER_RESERVE] = JAILER("Reserve", reserve, 0, 0, SMALL),
+	[JAILER_OPEN_NETWORK] = JAILER("OpenNetwork", open_network, 0, 2, SMALL),
 	[JAILER_DESTROY] = JAILER("Destroy", destroy, 0, 0, SMALL),
 	[JAILER_WAIT] = JAILER("Wait", wait, 0, 0, SMALL),
 	[JAILER_HOLD] = JAILER("Hold", hold, 0, 0, SMALL),

@@ -4,6 +4,7 @@
 #include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/close_range.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
@@ -12,6 +13,7 @@
 #include <linux/if_tun.h>
 #include <linux/keyctl.h>
 #include <linux/kvm.h>
+#include <linux/netlink.h>
 #include <linux/prctl.h>
 #include <linux/random.h>
 #include <linux/sched.h>
@@ -138,6 +140,7 @@ static const struct named table[] = {
 	N(TUNSETPERSIST),
 	N(SIOCSIFHWADDR),
 	N(SIOCGIFFLAGS),
+	N(SIOCGIFINDEX),
 	N(SIOCSIFFLAGS),
 	N(BLKGETSIZE64),
 	N(FS_IOC_ENABLE_VERITY),
@@ -229,6 +232,15 @@ static const struct named table[] = {
 	/* sockets */
 	N(AF_UNIX),
 	N(AF_INET),
+	N(AF_NETLINK),
+	N(SOCK_RAW),
+	N(NETLINK_ROUTE),
+	N(IPPROTO_IP),
+	N(IP_TRANSPARENT),
+	N(BPF_MAP_CREATE),
+	N(BPF_MAP_UPDATE_ELEM),
+	N(BPF_PROG_LOAD),
+	N(BPF_LINK_CREATE),
 	N(SOCK_STREAM),
 	N(SOCK_SEQPACKET),
 	N(SOCK_DGRAM),
@@ -287,6 +299,7 @@ static const struct named table[] = {
 	{ "ARCH_SET_FS", 0x1002 },
 	{ "ARCH_CET_STATUS", 0x3001 },
 	{ "CLONE_NEWCGROUP", 0x02000000 },
+	{ "CLONE_NEWNET", 0x40000000 },
 	{ "CLONE_NEWUSER", 0x10000000 },
 	N(WEXITED),
 	N(PRIO_PROCESS),

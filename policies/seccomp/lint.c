@@ -14,7 +14,6 @@
 /* Never, with any argument. */
 static const char *const never[] = {
 	"ptrace",
-	"bpf",
 	"perf_event_open",
 	"process_vm_readv",
 	"process_vm_writev",
@@ -57,6 +56,15 @@ static const char *const never_in_vmm[] = {
 	"unlinkat", "rename",  "renameat2", "pivot_root", "setresuid", "capset",
 };
 
+/* Nor for anybody but this one. */
+static const struct {
+	const char *name;
+	const char *policy;
+} only_in[] = {
+	{ "bpf", "jailer.policy" }, /* a gateway's program, of constant text */
+	{ "setns", "jailer.policy" },
+};
+
 /* How many calls a policy may allow; what is answered with an errno isn't allowed. */
 static const struct {
 	const char *policy;
@@ -84,7 +92,7 @@ static const struct {
 	{ "kill", 1, true },	       { "tgkill", 2, true },	  { "tkill", 1, true },
 	{ "execveat", 4, true },       { "prlimit64", 0, true }, /* 0: only the caller itself */
 	{ "openat", 2, false },	       { "open", 1, false },	  { "memfd_create", 1, false },
-	{ "fallocate", 1, true },
+	{ "fallocate", 1, true },      { "bpf", 0, true },	  { "setns", 1, true },
 };
 
 /* Their first argument is a descriptor: the kernel uses its lower 32 bits and ignores the rest. */
@@ -163,6 +171,12 @@ static bool lint_never(const struct policy *p, const struct rule *r)
 	for (size_t i = 0; i < ARRAY_SIZE(never); i++) {
 		if (resolve(never[i]) == r->nr)
 			return policy_complain(p, r->line, "%s is never allowed", never[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(only_in); i++) {
+		if (resolve(only_in[i].name) == r->nr &&
+		    strcmp(base_name(p), only_in[i].policy) != 0)
+			return policy_complain(p, r->line, "%s is for %s alone", only_in[i].name,
+					       only_in[i].policy);
 	}
 	if (strncmp(base_name(p), "vmm-", 4) != 0)
 		return true;

@@ -33,5 +33,15 @@ if(NOT CASEMATE_SANITIZE)
   add_dependencies(doctor casemate casemate-probe)
 endif()
 
+# The same for casemate-egress's place.
+add_executable(egress_probe native/egress_probe.c)
+target_include_directories(egress_probe PRIVATE ${CMAKE_SOURCE_DIR})
+target_compile_options(egress_probe PRIVATE -O1 -g -fPIE -Wall -Wextra -Werror)
+target_compile_definitions(egress_probe PRIVATE _GNU_SOURCE)
+target_link_options(egress_probe PRIVATE -static-pie)
+jail_test(jail_egress native/jail_egress.c)
+target_compile_definitions(jail_egress PRIVATE EGRESS_PROBE_BIN="$<TARGET_FILE:egress_probe>")
+add_dependencies(jail_egress egress_probe)
+
 # What a sandbox's packets meet, in network namespaces of the test's own.
 casemate_test(gateway native SOURCES native/gateway.c native/tap.c LINKS jailer)

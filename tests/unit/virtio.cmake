@@ -8,7 +8,7 @@ foreach(name queue mmio balloon misc pmem state)
 endforeach()
 target_link_options(virtio_balloon PRIVATE -Wl,--wrap=madvise)
 casemate_test(virtio_blk unit
-  SOURCES unit/virtio_blk.c unit/virtio_blk_life.c unit/blk_rig.c unit/fake_driver.c
+  SOURCES unit/virtio_blk.c unit/virtio_blk_pace.c unit/virtio_blk_life.c unit/blk_rig.c unit/fake_driver.c
   LINKS virtio)
 casemate_test(virtio_vsock unit
   SOURCES unit/virtio_vsock.c unit/virtio_vsock_bulk.c unit/virtio_vsock_attack.c

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 
 #include "base/compiler.h"
+#include "vmm/virtio/blk_pace.h"
 #include "vmm/virtio/blk_pool.h"
 #include "vmm/virtio/limiter.h"
 #include "vmm/virtio/queue.h"
@@ -60,7 +61,7 @@ struct blk_file {
 	uint64_t bytes;	    /* capacity, a multiple of BLK_SECTOR */
 	/* Does the file system know RWF_NOWAIT? Found out by asking. Serving thread only. */
 	bool no_nowait[2]; /* reads, writes */
-	uint64_t slow_until_ns[2];
+	struct blk_pace pace[2];
 	bool flush_failed; /* atomic */
 };
 

@@ -25,10 +25,6 @@
 
 /* A larger one is copied by the pool when others wait behind it. */
 #define TRY_BYTES_MAX (UINT64_C(64) * KIB)
-/* A transfer without RWF_NOWAIT that took longer has waited for the storage... */
-#define SLOW_NS UINT64_C(1000000)
-/* ...which is then not tried inline for so long. */
-#define SLOW_FOR_NS UINT64_C(100000000)
 
 struct header {
 	le32_t type;
@@ -226,15 +222,14 @@ static int transfer(struct blk *b, struct blk_request *rq, int flags)
 /* Without RWF_NOWAIT, as long as that doesn't make the other requests wait. */
 static bool try_blocking(struct blk *b, struct blk_request *rq, unsigned dir)
 {
-	uint64_t start = now_ns(), end;
+	struct blk_pace *pace = &b->file.pace[dir];
+	uint64_t start = now_ns();
 
-	if (start < b->file.slow_until_ns[dir])
+	if (!blk_pace_may(pace, start))
 		return false;
 	rq->status = VIRTIO_BLK_S_IOERR;
 	(void)transfer(b, rq, 0);
-	end = now_ns();
-	if (end - start > SLOW_NS)
-		b->file.slow_until_ns[dir] = end + SLOW_FOR_NS;
+	blk_pace_took(pace, start, now_ns());
 	return true;
 }
 

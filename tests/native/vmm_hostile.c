@@ -344,13 +344,16 @@ static void run_part(unsigned part)
 	static struct row rows[ROWS_MAX];
 	const char *seed = getenv("CASEMATE_SEED"), *only = getenv("CASEMATE_ROW");
 	uint64_t number = 1;
-	unsigned n;
+	unsigned n, known = 0;
 
 	need_kvm();
 	if (seed != NULL)
 		cr_assert_eq(parse_u64(seed, 1, UINT32_MAX, &number), 0);
 	n = list_rows(rows);
 	cr_assert_geq(n, 40);
+	for (unsigned i = 0; i < n; i++)
+		known += only == NULL || strcmp(only, rows[i].id) == 0;
+	cr_assert(known > 0, "CASEMATE_ROW=%s: no such row", only);
 	for (unsigned i = part; i < n; i += PARTS)
 		if (only == NULL || strcmp(only, rows[i].id) == 0)
 			run_row(&rows[i], (unsigned)number);

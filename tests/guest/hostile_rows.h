@@ -67,7 +67,7 @@ HX_ROW(G37, g37_console_flood, HX_CONSOLE, HX_SURVIVES | HX_HIT, 2,
 /* ---- hostile_balloon.c ---- */
 HX_ROW(G35a, g35_balloon_outside, HX_BALLOON, HX_HIT, 8, "pages outside RAM")
 HX_ROW(G35b, g35_balloon_rings, HX_BALLOON, HX_HIT, 8, "the pages of the rings themselves")
-HX_ROW(G35c, g35_balloon_lengths, HX_BALLOON, HX_HIT, 8, "lists cut short, or far too long")
+HX_ROW(G35c, g35_balloon_lengths, HX_BALLOON, HX_HIT, 4, "lists cut short, or far too long")
 
 /* ---- hostile_net.c ---- */
 HX_ROW(G25a, g25_net_headers, HX_NET, HX_SURVIVES | HX_HIT, 8, "offload requests that fit no frame")

@@ -72,10 +72,13 @@ lab_wait() {
 	grep '^lab: ' "$lab_dir/console" | grep -v '^lab: ready' | tr -d '\r' >&2 || :
 }
 
+# ServerAlive: a packet every two seconds, whatever the lab does. An emulated host that has lost its timer interrupt goes on
+# at the next interrupt (README.md).
 lab_ssh() {
 	ssh -F /dev/null -i "$lab_image/key" -p "$lab_port" -o IdentitiesOnly=yes -o IdentityAgent=none -o BatchMode=yes \
 		-o UserKnownHostsFile="$lab_image/known_hosts" -o StrictHostKeyChecking=yes -o HostName=127.0.0.1 -o HostKeyAlias=lab \
-		-o ControlPath="$lab_dir/ssh" -o LogLevel=ERROR -o ConnectTimeout=30 -l root "$@"
+		-o ControlPath="$lab_dir/ssh" -o LogLevel=ERROR -o ConnectTimeout=30 \
+		-o ServerAliveInterval=2 -o ServerAliveCountMax=1000 -l root "$@"
 }
 
 lab_stop() {

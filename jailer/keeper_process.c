@@ -100,14 +100,16 @@ static int settle(const struct keeper_task *t)
 					 .block_size = VERITY_BLOCK };
 	int verity;
 
-	if (fchmod(t->file, 0400) < 0 || fsync(t->file) < 0)
+	if (fsync(t->file) < 0)
 		return -errno;
 	(void)close(t->file);
+	/* Before it is read-only: fs-verity asks for the right to write, and we have no capability.
+	 */
 	verity = ioctl(t->same, FS_IOC_ENABLE_VERITY, &v) == 0;
 	/* A file system that doesn't have it, or doesn't want it. */
 	if (!verity && errno != ENOTTY && errno != EOPNOTSUPP && errno != EINVAL)
 		return -errno;
-	if (verity && fsync(t->same) < 0)
+	if (fchmod(t->same, 0400) < 0 || fsync(t->same) < 0)
 		return -errno;
 	return verity;
 }

@@ -7,24 +7,11 @@
 #include <string.h>
 
 #include "api/daemon/e2b_view.h"
-#include "api/daemon/usage.h"
+#include "api/daemon/scrape.h"
 #include "base/clock.h"
 #include "base/num.h"
 
 #define IDS_MAX 100U
-
-/* A request and the sandboxes that it asks for: its state. */
-struct scrape {
-	struct http_req *req;
-	const struct service *sv;
-	unsigned count, waiting;
-	void (*answer)(struct scrape *m);
-	struct scraped {
-		struct usage_wait wait;
-		struct scrape *scrape;
-		char id[SANDBOX_ID_LEN + 1];
-	} list[];
-};
 
 static json_t *sample(const struct sandbox *s, const struct usage *u)
 {
@@ -53,78 +40,12 @@ static bool is_wanted(const struct http_req *req)
 	return end == NULL || (parse_u64(end, 0, INT64_MAX, &n) == 0 && n >= now);
 }
 
-static void forget_all(void *state)
-{
-	struct scrape *m = state;
-
-	for (unsigned i = 0; i < m->count; i++)
-		usage_forget(&m->list[i].wait);
-}
-
-static void on_client_gone(struct http_req *req, void *state)
-{
-	(void)req;
-	forget_all(state);
-}
-
-static void on_usage(struct usage_wait *w)
-{
-	struct scrape *m = CONTAINER_OF(w, struct scraped, wait)->scrape;
-
-	if (--m->waiting == 0)
-		m->answer(m);
-}
-
-/* NULL: answered 500. */
-static struct scrape *scrape_new(struct http_req *req, const struct service *sv, unsigned max,
-				 void (*answer)(struct scrape *m))
-{
-	struct scrape *m = http_set_state(req, sizeof(struct scrape) + max * sizeof(struct scraped),
-					  forget_all);
-
-	if (m == NULL) {
-		http_error(req, 500, "internal", "out of memory");
-		return NULL;
-	}
-	m->req = req;
-	m->sv = sv;
-	m->answer = answer;
-	return m;
-}
-
-static void scrape_add(struct scrape *m, const struct sandbox *s)
-{
-	struct scraped *x = &m->list[m->count++];
-
-	x->scrape = m;
-	x->wait.fn = on_usage;
-	memcpy(x->id, sandbox_id(s), sizeof(x->id));
-}
-
-/* Answers at once when all samples are fresh. The one more that it waits for is itself, so that the
- * answer comes after the last has been asked. */
-static void scrape_run(struct scrape *m)
-{
-	m->waiting = m->count + 1;
-	http_hold(m->req, on_client_gone);
-	for (unsigned i = 0; i < m->count; i++) {
-		struct sandbox *s = sandboxes_find(m->sv->sandboxes, m->list[i].id);
-		m->list[i].wait.code = -ENOENT;
-		if (s == NULL)
-			m->waiting--;
-		else
-			usage_ask(s, &m->list[i].wait);
-	}
-	if (--m->waiting == 0)
-		m->answer(m);
-}
-
 /* NULL: there is no sample; it may have ended meanwhile. */
 static json_t *sample_of(const struct scrape *m, const struct scraped *x)
 {
-	const struct sandbox *s = sandboxes_find(m->sv->sandboxes, x->id);
+	const struct sandbox *s = scrape_sandbox(m, x);
 
-	return s == NULL || x->wait.code < 0 ? NULL : sample(s, &x->wait.got);
+	return s == NULL ? NULL : sample(s, &x->wait.got);
 }
 
 static void answer_one(struct scrape *m)

@@ -371,6 +371,7 @@ static void destroy(struct http_req *req, void *arg)
 const struct http_route service_routes[] = {
 	{ "GET", "/v1/status", service_status },
 	{ "GET", "/v1/events", service_events },
+	{ "GET", "/v1/usage", service_usage },
 	{ "GET", "/metrics", service_prometheus },
 	{ "POST", "/v1/sandboxes", create },
 	{ "GET", "/v1/sandboxes", list },
@@ -384,5 +385,6 @@ const struct http_route service_routes[] = {
 	{ "GET", "/v1/sandboxes/{}/jail", service_jail },
 	{ "GET", "/v1/sandboxes/{}/agent", service_agent },
 	{ "POST", "/v1/sandboxes/{}/agent", service_agent },
+	{ "GET", "/v1/sandboxes/{}/tcp", service_tcp },
 	{ NULL, NULL, NULL },
 };

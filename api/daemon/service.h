@@ -84,9 +84,11 @@ void service_resume(struct http_req *req, void *arg);
 /* Routes with a file of their own. */
 void service_status(struct http_req *req, void *arg);	  /* service_status.c */
 void service_agent(struct http_req *req, void *arg);	  /* service_agent.c */
+void service_tcp(struct http_req *req, void *arg);	  /* the same */
 void service_events(struct http_req *req, void *arg);	  /* service_events.c */
 void service_fork(struct http_req *req, void *arg);	  /* service_fork.c */
 void service_prometheus(struct http_req *req, void *arg); /* service_prometheus.c */
+void service_usage(struct http_req *req, void *arg);	  /* service_usage.c */
 /* Tells listeners of /v1/events what state it is in now. */
 void service_publish(struct service *sv, const struct sandbox *s);
 void service_jail(struct http_req *req, void *arg);    /* service_jail.c */

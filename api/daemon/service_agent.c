@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * GET or POST /v1/sandboxes/{id}/agent with "Connection: Upgrade" and "Upgrade: ttrpc": a
- * connection of its own to the sandbox's agent. The VMM gets one end of a socketpair to join to
- * the guest's port; once the guest has accepted, the other end is relayed to the client, unread.
+ * Streams into a sandbox, each on a connection of its own: GET or POST /v1/sandboxes/{id}/agent
+ * with "Upgrade: ttrpc" leads to its agent, GET /v1/sandboxes/{id}/tcp with "Upgrade: tcp" to the
+ * agent's forwarder, which the client tells the port itself (docs/PROTOCOL.md, 6.2). The VMM gets
+ * one end of a socketpair to join to the guest's port; once the guest has accepted, the other end
+ * is relayed to the client, unread.
  */
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <vmm.pb-c.h>
 
+#include "api/daemon/proxy.h"
 #include "api/daemon/service.h"
 #include "api/proto/contract.h"
 #include "base/fd.h"
@@ -17,6 +20,15 @@
 
 #define AGENT_CONNECT_MS 5000U
 
+/* A way in: what the client calls it, and where in the guest it leads. */
+struct door {
+	const char *name, *protocol;
+	uint32_t port;
+	bool counted; /* among the sandbox's streams */
+};
+static const struct door agent_door = { "agent", "ttrpc", AGENT_PORT, false };
+static const struct door tcp_door = { "tcp", "tcp", PROXY_FORWARD_PORT, true };
+
 struct agent_link {
 	struct http_req *req;
 	struct loop *loop;
@@ -24,13 +36,17 @@ struct agent_link {
 	struct relay *relay;
 	int fd; /* our end towards the guest */
 	struct sandboxes *sandboxes;
+	const struct door *door;
 	char id[SANDBOX_ID_LEN + 1];
 };
 
 static void link_done(void *state)
 {
 	struct agent_link *l = state;
+	struct sandbox *s = sandboxes_find(l->sandboxes, l->id);
 
+	if (l->door->counted && s != NULL)
+		sandbox_stream_end(s);
 	if (l->connect != NULL)
 		rpc_cancel(l->connect);
 	relay_free(l->relay);
@@ -43,7 +59,7 @@ static void on_relay_ended(struct relay *r, void *arg)
 	struct agent_link *l = arg;
 	struct sandbox *s = sandboxes_find(l->sandboxes, l->id);
 
-	if (s != NULL && relay_ended_by_b(r))
+	if (s != NULL && l->door == &agent_door && relay_ended_by_b(r))
 		sandbox_expect_end(s);
 	relay_free(r);
 	l->relay = NULL;
@@ -74,7 +90,7 @@ static void on_connected(const struct rpc_status *st, const ProtobufCMessage *ou
 	if (st->code == RPC_CANCELLED && l->fd < 0)
 		return; /* the client has gone */
 	if (st->code == RPC_OK)
-		http_upgrade(l->req, "ttrpc", NULL, 0, on_up);
+		http_upgrade(l->req, l->door->protocol, NULL, 0, on_up);
 	else
 		http_error(l->req, 502, "agent_unreachable", "agent: %s", st->msg);
 }
@@ -100,31 +116,49 @@ static int connect_agent(struct agent_link *l, struct rpc_conn *vmm)
 		return r;
 	l->fd = sv[0];
 	theirs = sv[1];
-	req.port = AGENT_PORT;
+	req.port = l->door->port;
 	return rpc_start(vmm, &vmm_methods[VMM_CONNECT], &req.base, &theirs, AGENT_CONNECT_MS, &ops,
 			 l, &l->connect);
 }
 
-void service_agent(struct http_req *req, void *arg)
+/* NULL: answered. */
+static struct sandbox *check(struct http_req *req, const struct service *sv,
+			     const struct door *door)
 {
-	struct service *sv = arg;
 	const char *upgrade = http_header(req, "Upgrade");
 	struct sandbox *s = service_find(req, sv);
-	struct agent_link *l;
 
 	if (s == NULL)
-		return;
-	if (!http_request_head(req)->upgrade || strcasecmp(upgrade, "ttrpc") != 0) {
-		http_error(req, 426, "upgrade_required", "agent: needs \"Upgrade: ttrpc\"");
-		return;
+		return NULL;
+	if (!http_request_head(req)->upgrade || strcasecmp(upgrade, door->protocol) != 0) {
+		http_error(req, 426, "upgrade_required", "%s: needs \"Upgrade: %s\"", door->name,
+			   door->protocol);
+		return NULL;
 	}
 	if (sandbox_state(s) != SANDBOX_RUNNING || sandbox_vmm(s) == NULL) {
 		http_error(req, 409, "not_running", "sandbox %s: is %s, not running", sandbox_id(s),
 			   sandbox_state_name(sandbox_state(s)));
+		return NULL;
+	}
+	return s;
+}
+
+static void begin(struct http_req *req, struct service *sv, const struct door *door)
+{
+	struct sandbox *s = check(req, sv, door);
+	struct agent_link *l;
+
+	if (s == NULL)
+		return;
+	if (door->counted && !sandbox_stream_begin(s, PROXY_PER_SANDBOX)) {
+		http_error(req, 429, "too_many_streams", "sandbox: %u streams already",
+			   PROXY_PER_SANDBOX);
 		return;
 	}
 	l = http_set_state(req, sizeof(*l), link_done);
 	if (l == NULL) {
+		if (door->counted)
+			sandbox_stream_end(s);
 		http_error(req, 500, "internal", "out of memory");
 		return;
 	}
@@ -132,9 +166,21 @@ void service_agent(struct http_req *req, void *arg)
 	l->loop = sv->loop;
 	l->fd = -1;
 	l->sandboxes = sv->sandboxes;
+	l->door = door;
 	memcpy(l->id, sandbox_id(s), sizeof(l->id));
 	if (connect_agent(l, sandbox_vmm(s)) < 0)
-		http_error(req, 500, "internal", "agent: cannot ask the VMM for a connection");
+		http_error(req, 500, "internal", "%s: cannot ask the VMM for a connection",
+			   door->name);
 	else
 		http_hold(req, on_client_gone);
+}
+
+void service_agent(struct http_req *req, void *arg)
+{
+	begin(req, arg, &agent_door);
+}
+
+void service_tcp(struct http_req *req, void *arg)
+{
+	begin(req, arg, &tcp_door);
 }

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* service_prometheus.c - GET /metrics: the daemon's own counters, in Prometheus' text format. The
- * operator's. */
+/*
+ * service_prometheus.c - GET /metrics: the daemon's own counters, and what each sandbox uses, in
+ * Prometheus' text format. The operator's.
+ *
+ * Labels are bounded: a sandbox has rows while it runs, ROWS_MAX sandboxes at most, and of text
+ * that a client chose there is the tenant's name, which only the operator gives.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -8,12 +13,14 @@
 #include <string.h>
 
 #include "api/daemon/jailer.h"
-#include "api/daemon/service.h"
+#include "api/daemon/scrape.h"
 #include "base/buf.h"
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/num.h"
 
 #define TEXT_MAX (1024U * 1024U)
+#define ROWS_MAX 1000U
 
 /* Too much is cut at a line: TEXT_MAX is room for all tenants there can be. */
 PRINTF(2, 3) static void put(struct buf *b, const char *fmt, ...)
@@ -87,13 +94,52 @@ static void put_pool(struct buf *b, const struct service *sv)
 	json_decref(shapes);
 }
 
-void service_prometheus(struct http_req *req, void *arg)
+/* One metric of all sandboxes: those that ended meanwhile have none. */
+static void put_rows(struct buf *b, const struct scrape *m, const char *name,
+		     void (*row)(struct buf *b, const char *labels, const struct usage *u))
 {
-	const struct service *sv = arg;
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct sandbox *s = scrape_sandbox(m, &m->list[i]);
+		char labels[160];
+		if (s == NULL)
+			continue;
+		(void)snprintf(labels, sizeof(labels), "casemate_%s{id=\"%s\",tenant=\"%.64s\"}",
+			       name, sandbox_id(s), sandbox_tenant(s)->limits.name);
+		row(b, labels, &m->list[i].wait.got);
+	}
+}
+
+static void row_cpu(struct buf *b, const char *labels, const struct usage *u)
+{
+	put(b, "%s %" PRIu64 ".%06" PRIu64 "\n", labels, u->cpu_us / 1000000, u->cpu_us % 1000000);
+}
+
+static void row_memory(struct buf *b, const char *labels, const struct usage *u)
+{
+	put(b, "%s %" PRIu64 "\n", labels, u->memory_bytes);
+}
+
+static void row_peak(struct buf *b, const char *labels, const struct usage *u)
+{
+	if (u->memory_peak_bytes != 0) /* else the kernel doesn't keep it */
+		put(b, "%s %" PRIu64 "\n", labels, u->memory_peak_bytes);
+}
+
+static void put_sandboxes(struct buf *b, const struct scrape *m)
+{
+	head(b, "sandbox_cpu_seconds_total", "counter", "Processor time of a sandbox's jail.");
+	put_rows(b, m, "sandbox_cpu_seconds_total", row_cpu);
+	head(b, "sandbox_memory_bytes", "gauge", "Memory of a sandbox's jail.");
+	put_rows(b, m, "sandbox_memory_bytes", row_memory);
+	head(b, "sandbox_memory_peak_bytes", "gauge", "The most that it ever was.");
+	put_rows(b, m, "sandbox_memory_peak_bytes", row_peak);
+}
+
+static void answer(struct scrape *m)
+{
+	const struct service *sv = m->sv;
 	struct buf b;
 
-	if (!auth_admin(req))
-		return;
 	buf_init(&b, TEXT_MAX);
 	one(&b, "up_seconds", "gauge", "Since the daemon's start.",
 	    (now_ms() - sv->started_ms) / 1000);
@@ -106,7 +152,22 @@ void service_prometheus(struct http_req *req, void *arg)
 	put_http(&b, sv);
 	put_tenants(&b, sv);
 	put_pool(&b, sv);
-	http_text(req, "text/plain; version=0.0.4; charset=utf-8", (const char *)buf_head(&b),
+	put_sandboxes(&b, m);
+	http_text(m->req, "text/plain; version=0.0.4; charset=utf-8", (const char *)buf_head(&b),
 		  buf_len(&b));
 	buf_done(&b);
+}
+
+void service_prometheus(struct http_req *req, void *arg)
+{
+	const struct service *sv = arg;
+	struct scrape *m;
+
+	if (!auth_admin(req))
+		return;
+	m = scrape_new(req, sv, MIN(scrape_running(sv), ROWS_MAX), answer);
+	if (m == NULL)
+		return;
+	scrape_add_all(m);
+	scrape_run(m);
 }

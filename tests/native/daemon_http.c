@@ -516,6 +516,11 @@ Test(daemon_http, events, .init = set_up, .fini = tear_down, .timeout = 120)
 	cr_assert_not_null(strstr(a.body, "casemate_sandboxes_started_total 2\n"), "%s", a.body);
 	cr_assert_not_null(strstr(a.body, "casemate_tenant_sandboxes{tenant=\"bob\"} 1\n"), "%s",
 			   a.body);
+	(void)snprintf(text, sizeof(text), "casemate_sandbox_memory_bytes{id=\"%s", id);
+	cr_assert_null(strstr(a.body, text), "one that has ended");
+	cr_assert_not_null(strstr(a.body, "\",tenant=\"bob\"} "), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "casemate_sandbox_cpu_seconds_total{id=\"i"), "%s",
+			   a.body);
 	cr_assert_eq(ask("GET", "/teams", alice, NULL), 200);
 	cr_assert_eq(ask("GET", "/health", alice, NULL), 200);
 	cr_assert_eq(ask("GET", "/snapshots", alice, NULL), 501);
@@ -633,4 +638,89 @@ Test(daemon_http, kill_9, .init = set_up, .fini = tear_down, .timeout = 120)
 	daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
 	cr_assert_not_null(strstr(a.body, "\"jails\":0"), "%s", a.body);
 	make(key, id, NULL);
+}
+
+/* What the other tests don't ask for: each answer has the form that is described. */
+Test(daemon_http, described, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const struct {
+		const char *method, *rest, *body;
+		unsigned status;
+	} steps[] = {
+		{ "GET", "", NULL, 200 },
+		{ "GET", "/tcp", NULL, 426 },
+		{ "POST", "/agent", NULL, 426 },
+		{ "POST", "/fork", "{\"count\":1}", 201 },
+		{ "POST", "/fork", "{\"count\":0}", 400 },
+		{ "POST", "/resume", NULL, 409 },
+		{ "POST", "/pause", "{\"disk\":false}", 200 },
+		{ "POST", "/pause", NULL, 409 },
+		{ "GET", "/jail", NULL, 200 },
+		{ "GET", "/tcp", NULL, 426 },
+		{ "POST", "/resume", NULL, 200 },
+		{ "GET", "/logs?source=vmm", NULL, 200 },
+		{ "DELETE", "", NULL, 204 },
+		{ "GET", "", NULL, 200 },
+		{ "GET", "/metrics", NULL, 409 },
+		{ "GET", "/jail", NULL, 409 },
+		{ "POST", "/fork", NULL, 409 },
+	};
+	const char *alice = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	char id[32], target[128];
+	json_t *o;
+
+	cr_assert_eq(ask("POST", "/v1/sandboxes", alice, "{\"memory_bytes\":67108864}"), 201, "%s",
+		     a.body);
+	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "id"));
+	cr_assert_eq(ask("GET", "/v1/sandboxes", alice, NULL), 200);
+	o = get(alice, "/v1/usage");
+	cr_assert_eq(json_array_size(json_object_get(o, "sandboxes")), 1, "%s", a.body);
+	json_decref(o);
+	o = get(bob, "/v1/usage");
+	cr_assert_eq(json_array_size(json_object_get(o, "sandboxes")), 0, "another's: %s", a.body);
+	json_decref(o);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		(void)snprintf(target, sizeof(target), "/v1/sandboxes/%s%s", id, steps[i].rest);
+		cr_assert_eq(ask(steps[i].method, target, bob, steps[i].body), 404, "%s %s: %s",
+			     steps[i].method, target, a.body);
+		cr_assert_eq(ask(steps[i].method, target, alice, steps[i].body), steps[i].status,
+			     "%s %s: %s", steps[i].method, target, a.body);
+	}
+	cr_assert_eq(ask("GET", "/v1/sandboxes?all=true", alice, NULL), 200);
+	daemon_rig_ask(&d, false, "PUT", "/v1/tenants/alice", "", "{\"sandboxes\":3}", &a);
+	openapi_check("PUT", "/v1/tenants/alice", &a);
+	cr_assert_eq(a.status, 200, "%s", a.body);
+	daemon_rig_ask(&d, false, "PUT", "/v1/tenants/alice", "", "{\"sandboxes\":-1}", &a);
+	openapi_check("PUT", "/v1/tenants/alice", &a);
+	cr_assert_eq(a.status, 400, "%s", a.body);
+}
+
+/* A TCP port by the native API: the client names it, and then it's a stream both ways. */
+Test(daemon_http, tcp, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *alice = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	static const char request[] = "\xb8\x0bGET /x HTTP/1.1\r\nHost: y\r\n\r\n"; /* 3000 */
+	const char *const keys[] = { bob, alice };
+	char id[32], text[512], verdict = 1;
+
+	make(alice, id, NULL);
+	for (size_t i = 0; i < 2; i++) {
+		int fd = daemon_rig_dial(&d, true);
+		int n = snprintf(text, sizeof(text),
+				 "GET /v1/sandboxes/%s/tcp HTTP/1.1\r\nHost: localhost\r\n%s"
+				 "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+				 id, keys[i]);
+		cr_assert_eq(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+		daemon_rig_read(fd, &a);
+		cr_assert_eq(a.status, i == 0 ? 404 : 101, "%s%s", a.head, a.body);
+		if (i == 1) {
+			cr_assert_eq(send(fd, request, 2, MSG_NOSIGNAL), 2);
+			cr_assert(recv(fd, &verdict, 1, 0) == 1 && verdict == 0, "%d", verdict);
+			cr_assert_gt(send(fd, request + 2, sizeof(request) - 3, MSG_NOSIGNAL), 0);
+			daemon_rig_read(fd, &a);
+			cr_assert_eq(a.status, 200);
+			cr_assert_not_null(strstr(a.body, "GET /x HTTP/1.1"), "%s", a.body);
+		}
+		close(fd);
+	}
 }

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+casemate_fuzz(events SOURCES events.c LINKS cli_core)
 casemate_fuzz(spec SOURCES spec.c LINKS daemon_core)
 casemate_fuzz(image_config SOURCES image_config.c LINKS daemon_core)
 casemate_fuzz(e2b_create SOURCES e2b_create.c LINKS daemon_core)

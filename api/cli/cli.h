@@ -54,6 +54,7 @@ typedef int cli_verb_fn(struct cli *cli, int argc, char **argv);
 cli_verb_fn verb_cp;
 cli_verb_fn verb_create;
 cli_verb_fn verb_doctor;
+cli_verb_fn verb_events;
 cli_verb_fn verb_exec;
 cli_verb_fn verb_fork;
 cli_verb_fn verb_image;
@@ -63,10 +64,14 @@ cli_verb_fn verb_kill;
 cli_verb_fn verb_logs;
 cli_verb_fn verb_metrics;
 cli_verb_fn verb_pause;
+cli_verb_fn verb_port;
 cli_verb_fn verb_ps;
 cli_verb_fn verb_resume;
 cli_verb_fn verb_rm;
 cli_verb_fn verb_run;
+cli_verb_fn verb_stats;
+cli_verb_fn verb_top;
+cli_verb_fn verb_wait;
 
 /* Has the text the form of a sandbox id? */
 bool cli_id_valid(const char *id);

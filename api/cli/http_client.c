@@ -43,12 +43,11 @@ static void on_ready(struct loop_io *io, int fd, uint32_t events, void *arg)
 	loop_io_del(io);
 }
 
-int http_client_open(struct cli *cli, struct http_client **ret, struct err *err)
+int http_client_dial(struct cli *cli, int *ret_fd, struct err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	const struct timeval limit = { .tv_sec = SEND_TIMEOUT_S };
 	CLEANUP(fd_closep) int fd = -1;
-	struct http_client *c;
 
 	if (strlen(cli->socket) >= sizeof(sa.sun_path))
 		return err_set(
@@ -64,11 +63,24 @@ int http_client_open(struct cli *cli, struct http_client **ret, struct err *err)
 			       "daemon: cannot connect to %s: %s; start casemated or pass --socket",
 			       cli->socket, strerror(errno));
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	*ret_fd = fd_steal(&fd);
+	return 0;
+}
+
+int http_client_open(struct cli *cli, struct http_client **ret, struct err *err)
+{
+	struct http_client *c;
+	int fd, r = http_client_dial(cli, &fd, err);
+
+	if (r < 0)
+		return r;
 	c = calloc(1, sizeof(*c));
-	if (c == NULL)
+	if (c == NULL) {
+		fd_closep(&fd);
 		return err_set(err, -ENOMEM, "out of memory");
+	}
 	c->cli = cli;
-	c->fd = fd_steal(&fd);
+	c->fd = fd;
 	buf_init(&c->in, HTTP_HEAD_MAX + HTTP_ANSWER_MAX);
 	*ret = c;
 	return 0;

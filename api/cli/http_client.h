@@ -21,7 +21,10 @@
 
 struct http_client;
 
-/* 0, or -errno and one line in *err that says what to do. */
+/* A connection to cli->socket, the caller's, for whoever speaks on it himself. 0, or -errno and one
+ * line in *err that says what to do. */
+MUST_USE int http_client_dial(struct cli *cli, int *ret_fd, struct err *err);
+/* The same for the functions below. */
 MUST_USE int http_client_open(struct cli *cli, struct http_client **ret, struct err *err);
 /* Closes the connection. NULL is fine. */
 void http_client_free(struct http_client *c);

@@ -103,22 +103,28 @@ static void keep_jail_info(struct sandbox *s, const Casemate__Jailer__V1__JailIn
 	(void)log_escape(s->label, sizeof(s->label), jail->label, strlen(jail->label));
 }
 
-static void adopt_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResponse *out, int *fds)
+int boot_attach(struct sandbox *s, const Casemate__Jailer__V1__JailInfo *jail, int *fds)
 {
 	struct rpc_conn_config cfg = { .closed = on_vmm_closed, .arg = s };
 	int r;
 
-	keep_jail_info(s, out->jail);
-	s->initrd = out->initrd;
+	keep_jail_info(s, jail);
 	s->time_ns[SANDBOX_T_JAILED] = now_ns();
 	r = vmlog_new(s->table->cfg.loop, fd_steal(&fds[1]), s->id, &s->log);
 	if (r == 0)
 		r = rpc_conn_new(s->table->cfg.loop, fd_steal(&fds[0]), &cfg, &s->vmm);
-	if (r < 0) {
+	return r;
+}
+
+static void enter_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResponse *out, int *fds)
+{
+	int r = boot_attach(s, out->jail, fds);
+
+	s->initrd = out->initrd;
+	if (r < 0)
 		sandbox_fail(s, 500, "internal", "VMM's connection: %s", strerror(-r));
-		return;
-	}
-	boot_configure(s);
+	else
+		boot_configure(s);
 }
 
 static void on_created(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
@@ -145,7 +151,7 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 				     st->msg);
 		return;
 	}
-	adopt_jail(s,
+	enter_jail(s,
 		   s->path == SANDBOX_PATH_COLD
 			   ? (const Casemate__Jailer__V1__CreateResponse *)out
 			   : ((const Casemate__Jailer__V1__RestoreResponse *)out)->created,
@@ -342,19 +348,25 @@ static void boot_listen(struct sandbox *s)
 	boot_vmm_call(s, VMM_LISTEN, &req.base, &theirs, BOOT_CALL_MS, &ops);
 }
 
+void boot_watch_vm(struct sandbox *s)
+{
+	static const struct rpc_pending_ops ops = { .done = on_vm_ended };
+	Casemate__Vmm__V1__WaitRequest req = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
+
+	boot_vmm_call(s, VMM_WAIT, &req.base, NULL, 0, &ops);
+}
+
 static void on_started(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 		       void *arg)
 {
-	static const struct rpc_pending_ops ops = { .done = on_vm_ended };
 	struct sandbox *s = arg;
-	Casemate__Vmm__V1__WaitRequest req = CASEMATE__VMM__V1__WAIT_REQUEST__INIT;
 
 	(void)out;
 	(void)fds;
 	if (!vmm_ok(s, VMM_START, st))
 		return;
 	s->time_ns[SANDBOX_T_STARTED] = now_ns();
-	boot_vmm_call(s, VMM_WAIT, &req.base, NULL, 0, &ops);
+	boot_watch_vm(s);
 	if (booting(s) && s->path == SANDBOX_PATH_COLD)
 		boot_identify(s);
 }

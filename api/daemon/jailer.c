@@ -19,9 +19,9 @@
 #define JAILER_LIST_MS	      10000U
 
 struct jailer {
-	struct loop *loop;
-	const char *path;
+	struct jailer_config cfg;
 	struct rpc_conn *conn;
+	bool resumed;
 	bool up; /* List has been answered */
 	uint64_t save_bytes_max;
 	uint64_t retry_ms;
@@ -44,7 +44,7 @@ static void retry_later(struct jailer *j)
 		j->watch->down(j->watch_arg);
 	if (j->retry != NULL)
 		return;
-	if (loop_timer_add(j->loop, j->retry_ms, try_connect, j, &j->retry) < 0)
+	if (loop_timer_add(j->cfg.loop, j->retry_ms, try_connect, j, &j->retry) < 0)
 		BUG("no memory for one timer");
 	j->retry_ms = MIN(j->retry_ms * 2, (uint64_t)JAILER_RETRY_MAX_MS);
 }
@@ -55,9 +55,9 @@ static void on_closed(struct rpc_conn *c, int reason, void *arg)
 
 	(void)c;
 	if (reason < 0)
-		(void)err_sys(&j->problem, reason, "connection to %s lost", j->path);
+		(void)err_sys(&j->problem, reason, "connection to %s lost", j->cfg.path);
 	else
-		(void)err_set(&j->problem, -EPIPE, "%s: closed by the jailer", j->path);
+		(void)err_set(&j->problem, -EPIPE, "%s: closed by the jailer", j->cfg.path);
 	log_warn("jailer.lost", "error=\"%s\"", j->problem.msg);
 	retry_later(j);
 }
@@ -70,7 +70,7 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 	if (st->code == RPC_CANCELLED || st->code == RPC_UNAVAILABLE)
 		return; /* the connection's end is handled where it is noticed */
 	if (st->code != RPC_OK) {
-		(void)err_set(&j->problem, -EPROTO, "%s: List: %s", j->path, st->msg);
+		(void)err_set(&j->problem, -EPROTO, "%s: List: %s", j->cfg.path, st->msg);
 		log_error("jailer.list", "error=\"%s\"", st->msg);
 		retry_later(j);
 		return;
@@ -81,9 +81,9 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 	j->save_bytes_max = list->save_bytes_max;
 	j->retry_ms = JAILER_RETRY_FIRST_MS;
 	j->problem = (struct err){ 0 };
-	log_info("jailer.up", "path=%s jails=%zu", j->path, list->n_jails);
+	log_info("jailer.up", "path=%s jails=%zu", j->cfg.path, list->n_jails);
 	if (j->watch != NULL)
-		j->watch->up(j->conn, list->jails, list->n_jails, j->watch_arg);
+		j->watch->up(j->conn, j->resumed, list->jails, list->n_jails, j->watch_arg);
 }
 
 static void on_event(const ProtobufCMessage *msg, void *arg)
@@ -116,6 +116,54 @@ static int start_events(struct jailer *j)
 			 NULL);
 }
 
+/* Who is there, and what ends from now on. */
+static int look_round(struct jailer *j)
+{
+	static const struct rpc_pending_ops ops = { .done = on_list };
+	Casemate__Jailer__V1__ListRequest req = CASEMATE__JAILER__V1__LIST_REQUEST__INIT;
+	struct rpc_pending *p;
+	int r = start_events(j);
+
+	if (r == 0)
+		r = rpc_start(j->conn, &jailer_methods[JAILER_LIST], &req.base, NULL,
+			      JAILER_LIST_MS, &ops, j, &p);
+	return r;
+}
+
+/* A connection of ours whose end the jailer has not seen yet may have the hold: then later. */
+static void on_held(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	struct jailer *j = arg;
+	int r = 0;
+
+	(void)fds;
+	if (st->code == RPC_CANCELLED || st->code == RPC_UNAVAILABLE)
+		return;
+	if (st->code == RPC_OK) {
+		j->resumed = ((const Casemate__Jailer__V1__HoldResponse *)out)->resumed;
+		r = look_round(j);
+	}
+	if (st->code != RPC_OK || r < 0) {
+		(void)err_set(&j->problem, -EPROTO, "%s: Hold: %s", j->cfg.path,
+			      r < 0 ? strerror(-r) : st->msg);
+		log_warn("jailer.hold", "error=\"%s\"", j->problem.msg);
+		retry_later(j);
+	}
+}
+
+static int hold(struct jailer *j)
+{
+	static const struct rpc_pending_ops ops = { .done = on_held };
+	Casemate__Jailer__V1__HoldRequest req = CASEMATE__JAILER__V1__HOLD_REQUEST__INIT;
+	struct rpc_pending *p;
+
+	req.token.data = (uint8_t *)(uintptr_t)j->cfg.token;
+	req.token.len = JAILER_TOKEN_BYTES;
+	req.seconds = (uint32_t)j->cfg.hold_seconds;
+	return rpc_start(j->conn, &jailer_methods[JAILER_HOLD], &req.base, NULL, JAILER_LIST_MS,
+			 &ops, j, &p);
+}
+
 static int open_socket(const char *path, struct err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
@@ -134,43 +182,37 @@ static int open_socket(const char *path, struct err *err)
 
 static void try_connect(void *arg)
 {
-	static const struct rpc_pending_ops ops = { .done = on_list };
-	Casemate__Jailer__V1__ListRequest req = CASEMATE__JAILER__V1__LIST_REQUEST__INIT;
 	struct jailer *j = arg;
 	struct rpc_conn_config cfg = { .closed = on_closed, .arg = j };
-	struct rpc_pending *p;
 	int fd, r;
 
 	j->retry = NULL;
-	fd = open_socket(j->path, &j->problem);
+	fd = open_socket(j->cfg.path, &j->problem);
 	if (fd < 0) {
 		log_debug("jailer.connect", "error=\"%s\"", j->problem.msg);
 		retry_later(j);
 		return;
 	}
-	(void)err_set(&j->problem, -EAGAIN, "%s: no answer to List yet", j->path);
-	r = rpc_conn_new(j->loop, fd, &cfg, &j->conn);
+	(void)err_set(&j->problem, -EAGAIN, "%s: no answer to List yet", j->cfg.path);
+	r = rpc_conn_new(j->cfg.loop, fd, &cfg, &j->conn);
+	j->resumed = false;
 	if (r == 0)
-		r = start_events(j);
-	if (r == 0)
-		r = rpc_start(j->conn, &jailer_methods[JAILER_LIST], &req.base, NULL,
-			      JAILER_LIST_MS, &ops, j, &p);
+		r = j->cfg.hold_seconds > 0 ? hold(j) : look_round(j);
 	if (r < 0) {
-		(void)err_sys(&j->problem, r, "%s", j->path);
+		(void)err_sys(&j->problem, r, "%s", j->cfg.path);
 		retry_later(j);
 	}
 }
 
-int jailer_new(struct loop *l, const char *path, struct jailer **ret)
+int jailer_new(const struct jailer_config *cfg, struct jailer **ret)
 {
 	struct jailer *j = calloc(1, sizeof(*j));
 
 	if (j == NULL)
 		return -ENOMEM;
-	j->loop = l;
-	j->path = path;
+	j->cfg = *cfg;
 	j->retry_ms = JAILER_RETRY_FIRST_MS;
-	(void)err_set(&j->problem, -ENOTCONN, "%s: not connected yet", path);
+	(void)err_set(&j->problem, -ENOTCONN, "%s: not connected yet", cfg->path);
 	*ret = j;
 	return 0;
 }

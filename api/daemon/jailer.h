@@ -17,8 +17,19 @@
 
 struct jailer;
 
-/* path must outlive it. Connecting begins with jailer_connect. */
-MUST_USE int jailer_new(struct loop *l, const char *path, struct jailer **ret);
+#define JAILER_TOKEN_BYTES 32U
+
+/* What is made over a connection outlives that by hold_seconds, for whoever has the token; 0: not
+ * at all. */
+struct jailer_config {
+	struct loop *loop;
+	const char *path; /* outlives it */
+	uint64_t hold_seconds;
+	const uint8_t *token; /* JAILER_TOKEN_BYTES, the same */
+};
+
+/* Connecting begins with jailer_connect. */
+MUST_USE int jailer_new(const struct jailer_config *cfg, struct jailer **ret);
 void jailer_free(struct jailer *j);
 void jailer_connect(struct jailer *j);
 
@@ -30,11 +41,12 @@ const char *jailer_problem(const struct jailer *j);
 /* How many bytes of paused sandboxes it keeps at most; 0 = none, or it is away. */
 uint64_t jailer_save_bytes_max(const struct jailer *j);
 
-/* One watcher, of the jails that exist at each (re)connection, of each whose VMM has ended without
- * anybody having asked for it, and of the connection's loss, after the calls on it have ended. */
+/* One watcher, of the jails that exist at each (re)connection (resumed: what an earlier one made is
+ * there), of each whose VMM has ended without anybody having asked for it, and of the connection's
+ * loss, after the calls on it have ended. */
 struct jailer_watch_ops {
-	void (*up)(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
-		   size_t count, void *arg);
+	void (*up)(struct rpc_conn *conn, bool resumed,
+		   Casemate__Jailer__V1__JailInfo *const *jails, size_t count, void *arg);
 	void (*ended)(const Casemate__Jailer__V1__EventsResponse *jail, void *arg);
 	void (*down)(void *arg);
 };

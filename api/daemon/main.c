@@ -32,11 +32,17 @@
 #define STORE_KEEP_SANDBOXES 100000U
 #define SCRATCH_MAX	     (UINT64_C(1024) * GIB)
 
+#define RECALL_MS 3000U /* that clients wait for the sandboxes of before */
+
+enum door { DOOR_LOCAL, DOOR_NET, DOOR_COUNT };
+
 struct daemon {
 	struct options opt;
 	struct loop *loop;
 	struct http *http;
 	struct service service;
+	int doors[DOOR_COUNT];	    /* listening, and served by nobody yet; -1 = none */
+	struct loop_timer *waiting; /* until they are */
 	bool stopping;
 };
 
@@ -56,6 +62,12 @@ static void on_stop_late(void *arg)
 	loop_stop(d->loop, 0);
 }
 
+/* Do sandboxes outlive us? Only a store that does tells the next one of them. */
+static bool holds(const struct options *o)
+{
+	return o->state != NULL && o->hold_ms > 0;
+}
+
 static void on_stop_signal(int signo, void *arg)
 {
 	struct daemon *d = arg;
@@ -70,7 +82,10 @@ static void on_stop_signal(int signo, void *arg)
 	http_quiesce(d->http);
 	if (loop_timer_add(d->loop, STOP_WAIT_MS, on_stop_late, d, NULL) < 0)
 		BUG("no memory for one timer");
-	sandboxes_stop_all(d->service.sandboxes, on_all_stopped, d);
+	if (signo == SIGTERM && holds(&d->opt))
+		sandboxes_leave(d->service.sandboxes, on_all_stopped, d);
+	else
+		sandboxes_stop_all(d->service.sandboxes, on_all_stopped, d);
 }
 
 static void on_conn_closed(const void *conn, void *arg)
@@ -90,8 +105,6 @@ static void raise_fd_limit(void)
 	lim.rlim_cur = lim.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &lim);
 }
-
-enum door { DOOR_LOCAL, DOOR_NET, DOOR_COUNT };
 
 /* ret_made: the unix socket is our own, not a service manager's. */
 static int open_doors(const struct options *o, int fds[DOOR_COUNT], bool *ret_made, struct err *err)
@@ -151,23 +164,20 @@ static uint64_t host_memory(void)
 	return total > HOST_RESERVE + SPEC_MEMORY_MIN ? total - HOST_RESERVE : SPEC_MEMORY_MIN;
 }
 
-/* What sandboxes were there when the last casemated ended: none of them survives that. */
 static int open_store(struct daemon *d, struct err *err)
 {
 	struct service *sv = &d->service;
 	const int64_t now = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	int r = store_open(d->opt.state, &sv->store, err);
-	int lost;
 
 	if (r < 0)
 		return r;
-	lost = store_sandboxes_end_all(sv->store, now, "daemon-restart");
-	r = lost < 0 ? lost
-		     : store_sandboxes_trim(sv->store, now - STORE_KEEP_MS, STORE_KEEP_SANDBOXES);
+	if (!holds(&d->opt))
+		r = store_sandboxes_end_all(sv->store, now, "daemon-restart");
+	if (r >= 0)
+		r = store_sandboxes_trim(sv->store, now - STORE_KEEP_MS, STORE_KEEP_SANDBOXES);
 	if (r < 0)
 		return err_sys(err, r, "state");
-	if (lost > 0)
-		log_warn("store.lost", "sandboxes=%d: ended with the daemon before", lost);
 	sv->auth.store = sv->store;
 	sv->auth.domain = d->opt.domain;
 	sv->domain = d->opt.domain;
@@ -175,12 +185,61 @@ static int open_store(struct daemon *d, struct err *err)
 	return tenants_new(sv->store, &sv->auth.tenants, err);
 }
 
-static int set_up(struct daemon *d, int fds[DOOR_COUNT], struct err *err)
+static int open_up(struct daemon *d)
+{
+	static const enum http_door kinds[DOOR_COUNT] = {
+		[DOOR_LOCAL] = HTTP_DOOR_LOCAL, [DOOR_NET] = HTTP_DOOR_NET
+	};
+	int r = 0;
+
+	loop_timer_del(d->waiting);
+	d->waiting = NULL;
+	for (int i = 0; i < DOOR_COUNT && r == 0; i++)
+		if (d->doors[i] >= 0)
+			r = http_listen(d->http, fd_steal(&d->doors[i]), kinds[i]);
+	return r;
+}
+
+static void on_waited(void *arg)
+{
+	struct daemon *d = arg;
+	int r;
+
+	d->waiting = NULL;
+	r = open_up(d);
+	if (r < 0)
+		loop_stop(d->loop, r);
+}
+
+/* What was recalled is there. In a callback of its own: this one is a sandbox's. */
+static void on_settled(void *arg)
+{
+	struct service *sv = arg;
+	struct daemon *d = CONTAINER_OF(sv, struct daemon, service);
+
+	if (d->waiting == NULL)
+		return;
+	loop_timer_del(d->waiting);
+	if (loop_timer_add(d->loop, 0, on_waited, d, &d->waiting) < 0)
+		BUG("no memory for one timer");
+}
+
+/* Clients that come before the sandboxes of before have been found wait a little; they would be
+ * told that there are none. */
+static int open_when_settled(struct daemon *d)
+{
+	if (sandboxes_adopting(d->service.sandboxes) == 0)
+		return open_up(d);
+	return loop_timer_add(d->loop, RECALL_MS, on_waited, d, &d->waiting);
+}
+
+static int set_up(struct daemon *d, struct err *err)
 {
 	struct service *sv = &d->service;
 	static const struct http_route *const tables[] = { service_routes, service_key_routes,
 							   service_image_routes,
 							   service_e2b_routes };
+	struct jailer_config jc;
 	struct sandboxes_config sc;
 	struct http_config hc;
 	int r = loop_new(&d->loop);
@@ -189,19 +248,26 @@ static int set_up(struct daemon *d, int fds[DOOR_COUNT], struct err *err)
 		r = loop_signal_add(d->loop, SIGTERM, on_stop_signal, d);
 	if (r == 0)
 		r = loop_signal_add(d->loop, SIGINT, on_stop_signal, d);
-	if (r == 0)
-		r = jailer_new(d->loop, d->opt.jailer, &sv->jailer);
 	if (r < 0)
 		return err_sys(err, r, "event loop");
 	r = open_store(d, err);
 	if (r < 0)
 		return r;
+	jc = (struct jailer_config){ .loop = d->loop,
+				     .path = d->opt.jailer,
+				     .hold_seconds = holds(&d->opt) ? d->opt.hold_ms / 1000 : 0,
+				     .token = store_hold_secret(sv->store) };
+	r = jailer_new(&jc, &sv->jailer);
+	if (r < 0)
+		return err_sys(err, r, "jailer");
 	sc = (struct sandboxes_config){ .loop = d->loop,
 					.jailer = sv->jailer,
 					.max = d->opt.sandboxes_max,
 					.boot_timeout_ms = d->opt.boot_timeout_ms,
 					.pool_depth = (unsigned)d->opt.pool_depth,
 					.changed = service_changed,
+					.touched = service_touched,
+					.settled = on_settled,
 					.changed_arg = sv };
 	r = sandboxes_new(&sc, &sv->sandboxes);
 	if (r < 0)
@@ -220,12 +286,13 @@ static int set_up(struct daemon *d, int fds[DOOR_COUNT], struct err *err)
 				   .conn_closed = on_conn_closed,
 				   .admit = service_admit };
 	r = http_new(&hc, &d->http);
-	if (r == 0)
-		r = http_listen(d->http, fd_steal(&fds[DOOR_LOCAL]), HTTP_DOOR_LOCAL);
-	if (r == 0 && fds[DOOR_NET] >= 0)
-		r = http_listen(d->http, fd_steal(&fds[DOOR_NET]), HTTP_DOOR_NET);
 	sv->http = d->http;
-	return r < 0 ? err_sys(err, r, "HTTP server") : 0;
+	if (r < 0)
+		return err_sys(err, r, "HTTP server");
+	r = service_recall(sv);
+	if (r < 0)
+		return err_sys(err, r, "sandboxes of before");
+	return 0;
 }
 
 /* The jailer first: its calls end while those who wait for them still exist. */
@@ -241,24 +308,25 @@ static void tear_down(struct daemon *d)
 
 static int serve(struct daemon *d, struct err *err)
 {
-	int fds[DOOR_COUNT] = { -1, -1 };
 	bool made = false;
-	int r = open_doors(&d->opt, fds, &made, err);
-	const bool opened = made && fds[DOOR_LOCAL] >= 0;
+	int r = open_doors(&d->opt, d->doors, &made, err);
+	const bool opened = made && d->doors[DOOR_LOCAL] >= 0;
 
 	if (r == 0)
-		r = set_up(d, fds, err);
+		r = set_up(d, err);
 	if (r == 0) {
 		log_info("daemon.start", "version=%s socket=%s uid=%u", CASEMATE_VERSION,
 			 d->opt.socket, geteuid());
 		jailer_connect(d->service.jailer);
-		r = loop_run(d->loop);
+		r = open_when_settled(d);
+		if (r == 0)
+			r = loop_run(d->loop);
 		if (r < 0)
 			r = err_sys(err, r, "event loop");
 	}
 	tear_down(d);
-	fd_closep(&fds[DOOR_LOCAL]);
-	fd_closep(&fds[DOOR_NET]);
+	for (int i = 0; i < DOOR_COUNT; i++)
+		fd_closep(&d->doors[i]);
 	if (opened)
 		(void)unlink(d->opt.socket); /* in a directory of root's it stays, and is stale */
 	return r;
@@ -267,7 +335,7 @@ static int serve(struct daemon *d, struct err *err)
 int main(int argc, char **argv)
 {
 	struct err err = { 0 };
-	struct daemon d = { 0 };
+	struct daemon d = { .doors = { -1, -1 } };
 	int r = options_parse(argc, argv, &d.opt, &err);
 
 	if (r == OPTIONS_DONE)

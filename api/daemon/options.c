@@ -23,6 +23,7 @@ enum option_id {
 	OPT_MAX,
 	OPT_BOOT,
 	OPT_POOL,
+	OPT_HOLD,
 	OPT_LOG,
 	OPT_HELP,
 	OPT_VERSION
@@ -41,6 +42,7 @@ static const struct option longs[] = {
 	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
 	{ "boot-timeout", required_argument, NULL, OPT_BOOT },
 	{ "pool", required_argument, NULL, OPT_POOL },
+	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "log-level", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -65,6 +67,8 @@ static const char help[] =
 	"  --boot-timeout TIME    a guest must be up within TIME (default 30s)\n"
 	"  --pool N               keep N ready VMs for each shape of sandbox that is asked for\n"
 	"                         (default 0: every sandbox boots)\n"
+	"  --hold TIME            after our end sandboxes wait for another casemated for TIME\n"
+	"                         (default 60s; 0s: they end with us)\n"
 	"  --log-level LEVEL      error, warn, info or debug (default info)\n"
 	"  --help                 show this text\n"
 	"  --version              show the version\n";
@@ -114,6 +118,12 @@ static int take(int id, const char *arg, struct options *o, struct err *err)
 			return 0;
 		return err_set(err, -EINVAL, "--pool: \"%.32s\" is not from 0 to %u", arg,
 			       POOL_DEPTH_MAX);
+	case OPT_HOLD:
+		if (parse_duration_ms(arg, 3600000, &o->hold_ms) == 0 && o->hold_ms % 1000 == 0)
+			return 0;
+		return err_set(err, -EINVAL,
+			       "--hold: \"%.32s\" is not a time of at most 1h, in whole seconds",
+			       arg);
 	case OPT_LOG:
 		if (log_level_parse(arg, &o->log_level) == 0)
 			return 0;
@@ -140,6 +150,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.image = "default",
 		.sandboxes_max = 64,
 		.boot_timeout_ms = 30000,
+		.hold_ms = 60000,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	int c, r;

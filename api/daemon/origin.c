@@ -2,8 +2,10 @@
 #include "api/daemon/origin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "api/daemon/jailer.h"
 #include "api/daemon/pool.h"
@@ -19,6 +21,7 @@ _Static_assert(SANDBOX_TOKEN_BYTES == ORIGIN_TOKEN_BYTES, "a parent's token is i
 struct origin {
 	struct sandboxes *table;
 	unsigned refs;
+	uint64_t number;
 	int fds[2];
 	char parent[SANDBOX_ID_LEN + 1];
 	uint8_t token[ORIGIN_TOKEN_BYTES];
@@ -41,11 +44,38 @@ int origin_new(struct sandbox *parent, struct origin **ret)
 	}
 	o->table = parent->table;
 	o->refs = 1;
+	do
+		BUG_ON(getrandom(&o->number, sizeof(o->number), 0) != (ssize_t)sizeof(o->number));
+	while (o->number == 0);
 	memcpy(o->parent, parent->id, sizeof(o->parent));
 	memcpy(o->token, parent->token, sizeof(o->token));
 	parent->origins++;
 	*ret = o;
 	return 0;
+}
+
+struct origin *origin_revive(struct sandboxes *t, const char *parent, uint64_t number)
+{
+	struct sandbox *p = sandboxes_find(t, parent);
+	struct origin *o;
+
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (s->origin != NULL && s->origin->number == number &&
+		    strcmp(s->origin->parent, parent) == 0)
+			return origin_ref(s->origin);
+	o = calloc(1, sizeof(*o));
+	if (o == NULL)
+		return NULL;
+	*o = (struct origin){ .table = t, .refs = 1, .number = number, .fds = { -1, -1 } };
+	(void)snprintf(o->parent, sizeof(o->parent), "%s", parent);
+	if (p != NULL)
+		p->origins++;
+	return o;
+}
+
+uint64_t origin_number(const struct origin *o)
+{
+	return o->number;
 }
 
 struct origin *origin_ref(struct origin *o)

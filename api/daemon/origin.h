@@ -25,6 +25,10 @@ struct origin;
 /* One more of parent's. 0 with one reference, -EDQUOT: it has ORIGIN_LIVE_MAX, or another
  * -errno. */
 MUST_USE int origin_new(struct sandbox *parent, struct origin **ret);
+/* That of a fork of an earlier casemated, whose files are its children's alone. NULL: no memory. */
+struct origin *origin_revive(struct sandboxes *t, const char *parent, uint64_t number);
+/* Tells it from others of the same parent, for ever; not 0. */
+uint64_t origin_number(const struct origin *o);
 struct origin *origin_ref(struct origin *o);
 /* NULL is fine. */
 void origin_unref(struct origin *o);

@@ -169,6 +169,14 @@ void sandbox_notify(struct sandbox *s)
 	}
 }
 
+void sandbox_touch(struct sandbox *s)
+{
+	const struct sandboxes_config *cfg = &s->table->cfg;
+
+	if (cfg->touched != NULL && s->recorded)
+		cfg->touched(s, cfg->changed_arg);
+}
+
 static void announce(struct sandbox *s)
 {
 	const struct sandboxes_config *cfg = &s->table->cfg;
@@ -201,6 +209,8 @@ void sandbox_set_timeout(struct sandbox *s, uint64_t ms)
 	s->end_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000 + ms);
 	if (loop_timer_add(s->table->cfg.loop, ms, on_life_over, s, &s->life_timer) < 0)
 		sandbox_stop(s, "no-memory"); /* never without the limit that was asked for */
+	else
+		sandbox_touch(s);
 }
 
 static void enter_running(struct sandbox *s)
@@ -212,9 +222,10 @@ static void enter_running(struct sandbox *s)
 	if (s->path == SANDBOX_PATH_DISK) {
 		fd_closep(&s->template_fds[0]);
 		fd_closep(&s->template_fds[1]);
-		sandbox_discard(s);
 	}
-	if (s->spec.timeout_ms > 0)
+	if (s->adopting)
+		recall_entered(s);
+	else if (s->spec.timeout_ms > 0)
 		sandbox_set_timeout(s, s->spec.timeout_ms);
 }
 
@@ -309,6 +320,18 @@ static void enter_ended(struct sandbox *s)
 		 state_names[s->state], s->reason, s->fault[0] != '\0' ? s->fault : s->detail);
 }
 
+/* Whatever became of it, it is no longer waited for. */
+static void end_adopting(struct sandbox *s)
+{
+	const struct sandboxes_config *cfg = &s->table->cfg;
+
+	if (!s->adopting)
+		return;
+	s->adopting = false;
+	if (--s->table->adopting == 0 && cfg->settled != NULL)
+		cfg->settled(cfg->changed_arg);
+}
+
 void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 {
 	int next = sandbox_next(s->state, ev);
@@ -318,6 +341,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 	if ((enum sandbox_state)next == old)
 		return;
 	s->state = (enum sandbox_state)next;
+	s->recorded = false; /* until `changed` has seen the new state */
 	log_debug("sandbox.state", "id=%s old=%s new=%s", s->id, state_names[old],
 		  state_names[next]);
 	switch (s->state) {
@@ -349,6 +373,13 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 		BUG("no way into this state");
 	}
 	announce(s);
+	s->recorded = s->kind == SANDBOX_KIND_TENANT &&
+		      (s->state == SANDBOX_RUNNING || s->state == SANDBOX_PARKING ||
+		       s->state == SANDBOX_PAUSED);
+	end_adopting(s);
+	/* Not before it is known to run: whoever comes after us would have neither. */
+	if (s->state == SANDBOX_RUNNING)
+		sandbox_discard(s);
 	sandbox_notify(s);
 	if (s->table->pool != NULL)
 		pool_poke(s->table->pool);
@@ -373,7 +404,8 @@ void sandbox_stop(struct sandbox *s, const char *reason)
 /* It is being made of a file that will still be there. */
 static bool resuming(const struct sandbox *s)
 {
-	return s->state == SANDBOX_CREATING && s->path == SANDBOX_PATH_DISK && s->saved;
+	return s->state == SANDBOX_CREATING && s->path == SANDBOX_PATH_DISK && s->saved &&
+	       !s->adopting;
 }
 
 void sandbox_exit(struct sandbox *s, const char *reason, const char *detail)

@@ -74,7 +74,11 @@ struct sandboxes_config {
 	unsigned pool_depth;	  /* spares for each shape; 0 = no pool (pool.h) */
 	/* A tenant's sandbox is in another state: called before any watch. NULL is fine. */
 	void (*changed)(struct sandbox *s, void *arg);
-	void *changed_arg;
+	/* Of one that runs or is paused, what record.h has is another. NULL is fine. */
+	void (*touched)(struct sandbox *s, void *arg);
+	/* What was recalled is adopted, or has ended: once. NULL is fine. */
+	void (*settled)(void *arg);
+	void *changed_arg; /* for all of them */
 };
 
 MUST_USE int sandboxes_new(const struct sandboxes_config *cfg, struct sandboxes **ret);
@@ -87,10 +91,25 @@ size_t sandboxes_parked(const struct sandboxes *t); /* paused on the disk */
 json_t *sandboxes_pool_json(const struct sandboxes *t);
 /* Refuses new ones, stops every sandbox, and calls fn once when none is left. */
 void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg);
+/* The same, but what another casemated can recall stays as it is. */
+void sandboxes_leave(struct sandboxes *t, void (*fn)(void *arg), void *arg);
 /* The connection that leased sandboxes is gone: stops them. */
 void sandboxes_lease_ended(struct sandboxes *t, const void *lease);
 /* All of them, newest first: live ones only unless `all`. New reference, NULL = no memory. */
 json_t *sandboxes_json(const struct sandboxes *t, bool all);
+
+struct record; /* record.h */
+
+/* One of an earlier casemated, which it has had when it ended: it is there at once, and found with
+ * the jailer when that is. Takes what it needs of rec. 0, -EINVAL or -ENOMEM. */
+MUST_USE int sandbox_recall(struct sandboxes *t, const char *id, struct tenant *tenant,
+			    int64_t created_unix_ms, struct record *rec);
+/* All of them are there. */
+void sandboxes_recalled(struct sandboxes *t);
+/* How many aren't adopted yet. */
+size_t sandboxes_adopting(const struct sandboxes *t);
+/* What sandbox_recall will want: NULL when it can't be recalled, or no memory. free() it. */
+MUST_USE char *sandbox_record(const struct sandbox *s);
 
 /*
  * Begins to make a sandbox; takes spec over (also on failure). Watch it to learn how it went.
@@ -156,7 +175,7 @@ bool sandbox_away(const struct sandbox *s);
 bool sandbox_present(const struct sandbox *s);
 /* Why the last pause or resume failed, as sandbox_fault; 0 = it didn't. */
 unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);
-/* It runs again, from the disk: nothing that hasn't been there. */
+/* It runs again, from the disk or from an earlier casemated: nothing that hasn't been there. */
 bool sandbox_resumed(const struct sandbox *s);
 /* When that will be; 0 = never. */
 int64_t sandbox_end_unix_ms(const struct sandbox *s);

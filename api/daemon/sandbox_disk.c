@@ -96,6 +96,7 @@ static void stay(struct sandbox *s)
 	if (s->vm_paused && any) {
 		s->rest = SANDBOX_RESTING;
 		s->rest_status = 0;
+		sandbox_touch(s);
 		sandbox_notify(s);
 	} else if (s->vm_paused) {
 		sandbox_rise(s);

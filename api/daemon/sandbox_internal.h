@@ -23,8 +23,10 @@ struct sandboxes {
 	size_t parked;	       /* tenants' that are paused on the disk; not in live */
 	size_t others;	       /* the pool's own */
 	size_t records;	       /* ended or failed */
+	size_t adopting;
 	struct usage_queue usage;
 	bool stopping;
+	bool leaving; /* stopped is called when nothing ends any more, else when nothing is left */
 	void (*stopped)(void *arg);
 	void *stopped_arg;
 };
@@ -96,6 +98,7 @@ struct sandbox {
 	/* Forks: of what it is one (NULL = of none), and how many of its own live (origin.h). */
 	struct origin *origin;
 	char parent[SANDBOX_ID_LEN + 1];
+	uint64_t origin_number; /* of one that was recalled, until that has its origin again */
 	unsigned origins;
 	bool forking;			    /* one is under way */
 	uint8_t token[SANDBOX_TOKEN_BYTES]; /* its agent's: identity once more, in a child */
@@ -104,6 +107,11 @@ struct sandbox {
 	/* The jail. jailed: one may exist; only Destroy or the jailer's List clears it. */
 	bool jailed;
 	bool ran; /* has been RUNNING */
+
+	/* Of an earlier casemated (recall.c). */
+	bool recalled;
+	bool adopting; /* counted so: it runs, and isn't ours yet */
+	bool recorded; /* its record is kept up to date */
 	struct rpc_pending *create_call;
 	struct rpc_pending *destroy_call;
 	int32_t pid;
@@ -194,6 +202,10 @@ void boot_claimed(struct sandbox *s);
 /* A call to the VMM; one that can't be made ends the sandbox. */
 void boot_vmm_call(struct sandbox *s, enum vmm_method m, const ProtobufCMessage *in, const int *fds,
 		   uint64_t timeout_ms, const struct rpc_pending_ops *ops);
+/* Its jail exists: takes its VMM's control socket and log (fds). 0 or -errno. */
+MUST_USE int boot_attach(struct sandbox *s, const Casemate__Jailer__V1__JailInfo *jail, int *fds);
+/* Has the VMM tell of the VM's end. */
+void boot_watch_vm(struct sandbox *s);
 /* A mould's agent is connected: the rest of its way (boot_template.c). 0 or -errno. */
 MUST_USE int boot_template_begin(struct sandbox *s);
 /* The VM runs: identifies it over s->agent_fd (boot_agent.c). */
@@ -211,8 +223,14 @@ void sandbox_exit(struct sandbox *s, const char *reason, const char *detail);
 void sandbox_keep_tail(struct sandbox *s, const uint8_t *data, size_t len);
 /* While stopping, once no Create is under way: gets rid of the jail. */
 void sandbox_destroy_jail(struct sandbox *s);
-/* The jailer is back and says which jails exist. */
-void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
+/* The jailer is back and says which jails exist; resumed: with all that it had of ours. */
+void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer, bool resumed,
 			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count);
+/* recall.c: takes its jail over, which is there. */
+void recall_adopt(struct sandbox *s, struct rpc_conn *jailer);
+/* recall.c: RUNNING begins for one that has been RUNNING. */
+void recall_entered(struct sandbox *s);
+/* What another casemated would need to know of it has changed. */
+void sandbox_touch(struct sandbox *s);
 
 #endif

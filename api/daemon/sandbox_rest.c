@@ -41,7 +41,7 @@ bool sandbox_present(const struct sandbox *s)
 
 bool sandbox_resumed(const struct sandbox *s)
 {
-	return s->path == SANDBOX_PATH_DISK;
+	return s->path == SANDBOX_PATH_DISK || s->recalled;
 }
 
 unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg)
@@ -90,6 +90,7 @@ static void on_answer(struct sandbox *s, const struct rpc_status *st, bool pausi
 		else
 			s->rest = SANDBOX_RESTING;
 	}
+	sandbox_touch(s);
 	sandbox_notify(s);
 }
 
@@ -156,6 +157,7 @@ static void on_risen(const struct rpc_status *st, const ProtobufCMessage *out, i
 		s->rest = SANDBOX_RESTING;
 		log_error("sandbox.rest", "id=%s error=\"%s\"", s->id, st->msg);
 	}
+	sandbox_touch(s);
 	sandbox_notify(s);
 }
 

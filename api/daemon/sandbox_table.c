@@ -62,10 +62,10 @@ static void on_jail_ended(const Casemate__Jailer__V1__EventsResponse *jail, void
 	sandbox_exit(s, w->oom ? "oom" : w->exited ? exit_reason(w->status) : "killed", detail);
 }
 
-static void on_jailer_up(struct rpc_conn *conn, Casemate__Jailer__V1__JailInfo *const *jails,
-			 size_t count, void *arg)
+static void on_jailer_up(struct rpc_conn *conn, bool resumed,
+			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count, void *arg)
 {
-	sandboxes_reconcile(arg, conn, jails, count);
+	sandboxes_reconcile(arg, conn, resumed, jails, count);
 }
 
 /* Files of paused sandboxes end with the connection that they were made over: whoever waits for one
@@ -150,11 +150,21 @@ size_t sandboxes_parked(const struct sandboxes *t)
 	return t->parked;
 }
 
+static bool any_ends(const struct sandboxes *t)
+{
+	for (const struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (s->state == SANDBOX_STOPPING)
+			return true;
+	return false;
+}
+
 static void check_all_stopped(struct sandboxes *t)
 {
 	void (*fn)(void *) = t->stopped;
 
-	if (fn == NULL || t->live > 0 || t->parked > 0 || t->others > 0)
+	if (fn == NULL)
+		return;
+	if (t->leaving ? any_ends(t) : t->live > 0 || t->parked > 0 || t->others > 0)
 		return;
 	t->stopped = NULL;
 	fn(t->stopped_arg);
@@ -167,6 +177,18 @@ void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg)
 	t->stopped_arg = arg;
 	for (struct sandbox *s = t->first; s != NULL; s = s->next)
 		sandbox_stop(s, "shutdown");
+	check_all_stopped(t);
+}
+
+/* A VM that never ran ends with its control connection. */
+void sandboxes_leave(struct sandboxes *t, void (*fn)(void *arg), void *arg)
+{
+	t->stopping = t->leaving = true;
+	t->stopped = fn;
+	t->stopped_arg = arg;
+	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+		if (s->kind == SANDBOX_KIND_TENANT && (s->spec.lease || s->spec.cpu != NULL))
+			sandbox_stop(s, "shutdown");
 	check_all_stopped(t);
 }
 
@@ -266,32 +288,52 @@ static bool is_listed(const char *id, Casemate__Jailer__V1__JailInfo *const *jai
 	return false;
 }
 
-static void reconcile_one(struct sandbox *s, bool listed)
+/* One that lives, as far as we know. */
+static void reconcile_live(struct sandbox *s, struct rpc_conn *jailer, bool listed)
+{
+	if (listed && s->adopting)
+		recall_adopt(s, jailer);
+	else if (!listed && s->adopting)
+		sandbox_exit(s, "daemon-restart", "nobody kept its jail");
+	else if (!listed)
+		sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
+}
+
+static void reconcile_gone(struct sandbox *s, bool listed)
+{
+	if (listed)
+		sandbox_destroy_jail(s);
+	else if (s->create_call == NULL)
+		sandbox_jail_gone(s);
+}
+
+static void reconcile_one(struct sandbox *s, struct rpc_conn *jailer, bool resumed, bool listed)
 {
 	switch (s->state) {
 	case SANDBOX_CREATING:
 	case SANDBOX_SPARE:
 	case SANDBOX_RUNNING:
-		if (!listed)
-			sandbox_exit(s, "jail-lost", "the jailer no longer knows its jail");
+		reconcile_live(s, jailer, listed);
+		break;
+	case SANDBOX_PARKING:
+	case SANDBOX_PAUSED:
+		if (!resumed)
+			sandbox_exit(s, "pause-lost", "the jailer no longer has its file");
+		else if (s->state == SANDBOX_PARKING)
+			reconcile_gone(s, listed);
 		break;
 	case SANDBOX_STOPPING:
-		if (listed)
-			sandbox_destroy_jail(s);
-		else if (s->create_call == NULL)
-			sandbox_jail_gone(s);
+		reconcile_gone(s, listed);
 		break;
 	case SANDBOX_ENDED:
 	case SANDBOX_FAILED:
 		break;
-	case SANDBOX_PARKING:
-	case SANDBOX_PAUSED:
 	case SANDBOX_STATE_COUNT:
-		BUG("not a state without a jailer");
+		BUG("not a state");
 	}
 }
 
-void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
+void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer, bool resumed,
 			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -305,6 +347,8 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer,
 		next = s->next;
 		while (next != NULL && sandbox_has_ended(next))
 			next = next->next;
-		reconcile_one(s, is_listed(s->id, jails, count));
+		if (!resumed)
+			s->saved = false;
+		reconcile_one(s, jailer, resumed, is_listed(s->id, jails, count));
 	}
 }

@@ -53,6 +53,10 @@ extern const struct http_route service_image_routes[]; /* service_images.c */
 /* For http_config and sandboxes_config. */
 void service_admit(struct http_req *req, void *arg);
 void service_changed(struct sandbox *s, void *arg);
+void service_touched(struct sandbox *s, void *arg);
+/* The sandboxes that an earlier casemated had when it ended, as the store knows them: they are
+ * there when this returns, and are adopted once the jailer is. 0 or -errno. */
+MUST_USE int service_recall(struct service *sv);
 
 /* The sandbox that the request's path names, or NULL when the request has been answered 404. */
 struct sandbox *service_find(struct http_req *req, const struct service *sv);

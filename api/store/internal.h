@@ -19,6 +19,7 @@ enum store_sql {
 	SQL_SANDBOX_END,
 	SQL_SANDBOXES_END_ALL,
 	SQL_SANDBOX_FIND,
+	SQL_SANDBOXES_LIVING,
 	SQL_SANDBOXES_TRIM,
 	SQL_IMAGE_PUT,
 	SQL_IMAGE_REMOVE,
@@ -31,6 +32,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *sql[SQL_COUNT];
 	uint8_t secret[STORE_SECRET_BYTES];
+	uint8_t hold_secret[STORE_SECRET_BYTES];
 };
 
 /* schema.c. Brings the file to our version. */

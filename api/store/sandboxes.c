@@ -12,6 +12,7 @@ int store_sandbox_put(struct store *s, const struct store_sandbox *b)
 	store_bind_text(q, 2, b->tenant);
 	store_bind_text(q, 3, b->profile);
 	(void)sqlite3_bind_int64(q, 4, b->created_ms);
+	store_bind_text(q, 5, b->life == NULL ? "" : b->life);
 	return store_run(q);
 }
 
@@ -36,31 +37,56 @@ int store_sandboxes_end_all(struct store *s, int64_t now_unix_ms, const char *re
 	return r < 0 ? r : sqlite3_changes(s->db);
 }
 
+/* False: no memory. */
+static bool take_row(sqlite3_stmt *q, struct store_sandbox *ret)
+{
+	*ret = (struct store_sandbox){
+		.id = (const char *)sqlite3_column_text(q, 0),
+		.tenant = (const char *)sqlite3_column_text(q, 1),
+		.profile = (const char *)sqlite3_column_text(q, 2),
+		.created_ms = sqlite3_column_int64(q, 3),
+		.ended_ms = sqlite3_column_int64(q, 4),
+		.reason = (const char *)sqlite3_column_text(q, 5),
+		.life = (const char *)sqlite3_column_text(q, 6),
+	};
+	return ret->id != NULL && ret->tenant != NULL && ret->profile != NULL &&
+	       ret->reason != NULL && ret->life != NULL;
+}
+
 int store_sandbox_find(struct store *s, const char *id,
 		       void (*fn)(const struct store_sandbox *b, void *arg), void *arg)
 {
 	sqlite3_stmt *q = store_take(s, SQL_SANDBOX_FIND);
+	struct store_sandbox b;
 	int rc;
 
 	store_bind_text(q, 1, id);
 	rc = sqlite3_step(q);
-	if (rc == SQLITE_ROW) {
-		const struct store_sandbox b = {
-			.id = (const char *)sqlite3_column_text(q, 0),
-			.tenant = (const char *)sqlite3_column_text(q, 1),
-			.profile = (const char *)sqlite3_column_text(q, 2),
-			.created_ms = sqlite3_column_int64(q, 3),
-			.ended_ms = sqlite3_column_int64(q, 4),
-			.reason = (const char *)sqlite3_column_text(q, 5),
-		};
-		if (b.id == NULL || b.tenant == NULL || b.profile == NULL || b.reason == NULL)
-			rc = SQLITE_NOMEM;
-		else
-			fn(&b, arg);
-	}
+	if (rc == SQLITE_ROW && take_row(q, &b))
+		fn(&b, arg);
+	else if (rc == SQLITE_ROW)
+		rc = SQLITE_NOMEM;
 	(void)sqlite3_reset(q);
 	(void)sqlite3_clear_bindings(q);
 	return rc == SQLITE_DONE ? -ENOENT : store_errno(rc);
+}
+
+int store_sandboxes_living(struct store *s, int (*fn)(const struct store_sandbox *b, void *arg),
+			   void *arg)
+{
+	sqlite3_stmt *q = store_take(s, SQL_SANDBOXES_LIVING);
+	struct store_sandbox b;
+	int r = 0, rc;
+
+	while ((rc = sqlite3_step(q)) == SQLITE_ROW && r == 0) {
+		if (!take_row(q, &b)) {
+			rc = SQLITE_NOMEM;
+			break;
+		}
+		r = fn(&b, arg);
+	}
+	(void)sqlite3_reset(q);
+	return r != 0 ? r : rc == SQLITE_DONE || rc == SQLITE_ROW ? 0 : store_errno(rc);
 }
 
 int store_sandboxes_trim(struct store *s, int64_t before_unix_ms, uint64_t keep)

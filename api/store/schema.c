@@ -46,6 +46,7 @@ static const char *const migrations[] = {
 	"  config TEXT NOT NULL,"
 	"  created_ms INTEGER NOT NULL"
 	") STRICT, WITHOUT ROWID;",
+	"ALTER TABLE sandboxes ADD COLUMN life TEXT NOT NULL DEFAULT ''; INSERT INTO secrets VALUES ('hold', randomblob(32));",
 };
 
 const char *const store_sql[SQL_COUNT] = {
@@ -61,13 +62,15 @@ const char *const store_sql[SQL_COUNT] = {
 	[SQL_KEY_USED] = "UPDATE keys SET used_ms = ?2 WHERE id = ?1",
 	[SQL_KEYS] = "SELECT id, tenant, label, admin, created_ms, used_ms FROM keys"
 		     " ORDER BY created_ms, id",
-	[SQL_SANDBOX_PUT] = "INSERT OR REPLACE INTO sandboxes VALUES (?1, ?2, ?3, ?4, 0, '')",
-	[SQL_SANDBOX_END] = "UPDATE sandboxes SET ended_ms = ?2, reason = ?3"
+	[SQL_SANDBOX_PUT] = "INSERT OR REPLACE INTO sandboxes VALUES (?1, ?2, ?3, ?4, 0, '', ?5)",
+	[SQL_SANDBOX_END] = "UPDATE sandboxes SET ended_ms = ?2, reason = ?3, life = ''"
 			    " WHERE id = ?1 AND ended_ms = 0",
-	[SQL_SANDBOXES_END_ALL] = "UPDATE sandboxes SET ended_ms = ?1, reason = ?2"
+	[SQL_SANDBOXES_END_ALL] = "UPDATE sandboxes SET ended_ms = ?1, reason = ?2, life = ''"
 				  " WHERE ended_ms = 0",
-	[SQL_SANDBOX_FIND] = "SELECT id, tenant, profile, created_ms, ended_ms, reason"
+	[SQL_SANDBOX_FIND] = "SELECT id, tenant, profile, created_ms, ended_ms, reason, life"
 			     " FROM sandboxes WHERE id = ?1",
+	[SQL_SANDBOXES_LIVING] = "SELECT id, tenant, profile, created_ms, ended_ms, reason, life"
+				 " FROM sandboxes WHERE ended_ms = 0 ORDER BY created_ms, id",
 	[SQL_SANDBOXES_TRIM] =
 		"DELETE FROM sandboxes WHERE ended_ms > 0 AND (ended_ms < ?1 OR id IN"
 		" (SELECT id FROM sandboxes WHERE ended_ms > 0"

@@ -114,7 +114,9 @@ static int tighten(sqlite3 *db)
 				      "PRAGMA foreign_keys = ON;"
 				      "PRAGMA mmap_size = 0;"
 				      "PRAGMA temp_store = MEMORY;"
-				      "PRAGMA cell_size_check = ON;";
+				      "PRAGMA cell_size_check = ON;"
+				      /* What is deleted was secret: tokens, environments. */
+				      "PRAGMA secure_delete = ON;";
 	int rc = sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 
 	if (rc == SQLITE_OK)
@@ -139,16 +141,18 @@ static int prepare(struct store *s)
 	return 0;
 }
 
-static int load_secret(struct store *s)
+static int load_secret(struct store *s, const char *name, uint8_t ret[STORE_SECRET_BYTES])
 {
 	sqlite3_stmt *q = NULL;
-	int rc = sqlite3_prepare_v2(s->db, "SELECT value FROM secrets WHERE name = 'tokens'", -1,
-				    &q, NULL);
+	int rc = sqlite3_prepare_v2(s->db, "SELECT value FROM secrets WHERE name = ?1", -1, &q,
+				    NULL);
 	int r = -EPROTO;
 
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
 	if (rc == SQLITE_OK && sqlite3_step(q) == SQLITE_ROW &&
 	    sqlite3_column_bytes(q, 0) == (int)STORE_SECRET_BYTES) {
-		memcpy(s->secret, sqlite3_column_blob(q, 0), STORE_SECRET_BYTES);
+		memcpy(ret, sqlite3_column_blob(q, 0), STORE_SECRET_BYTES);
 		r = 0;
 	}
 	(void)sqlite3_finalize(q);
@@ -182,7 +186,8 @@ int store_open(const char *path, struct store **ret, struct err *err)
 		if (r < 0)
 			(void)err_wrap(err, "%.160s", path == NULL ? "memory" : path);
 	}
-	if (r == 0 && (prepare(s) < 0 || load_secret(s) < 0))
+	if (r == 0 && (prepare(s) < 0 || load_secret(s, "tokens", s->secret) < 0 ||
+		       load_secret(s, "hold", s->hold_secret) < 0))
 		r = err_set(err, -EPROTO, "%.160s: %s", path == NULL ? "memory" : path,
 			    sqlite3_errmsg(s->db));
 	if (r < 0) {
@@ -201,10 +206,16 @@ void store_close(struct store *s)
 		(void)sqlite3_finalize(s->sql[i]);
 	BUG_ON(sqlite3_close(s->db) != SQLITE_OK);
 	explicit_bzero(s->secret, sizeof(s->secret));
+	explicit_bzero(s->hold_secret, sizeof(s->hold_secret));
 	free(s);
 }
 
 const uint8_t *store_secret(const struct store *s)
 {
 	return s->secret;
+}
+
+const uint8_t *store_hold_secret(const struct store *s)
+{
+	return s->hold_secret;
 }

@@ -4,8 +4,8 @@
  *
  * One process, one writer: the file is locked for this process alone (locking_mode EXCLUSIVE, so
  * WAL needs no shared memory). A transaction is in the kernel's hands when the call returns: it
- * survives the death of the process. What people rely on after a power cut as well (tenants, keys)
- * is flushed to the disk; sandboxes are not, because they don't survive one either.
+ * survives the death of the process, as sandboxes may. What people rely on after a power cut as
+ * well (tenants, keys) is flushed to the disk; sandboxes are not, because they don't survive one.
  *
  * The schema has a version (user_version); migrations run in order inside one transaction; a file
  * from a later version is refused.
@@ -38,6 +38,8 @@ void store_close(struct store *s);
 
 /* Random, the same for the life of the file: what sandboxes' tokens are derived from. */
 const uint8_t *store_secret(const struct store *s);
+/* The same, another: with which the jailer knows casemated again. */
+const uint8_t *store_hold_secret(const struct store *s);
 
 /* ---- Tenants ------------------------------------------------------------------------------- */
 
@@ -106,7 +108,8 @@ MUST_USE int store_images_each(struct store *s, int (*fn)(const struct store_ima
 struct store_sandbox {
 	const char *id;
 	const char *tenant;
-	const char *profile; /* JSON: what profile.h makes of it */
+	const char *profile; /* JSON: what people ask of it later */
+	const char *life;    /* JSON: what another casemated needs to have it; "" = it can't */
 	int64_t created_ms;
 	int64_t ended_ms;   /* 0 = lives */
 	const char *reason; /* why it ended; "" while it lives */
@@ -115,6 +118,10 @@ struct store_sandbox {
 MUST_USE int store_sandbox_put(struct store *s, const struct store_sandbox *b);
 MUST_USE int store_sandbox_end(struct store *s, const char *id, int64_t now_unix_ms,
 			       const char *reason);
+/* Calls fn for each that lives, oldest first; ends when fn returns other than 0, which is returned.
+ * fn may not call the store. */
+MUST_USE int store_sandboxes_living(struct store *s,
+				    int (*fn)(const struct store_sandbox *b, void *arg), void *arg);
 /* Marks all that live as ended: how many, or -errno. */
 MUST_USE int store_sandboxes_end_all(struct store *s, int64_t now_unix_ms, const char *reason);
 /* fn gets the record, whose strings live until it returns. -ENOENT: never heard of. */

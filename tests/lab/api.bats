@@ -9,14 +9,14 @@ load helpers
 port=3900
 
 setup_file() {
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 10 no_daemon
 	start_daemon --pool 1 --boot-timeout 2m --listen 127.0.0.1:$port
 	key=$(casemate key create --tenant alice --max-sandboxes 2)
 	export key
 }
 teardown_file() {
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 10 no_daemon
 	start_daemon
 	clean
@@ -82,16 +82,18 @@ user" ]
 	[ "$(stat -c '%U %a' /var/lib/casemated)" = "casemate 700" ]
 	[ "$(stat -c '%U %a %C' /var/lib/casemated/state.db)" = "casemate 600 system_u:object_r:casemate_state_t:s0" ]
 	run ! grep -q "$key" /var/lib/casemated/state.db*
-	! grep -q "$key" /var/log/casemate/casemated.log
+	run ! grep -q "$key" /var/log/casemate/casemated.log
 }
 
 @test "kill -9 of casemated loses nothing that it has acknowledged, and leaves nothing" {
-	id=$(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120}' | jq -r .sandboxID)
+	read -r id token < <(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120}' | jq -r '.sandboxID + " " + .envdAccessToken')
 	pkill -9 -x casemated
 	until_true 10 no_daemon
 	start_daemon --listen 127.0.0.1:$port
+	[ "$(api GET "/v2/sandboxes" | jq -r '.[0].sandboxID')" = "$id" ]
+	[ "$(status GET /envs -H "E2b-Sandbox-Id: $id" -H 'E2b-Sandbox-Port: 49983' -H "X-Access-Token: $token")" = 200 ]
+	[ "$(status DELETE "/sandboxes/$id")" = 204 ]
 	until_true 20 no_leftovers
-	[ "$(api GET "/v1/sandboxes/$id" | jq -r '.state + " " + .end.reason')" = "ended daemon-restart" ]
 	[ "$(status POST /v2/sandboxes -d '{"templateID":"base"}')" = 201 ]
 }
 

@@ -7,12 +7,12 @@ bats_require_minimum_version 1.5.0
 load helpers
 
 setup_file() {
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 10 no_daemon
 	start_daemon --boot-timeout 2m
 }
 teardown_file() {
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 10 no_daemon
 	start_daemon
 	clean

@@ -7,12 +7,12 @@ bats_require_minimum_version 1.5.0
 load helpers
 
 setup_file() {
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 10 no_daemon
 	start_daemon --pool 2
 }
 teardown_file() {
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 10 no_daemon
 	start_daemon
 	clean
@@ -109,7 +109,7 @@ path_of() { casemate ps --json --all | jq -r --arg id "$1" '.sandboxes[] | selec
 
 @test "the daemon's end takes the spares along" {
 	until_true 60 has_spares 2
-	pkill -x casemated
+	pkill -INT -x casemated
 	until_true 20 no_daemon
 	until_true 20 no_vmm
 	start_daemon --pool 2

@@ -360,10 +360,20 @@ teardown() { clean; }
 	clean
 }
 
-@test "kill -9 of casemated: nothing is left behind once it is back" {
-	casemate create
+@test "kill -9 of casemated: the next one has its sandboxes, and nothing else is left behind" {
+	id=$(casemate create)
+	casemate exec "$id" -- sh -c 'echo before >/tmp/mark'
+	pid=$(jail_of "$id" pid)
 	pkill -KILL -x casemated
 	start_daemon
+	[ "$(jail_of "$id" pid)" = "$pid" ]
+	[ "$(casemate exec "$id" -- cat /tmp/mark)" = before ]
+	casemate pause "$id"
+	pkill -KILL -x casemated
+	start_daemon
+	casemate resume "$id"
+	[ "$(casemate exec "$id" -- cat /tmp/mark)" = before ]
+	casemate rm "$id"
 	clean
 	run casemate run -- true
 	[ "$status" = 0 ]
@@ -378,10 +388,10 @@ teardown() { clean; }
 	[ "$status" = 0 ]
 }
 
-@test "SIGTERM to casemated destroys its sandboxes" {
+@test "SIGINT to casemated destroys its sandboxes" {
 	casemate create
 	pid=$(pgrep -x casemated)
-	kill -TERM "$pid"
+	kill -INT "$pid"
 	until_true 10 sh -c "! kill -0 $pid"
 	[ -z "$(pgrep -x casemate-vmm)" ]
 	start_daemon

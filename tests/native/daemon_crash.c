@@ -364,8 +364,15 @@ Test(daemon_crash, the_jailer)
 	}
 }
 
-/* What the jailer has for it goes with its connection; the next one knows of no sandbox. */
-Test(daemon_crash, the_daemon)
+static void set_up_unheld(void)
+{
+	d.hold = "0s";
+	daemon_rig_open(&d);
+}
+
+/* What the jailer has for one that has asked it to keep nothing goes with its connection; the next
+ * one knows of no sandbox. (With a hold: daemon_recall.c.) */
+Test(daemon_crash, the_daemon, .init = set_up_unheld)
 {
 	for (unsigned action = 0; action < ACTIONS; action++) {
 		uint64_t us = duration_us(action);

@@ -368,7 +368,13 @@ Test(daemon_disk, none_kept, .init = set_up_none, .fini = tear_down, .timeout = 
 	cr_assert(alive(id));
 }
 
-Test(daemon_disk, the_daemon_dies, .init = set_up, .fini = tear_down, .timeout = 120)
+static void set_up_unheld(void)
+{
+	d.hold = "0s";
+	daemon_rig_open(&d);
+}
+
+Test(daemon_disk, the_daemon_dies, .init = set_up_unheld, .fini = tear_down, .timeout = 120)
 {
 	char id[32];
 

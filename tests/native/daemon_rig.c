@@ -58,6 +58,7 @@ void daemon_rig_open(struct daemon_rig *d)
 	rig_require();
 	*d = (struct daemon_rig){ .max = d->max,
 				  .pool = d->pool,
+				  .hold = d->hold,
 				  .jail = { .vmm = VMM_BIN,
 					    .max = d->jail.max,
 					    .test_option = d->jail.test_option,
@@ -110,7 +111,8 @@ void daemon_rig_start(struct daemon_rig *d)
 			(void)dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDERR_FILENO);
 		execl(DAEMON_BIN, DAEMON_BIN, "--user", "nobody", "--socket", d->socket, "--jailer",
 		      jailer, "--state", state, "--listen", listen, "--max-sandboxes", max,
-		      "--pool", pool, (char *)NULL);
+		      "--pool", pool, d->hold == NULL ? (char *)NULL : "--hold", d->hold,
+		      (char *)NULL);
 		_exit(127);
 	}
 	daemon_rig_await(d);

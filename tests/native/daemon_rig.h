@@ -17,6 +17,7 @@ struct daemon_rig {
 	pid_t daemon;
 	unsigned port; /* of 127.0.0.1 */
 	char socket[100];
+	const char *hold; /* --hold; NULL = the default */
 	unsigned max;  /* --max-sandboxes; 0 = the default */
 	unsigned pool; /* --pool */
 };

@@ -156,6 +156,65 @@ static const struct store_sandbox box = {
 	.id = "i1", .tenant = "alice", .profile = "{}", .created_ms = 10, .reason = ""
 };
 
+static int on_living(const struct store_sandbox *b, void *arg)
+{
+	(void)snprintf((char *)arg + strlen(arg), 100, "%s=%s ", b->id, b->life);
+	return strcmp(b->id, "stop") == 0 ? 7 : 0;
+}
+
+/* Once nobody has it open, as it is on the disk. */
+static bool file_has(const char *text)
+{
+	static char bytes[1 << 20];
+	FILE *f = fopen(path, "r");
+	size_t n;
+
+	cr_assert_not_null(f);
+	n = fread(bytes, 1, sizeof(bytes), f);
+	fclose(f);
+	return memmem(bytes, n, text, strlen(text)) != NULL;
+}
+
+/* What another process needs of one that lives goes with its end. */
+Test(store, living, .init = set_up, .fini = clean)
+{
+	struct store *s = open_store();
+	struct store_sandbox b = box;
+	uint8_t secret[STORE_SECRET_BYTES];
+	char text[400] = "";
+
+	memcpy(secret, store_hold_secret(s), sizeof(secret));
+	cr_assert_neq(memcmp(secret, store_secret(s), sizeof(secret)), 0);
+	cr_assert_eq(store_tenant_put(s, &alice), 0);
+	b.life = "one";
+	cr_assert_eq(store_sandbox_put(s, &b), 0);
+	b.id = "i0";
+	b.created_ms = 9;
+	b.life = NULL;
+	cr_assert_eq(store_sandbox_put(s, &b), 0);
+	b.id = "i2";
+	b.life = "two, and secret";
+	cr_assert_eq(store_sandbox_put(s, &b), 0);
+	store_close(s);
+	cr_assert(file_has("two, and secret"));
+	s = open_store();
+	cr_assert_eq(store_sandbox_end(s, "i2", 20, "deleted"), 0);
+	store_close(s);
+	cr_assert(!file_has("two, and secret"));
+	s = open_store();
+	cr_assert_eq(memcmp(secret, store_hold_secret(s), sizeof(secret)), 0);
+	cr_assert_eq(store_sandboxes_living(s, on_living, text), 0);
+	cr_assert_str_eq(text, "i0= i1=one ");
+	b.id = "stop";
+	b.created_ms = 1;
+	b.life = "two";
+	cr_assert_eq(store_sandbox_put(s, &b), 0);
+	text[0] = '\0';
+	cr_assert_eq(store_sandboxes_living(s, on_living, text), 7);
+	cr_assert_str_eq(text, "stop=two ");
+	store_close(s);
+}
+
 Test(store, sandboxes, .init = set_up, .fini = clean)
 {
 	struct store *s = open_store();

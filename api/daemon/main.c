@@ -233,15 +233,51 @@ static int open_when_settled(struct daemon *d)
 	return loop_timer_add(d->loop, RECALL_MS, on_waited, d, &d->waiting);
 }
 
-static int set_up(struct daemon *d, struct err *err)
+static int set_up_sandboxes(struct daemon *d, struct err *err)
 {
 	struct service *sv = &d->service;
+	const struct jailer_config jc = { .loop = d->loop,
+					  .path = d->opt.jailer,
+					  .hold_seconds =
+						  holds(&d->opt) ? d->opt.hold_ms / 1000 : 0,
+					  .token = store_hold_secret(sv->store) };
+	struct sandboxes_config sc = { .loop = d->loop,
+				       .max = d->opt.sandboxes_max,
+				       .boot_timeout_ms = d->opt.boot_timeout_ms,
+				       .pool_depth = (unsigned)d->opt.pool_depth,
+				       .changed = service_changed,
+				       .touched = service_touched,
+				       .settled = on_settled,
+				       .changed_arg = sv };
+	int r = jailer_new(&jc, &sv->jailer);
+
+	sc.jailer = sv->jailer;
+	if (r == 0)
+		r = sandboxes_new(&sc, &sv->sandboxes);
+	return r < 0 ? err_sys(err, r, "sandboxes") : 0;
+}
+
+static int set_up_http(struct daemon *d, struct err *err)
+{
 	static const struct http_route *const tables[] = { service_routes, service_key_routes,
 							   service_image_routes,
 							   service_e2b_routes };
-	struct jailer_config jc;
-	struct sandboxes_config sc;
-	struct http_config hc;
+	struct service *sv = &d->service;
+	const struct http_config hc = { .loop = d->loop,
+					.tables = tables,
+					.tables_count = ARRAY_SIZE(tables),
+					.arg = sv,
+					.conn_closed = on_conn_closed,
+					.admit = service_admit };
+	int r = http_new(&hc, &d->http);
+
+	sv->http = d->http;
+	return r < 0 ? err_sys(err, r, "HTTP server") : 0;
+}
+
+static int set_up(struct daemon *d, struct err *err)
+{
+	struct service *sv = &d->service;
 	int r = loop_new(&d->loop);
 
 	if (r == 0)
@@ -251,27 +287,10 @@ static int set_up(struct daemon *d, struct err *err)
 	if (r < 0)
 		return err_sys(err, r, "event loop");
 	r = open_store(d, err);
+	if (r == 0)
+		r = set_up_sandboxes(d, err);
 	if (r < 0)
 		return r;
-	jc = (struct jailer_config){ .loop = d->loop,
-				     .path = d->opt.jailer,
-				     .hold_seconds = holds(&d->opt) ? d->opt.hold_ms / 1000 : 0,
-				     .token = store_hold_secret(sv->store) };
-	r = jailer_new(&jc, &sv->jailer);
-	if (r < 0)
-		return err_sys(err, r, "jailer");
-	sc = (struct sandboxes_config){ .loop = d->loop,
-					.jailer = sv->jailer,
-					.max = d->opt.sandboxes_max,
-					.boot_timeout_ms = d->opt.boot_timeout_ms,
-					.pool_depth = (unsigned)d->opt.pool_depth,
-					.changed = service_changed,
-					.touched = service_touched,
-					.settled = on_settled,
-					.changed_arg = sv };
-	r = sandboxes_new(&sc, &sv->sandboxes);
-	if (r < 0)
-		return err_sys(err, r, "sandboxes");
 	sv->loop = d->loop;
 	sv->sandboxes_max = d->opt.sandboxes_max;
 	sv->started_ms = now_ms();
@@ -279,20 +298,11 @@ static int set_up(struct daemon *d, struct err *err)
 					   .scratch_max = SCRATCH_MAX,
 					   .kernel = d->opt.kernel,
 					   .image = d->opt.image };
-	hc = (struct http_config){ .loop = d->loop,
-				   .tables = tables,
-				   .tables_count = ARRAY_SIZE(tables),
-				   .arg = sv,
-				   .conn_closed = on_conn_closed,
-				   .admit = service_admit };
-	r = http_new(&hc, &d->http);
-	sv->http = d->http;
+	r = set_up_http(d, err);
 	if (r < 0)
-		return err_sys(err, r, "HTTP server");
+		return r;
 	r = service_recall(sv);
-	if (r < 0)
-		return err_sys(err, r, "sandboxes of before");
-	return 0;
+	return r < 0 ? err_sys(err, r, "sandboxes of before") : 0;
 }
 
 /* The jailer first: its calls end while those who wait for them still exist. */

@@ -29,6 +29,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 
 #define ADOPT_MS 10000U
 
@@ -60,18 +61,6 @@ char *sandbox_record(const struct sandbox *s)
 	return text;
 }
 
-static int path_of(const char *name, enum sandbox_path *ret)
-{
-	struct sandbox probe = { .path = SANDBOX_PATH_COLD };
-
-	for (; probe.path <= SANDBOX_PATH_DISK; probe.path++)
-		if (strcmp(sandbox_path_name(&probe), name) == 0) {
-			*ret = probe.path;
-			return 0;
-		}
-	return -EINVAL;
-}
-
 static void fill(struct sandbox *s, struct record *rec)
 {
 	s->spec = rec->spec;
@@ -87,13 +76,21 @@ static void fill(struct sandbox *s, struct record *rec)
 	memcpy(s->agent_version, rec->agent_version, sizeof(s->agent_version));
 }
 
+/* At least so much that no sample seems to be there; at most what this machine has been up. */
+static uint64_t age_ns(int64_t created_unix_ms)
+{
+	int64_t age_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000) - created_unix_ms;
+
+	return MIN(now_ns() - 1, (uint64_t)MAX(age_ms, (int64_t)2000) * 1000000);
+}
+
 int sandbox_recall(struct sandboxes *t, const char *id, struct tenant *tenant,
 		   int64_t created_unix_ms, struct record *rec)
 {
 	struct sandbox *s;
 	enum sandbox_path path;
 
-	if (!sandbox_id_valid(id) || path_of(rec->path, &path) < 0)
+	if (!sandbox_id_valid(id) || sandbox_path_find(rec->path, &path) < 0)
 		return -EINVAL;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -107,6 +104,8 @@ int sandbox_recall(struct sandboxes *t, const char *id, struct tenant *tenant,
 	s->ran = s->jailed = s->recalled = true;
 	fill(s, rec);
 	s->spec.tenant = tenant;
+	/* The first sample is the mean since it was made. */
+	s->usage.at_ns = now_ns() - age_ns(created_unix_ms);
 	s->saved = true; /* one that isn't parked may have a file nobody waits for */
 	s->state = rec->parked ? SANDBOX_PARKING : SANDBOX_CREATING;
 	s->adopting = !rec->parked;

@@ -124,6 +124,10 @@ static int take_spec(const json_t *o, struct spec *ret, struct err *err)
 		return err_set(err, -EINVAL, "spec: missing");
 	r = spec_parse(text, strlen(text), &any, ret, err);
 	free(text);
+	if (r == 0 && (ret->lease || ret->cpu != NULL)) {
+		spec_done(ret);
+		r = err_set(err, -EINVAL, "spec: what can't be recalled");
+	}
 	return r;
 }
 

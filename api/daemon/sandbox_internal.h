@@ -155,6 +155,7 @@ static inline bool sandbox_has_ended(const struct sandbox *s)
 
 /* sandbox_view.c: cold, restore, pool */
 const char *sandbox_path_name(const struct sandbox *s);
+MUST_USE int sandbox_path_find(const char *name, enum sandbox_path *ret); /* 0 or -EINVAL */
 
 /* sandbox_table.c */
 void sandboxes_link(struct sandboxes *t, struct sandbox *s);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sandbox_view.c - what others may see of a sandbox. Changes nothing. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "api/daemon/sandbox_internal.h"
 #include "base/bug.h"
 #include "base/log.h"
+#include "base/num.h"
 
 void sandbox_set_lease(struct sandbox *s, const void *lease)
 {
@@ -84,15 +86,25 @@ void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, voi
 	}
 }
 
+static const char *const path_names[] = { [SANDBOX_PATH_COLD] = "cold",
+					  [SANDBOX_PATH_RESTORE] = "restore",
+					  [SANDBOX_PATH_POOL] = "pool",
+					  [SANDBOX_PATH_FORK] = "fork",
+					  [SANDBOX_PATH_DISK] = "disk" };
+
 const char *sandbox_path_name(const struct sandbox *s)
 {
-	static const char *const names[] = { [SANDBOX_PATH_COLD] = "cold",
-					     [SANDBOX_PATH_RESTORE] = "restore",
-					     [SANDBOX_PATH_POOL] = "pool",
-					     [SANDBOX_PATH_FORK] = "fork",
-					     [SANDBOX_PATH_DISK] = "disk" };
+	return path_names[s->path];
+}
 
-	return names[s->path];
+int sandbox_path_find(const char *name, enum sandbox_path *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(path_names); i++)
+		if (strcmp(path_names[i], name) == 0) {
+			*ret = (enum sandbox_path)i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 enum sandbox_state sandbox_state(const struct sandbox *s)

@@ -118,6 +118,11 @@ Test(record, refusals)
 		members++;
 	}
 	cr_assert_eq(members, 13);
+	(void)json_object_set_new(json_object_get(o, "spec"), "lease", json_true());
+	again = json_dumps(o, 0);
+	cr_assert_eq(record_read(again, &b, &err), -EINVAL);
+	free(again);
+	(void)json_object_del(json_object_get(o, "spec"), "lease");
 	(void)json_object_set_new(o, "digest", json_string("../etc"));
 	again = json_dumps(o, 0);
 	cr_assert_eq(record_read(again, &b, &err), -EINVAL);

@@ -161,6 +161,7 @@ static void serve_http(const struct header *h, const uint8_t *data)
 {
 	static const uint8_t open = 0, closed = 111;
 	uint32_t len = h->len, n;
+	unsigned times;
 	bool close;
 
 	if (h->dst_port == FORWARD_PORT && !knocked[h->src_port % CONNS]) {
@@ -175,8 +176,8 @@ static void serve_http(const struct header *h, const uint8_t *data)
 	if (len == 0 || headed[h->src_port % CONNS])
 		return;
 	headed[h->src_port % CONNS] = 1;
-	n = agent_http(data, len, page, sizeof(page), &close);
-	if (n > 0)
+	n = agent_http(data, len, page, sizeof(page), &times, &close);
+	for (; n > 0 && times > 0; times--)
 		send(h, OP_RW, 0, page, n);
 	if (close)
 		send(h, OP_SHUTDOWN, SHUTDOWN_BOTH, NULL, 0);

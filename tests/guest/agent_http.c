@@ -6,6 +6,8 @@
  */
 #include "guest.h"
 
+#define ENDLESS (128U * 1024U)
+
 static bool begins(const uint8_t *p, uint32_t len, const char *with)
 {
 	while (*with != '\0')
@@ -70,14 +72,29 @@ static const char *special(const uint8_t *path, uint32_t len, bool *close)
 	return NULL;
 }
 
-uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap, bool *close)
+/* A head without an end, of good fields: as often as the host could take it, and more. */
+static uint32_t endless(uint8_t *out, uint32_t cap, unsigned *times)
+{
+	uint32_t at = put(out, 0, cap, "HTTP/1.1 200 OK\r\nX: ");
+
+	*times = ENDLESS / cap;
+	while (at < cap)
+		out[at++] = 'a';
+	return at;
+}
+
+uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap, unsigned *times,
+		    bool *close)
 {
 	uint32_t path = 0, at = 0;
 	const char *answer;
 
 	*close = false;
+	*times = 1;
 	while (path < len && req[path] != ' ')
 		path++;
+	if (begins(req + path, len - path, " /endless"))
+		return endless(out, cap, times);
 	answer = special(req + path + 1, len > path ? len - path - 1 : 0, close);
 	if (answer != NULL)
 		return put(out, 0, cap, answer);

@@ -50,8 +50,10 @@ void test_pmem_dma(void);
 void test_flood(void);
 void test_vsock(void);
 void test_agent(void);
-/* agent_http.c: answers a request of len bytes; how many bytes, and whether to close after them. */
-uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap, bool *close);
+/* agent_http.c: answers a request of len bytes; how many bytes, how often to send them, and whether
+ * to close after that. */
+uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap, unsigned *times,
+		    bool *close);
 void test_balloon(void);
 void test_balloon_bad(void);
 void test_net_echo(void);

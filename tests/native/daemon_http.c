@@ -10,10 +10,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "tests/native/daemon_rig.h"
 #include "tests/native/openapi.h"
@@ -364,6 +366,7 @@ Test(daemon_http, a_guest_that_lies, .init = set_up, .fini = tear_down, .timeout
 		{ "/twice", 502, true, "malformed" },
 		{ "/switch", 502, true, "malformed" },
 		{ "/silent", 502, true, "without an answer" },
+		{ "/endless", 502, true, "malformed" },
 	};
 	char id[32], token[64], text[512];
 
@@ -437,6 +440,42 @@ Test(daemon_http, many_idle_clients, .init = set_up, .fini = tear_down, .timeout
 	daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
 	cr_assert_eq(a.status, 200);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+/* Ten thousand clients that never come to the point, all at once: who asks something is answered as
+ * soon as ever, over the network and locally, and what a guest answers as well. */
+Test(daemon_http, ten_thousand_clients, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	enum { CLIENTS = 10000, EACH = 50 }; /* fewer than wait to be accepted */
+	static int fds[CLIENTS];
+	const struct rlimit need = { CLIENTS + 256, CLIENTS + 256 };
+	const char *key = key_of("alice", SMALL);
+	char id[32], token[64], agent[256];
+	uint64_t before, worst = 0;
+
+	if (setrlimit(RLIMIT_NOFILE, &need) < 0)
+		cr_skip_test("needs %d descriptors", CLIENTS);
+	make(key, id, token);
+	(void)snprintf(agent, sizeof(agent),
+		       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n",
+		       id, token);
+	for (size_t i = 0; i < CLIENTS; i++) {
+		fds[i] = daemon_rig_dial(&d, true);
+		cr_assert_geq(fds[i], 0);
+		(void)!send(fds[i], "GET / HT", i % 9, MSG_NOSIGNAL);
+		if (i % EACH != EACH - 1)
+			continue;
+		before = now_ms();
+		cr_assert_eq(listed(key, ""), 1);
+		cr_assert_eq(ask("GET", "/echo", agent, NULL), 200, "%s", a.body);
+		daemon_rig_ask(&d, false, "GET", "/v1/status", "", NULL, &a);
+		cr_assert_eq(a.status, 200);
+		worst = MAX(worst, now_ms() - before);
+	}
+	cr_log_info("three requests took %llu ms at most", (unsigned long long)worst);
+	cr_assert_lt(worst, 5000); /* a busy machine's, not ours */
+	for (size_t i = 0; i < CLIENTS; i++)
 		close(fds[i]);
 }
 

@@ -14,6 +14,8 @@
 #include "base/fd.h"
 
 #define CREATE_RULESET_VERSION 1U
+#define NET_BIND	       1U
+#define NET_CONNECT	       2U
 
 struct ruleset_attr {
 	uint64_t handled_access_fs;
@@ -27,17 +29,18 @@ static const struct {
 	struct ruleset_attr attr;
 	size_t bytes; /* of the kernel's structure */
 } abis[] = {
-	[1] = { { 0x1fff, 0, 0 }, 8 },	/* execute, read, write, make, remove */
-	[2] = { { 0x3fff, 0, 0 }, 8 },	/* and refer: rename and link between directories */
-	[3] = { { 0x7fff, 0, 0 }, 8 },	/* and truncate */
-	[4] = { { 0x7fff, 3, 0 }, 16 }, /* and bind and connect of TCP */
-	[5] = { { 0xffff, 3, 0 }, 16 }, /* and ioctl of devices */
-	[6] = { { 0xffff, 3, 3 }, 24 }, /* and abstract sockets and signals */
+	[1] = { { 0x1fff, 0, 0 }, 8 }, /* execute, read, write, make, remove */
+	[2] = { { 0x3fff, 0, 0 }, 8 }, /* and refer: rename and link between directories */
+	[3] = { { 0x7fff, 0, 0 }, 8 }, /* and truncate */
+	[4] = { { 0x7fff, NET_BIND | NET_CONNECT, 0 }, 16 }, /* and bind and connect of TCP */
+	[5] = { { 0xffff, NET_BIND | NET_CONNECT, 0 }, 16 }, /* and ioctl of devices */
+	[6] = { { 0xffff, NET_BIND | NET_CONNECT, 3 }, 24 }, /* and abstract sockets and signals */
 };
 #define ABI_MAX ((int)ARRAY_SIZE(abis) - 1)
 
-int landlock_deny_all(int *ret_abi)
+static int deny(uint64_t but_net, int *ret_abi)
 {
+	struct ruleset_attr attr;
 	CLEANUP(fd_closep) int fd = -1;
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_RULESET_VERSION);
 
@@ -49,11 +52,23 @@ int landlock_deny_all(int *ret_abi)
 		return abi < 0 ? -errno : -EIO;
 	if (abi > ABI_MAX)
 		abi = ABI_MAX;
-	fd = (int)syscall(SYS_landlock_create_ruleset, &abis[abi].attr, abis[abi].bytes, 0);
+	attr = abis[abi].attr;
+	attr.handled_access_net &= ~but_net;
+	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, abis[abi].bytes, 0);
 	if (fd < 0)
 		return -errno;
 	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
 		return -errno;
 	*ret_abi = (int)abi;
 	return 0;
+}
+
+int landlock_deny_all(int *ret_abi)
+{
+	return deny(0, ret_abi);
+}
+
+int landlock_deny_all_but_connect(int *ret_abi)
+{
+	return deny(NET_CONNECT, ret_abi);
 }

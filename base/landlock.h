@@ -15,5 +15,7 @@
  * and nothing was done), or -errno.
  */
 MUST_USE int landlock_deny_all(int *ret_abi);
+/* The same for a process whose work is to connect by TCP; it still can't take a port. */
+MUST_USE int landlock_deny_all_but_connect(int *ret_abi);
 
 #endif

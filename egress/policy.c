@@ -15,12 +15,14 @@ static bool port_is_web(uint16_t port)
 	return port == PORT_HTTP || port == PORT_HTTPS;
 }
 
+/* port 0: any. */
 static bool list_has(const struct dest_list *l, const struct addr *a, uint16_t port)
 {
 	for (size_t i = 0; i < l->count; i++) {
 		const struct dest *d = &l->all[i];
 
-		if (!d->named && (d->port == 0 || d->port == port) && prefix_has(&d->prefix, a))
+		if (!d->named && (d->port == 0 || port == 0 || d->port == port) &&
+		    prefix_has(&d->prefix, a))
 			return true;
 	}
 	return false;
@@ -47,13 +49,25 @@ bool policy_lifts(const struct policy *p, const struct addr *a, uint16_t port)
 	return list_has(&p->operator_allow, a, port);
 }
 
-enum policy_verdict policy_decide(const struct policy *p, const char *name, const struct addr *a,
-				  uint16_t port)
+bool policy_shows(const struct policy *p, const struct addr *a)
+{
+	return !addr_is_special(a) || policy_lifts(p, a, 0);
+}
+
+enum policy_verdict policy_wall(const struct policy *p, const struct addr *a, uint16_t port)
 {
 	if (addr_is_special(a) && !policy_lifts(p, a, port))
 		return POLICY_DENY_SPECIAL;
-	if (list_has(&p->operator_deny, a, port))
-		return POLICY_DENY_OPERATOR;
+	return list_has(&p->operator_deny, a, port) ? POLICY_DENY_OPERATOR : POLICY_ALLOW;
+}
+
+enum policy_verdict policy_decide(const struct policy *p, const char *name, const struct addr *a,
+				  uint16_t port)
+{
+	enum policy_verdict wall = policy_wall(p, a, port);
+
+	if (wall != POLICY_ALLOW)
+		return wall;
 	if ((name != NULL && policy_names(p, name, port)) || list_has(&p->allow, a, port))
 		return POLICY_ALLOW;
 	if (list_has(&p->deny, a, port))

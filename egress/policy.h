@@ -14,6 +14,7 @@
 #ifndef EGRESS_POLICY_H
 #define EGRESS_POLICY_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,6 +65,8 @@ struct policy;
 
 /* 0 and *ret, or -EINVAL, -E2BIG, -ENOMEM with the reason in *err, which never has a secret. */
 MUST_USE int policy_parse(const char *text, size_t len, struct policy **ret, struct err *err);
+/* The same for a document that has been read: nothing of it is kept. */
+MUST_USE int policy_from_json(const json_t *document, struct policy **ret, struct err *err);
 /* Wipes the secrets. NULL is fine. */
 void policy_free(struct policy *p);
 
@@ -71,6 +74,8 @@ void policy_free(struct policy *p);
  * to by us; NULL: an address that the guest chose. */
 enum policy_verdict policy_decide(const struct policy *p, const char *name, const struct addr *a,
 				  uint16_t port);
+/* Only the steps 1 and 2: POLICY_ALLOW when neither forbids it. */
+enum policy_verdict policy_wall(const struct policy *p, const struct addr *a, uint16_t port);
 /* The word for logs and counters. */
 const char *policy_verdict_name(enum policy_verdict v);
 
@@ -78,6 +83,9 @@ const char *policy_verdict_name(enum policy_verdict v);
 bool policy_names(const struct policy *p, const char *name, uint16_t port);
 /* May the guest have it resolved? What no connection could be made to is not asked for. */
 bool policy_resolves(const struct policy *p, const char *name);
+/* May the guest be told this address of a name? Not a special one that the operator hasn't lifted.
+ */
+bool policy_shows(const struct policy *p, const struct addr *a);
 /* Must the first bytes be read to decide about a connection to this port? */
 bool policy_wants_name(const struct policy *p, uint16_t port);
 /* Has the operator allowed it though it is special, or this host's own? */

@@ -386,9 +386,22 @@ static int take_document(const json_t *document, struct policy *p, struct err *e
 	return r;
 }
 
+int policy_from_json(const json_t *document, struct policy **ret, struct err *err)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+	int r = p == NULL ? err_set(err, -ENOMEM, "out of memory")
+			  : take_document(document, p, err);
+
+	if (r < 0) {
+		policy_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
 int policy_parse(const char *text, size_t len, struct policy **ret, struct err *err)
 {
-	struct policy *p;
 	json_error_t e;
 	json_t *document;
 	int r;
@@ -398,13 +411,7 @@ int policy_parse(const char *text, size_t len, struct policy **ret, struct err *
 	document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
 	if (document == NULL) /* e.text may quote what it stumbled over, and that may be a secret */
 		return err_set(err, -EINVAL, "not JSON: line %d, column %d", e.line, e.column);
-	p = calloc(1, sizeof(*p));
-	r = p == NULL ? err_set(err, -ENOMEM, "out of memory") : take_document(document, p, err);
+	r = policy_from_json(document, ret, err);
 	json_decref(document);
-	if (r < 0) {
-		policy_free(p);
-		return r;
-	}
-	*ret = p;
-	return 0;
+	return r;
 }

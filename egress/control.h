@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control.h - the control socket: SOCK_SEQPACKET, a JSON object in each message, one answer to
+ * each.
+ *
+ *     {"policy": {...}}  -> {"ended": N}          the policy is in force, all of it, from now on
+ *     {"status": {}}     -> {"connections": N, "counters": {...}}
+ *     anything else      -> {"error": "..."}      and nothing has changed
+ *
+ * casemate-egress(8) describes the policy. The peer's end ends the program. The loop's thread.
+ */
+#ifndef EGRESS_CONTROL_H
+#define EGRESS_CONTROL_H
+
+#include "base/compiler.h"
+#include "egress/proxy.h"
+
+#define CONTROL_BYTES_MAX (EGRESS_POLICY_BYTES_MAX + 64U)
+
+struct control;
+
+/* fd: not owned. When the peer has gone, the loop is stopped with 0. */
+MUST_USE int control_new(struct egress *e, struct proxy *p, int fd, struct control **ret);
+void control_free(struct control *c);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* egress.h - what the parts of casemate-egress share: the loop, the policy of now, the counters. */
+#ifndef EGRESS_EGRESS_H
+#define EGRESS_EGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "egress/count.h"
+#include "egress/policy.h"
+
+struct resolver;
+
+/* How an accepted connection tells where the guest wanted to go. */
+enum egress_origin {
+	EGRESS_ORIGIN_REDIRECT, /* nftables' redirect: connection tracking knows (SO_ORIGINAL_DST)
+				 */
+	EGRESS_ORIGIN_LOCAL,	/* TPROXY or a local route: it is the socket's own address */
+};
+
+struct egress {
+	struct loop *loop;
+	struct policy *policy; /* NULL before the first: nothing is allowed */
+	struct resolver *resolver;
+	struct counts counts;
+	enum egress_origin origin;
+};
+
+/*
+ * policy_decide, and this host's own addresses, which are special here. They are what a route to
+ * them says: a datagram socket that is connected to one has it as its own, and sends nothing.
+ */
+enum policy_verdict egress_decide(const struct egress *e, const char *name, const struct addr *a,
+				  uint16_t port);
+/* The same without what the tenant's lists say: an address that nothing may be connected to. */
+bool egress_walled(const struct egress *e, const struct addr *a, uint16_t port);
+
+#endif

@@ -21,8 +21,8 @@ struct rig {
 
 /* Listens for the guest on 80, 443, 8080 and 22 (TCP), and 53. connections: NULL = the default. */
 void rig_start(struct rig *r, const char *connections);
-/* Ends the program, which must end well. */
-void rig_stop(struct rig *r);
+/* Ends the program: did it end well? */
+bool rig_stop(struct rig *r);
 
 /* One message to the control socket; the answer is the caller's. */
 json_t *rig_control(struct rig *r, const char *message);

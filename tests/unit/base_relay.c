@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/relay.h"
@@ -223,5 +224,104 @@ Test(relay, bulk, .timeout = 60)
 	}
 	free(in);
 	free(out);
+	tear_down(&f);
+}
+
+/* Upper case, and only whole pairs; '!' is refused. */
+static int pairs(void *arg, struct buf *in, struct buf *out)
+{
+	unsigned *calls = arg;
+
+	++*calls;
+	while (buf_len(in) >= 2 && buf_room(out) >= 4) {
+		const uint8_t *p = buf_head(in);
+		const uint8_t twice[4] = { p[0], p[1], p[0], p[1] };
+
+		if (p[0] == '!')
+			return -EACCES;
+		cr_assert_eq(buf_put(out, twice, sizeof(twice)), 0);
+		buf_consume(in, 2);
+	}
+	return 0;
+}
+
+static ssize_t read_all(struct fixture *f, int fd, char *text, size_t cap)
+{
+	size_t have = 0;
+
+	for (;;) {
+		ssize_t n = recv(fd, text + have, cap - have, 0);
+
+		if (n > 0)
+			have += (size_t)n;
+		else if (n == 0 || errno != EAGAIN)
+			return (ssize_t)have;
+		else
+			cr_assert_eq(loop_step(f->loop, 1000), 0);
+	}
+}
+
+Test(relay, filter)
+{
+	struct fixture f;
+	unsigned calls = 0;
+	char text[64] = { 0 };
+
+	set_up(&f, "abc");
+	relay_set_filter(f.relay, pairs, &calls);
+	cr_assert_eq(send(f.a, "de", 2, 0), 2);
+	cr_assert_eq(shutdown(f.a, SHUT_WR), 0);
+	cr_assert_eq(send(f.b, "xy!", 3, 0), 3);
+	/* What is no pair at the end is dropped; the other direction isn't filtered. */
+	cr_assert_eq(read_all(&f, f.b, text, sizeof(text)), 8);
+	cr_assert_eq(memcmp(text, "ababcdcd", 8), 0);
+	cr_assert_gt(calls, 0);
+	cr_assert_eq(relay_moved(f.relay, true), 8);
+	cr_assert_eq(relay_moved(f.relay, false), 3);
+	cr_assert_eq(shutdown(f.b, SHUT_WR), 0);
+	cr_assert_eq(read_all(&f, f.a, text, sizeof(text)), 3);
+	cr_assert_eq(f.ended, 1);
+	tear_down(&f);
+}
+
+/* Twice as much comes out as went in, and the reader is slow: nothing is lost or kept back. */
+Test(relay, filter_that_has_to_wait_for_room)
+{
+	static char bulk[200000], got[400001];
+	struct fixture f;
+	unsigned calls = 0;
+	size_t sent = 0, have = 0;
+
+	for (size_t i = 0; i < sizeof(bulk); i++)
+		bulk[i] = (char)('a' + i % 26);
+	set_up(&f, "");
+	relay_set_filter(f.relay, pairs, &calls);
+	while (have < 400000) {
+		ssize_t n =
+			sent == sizeof(bulk) ? 0 : send(f.a, bulk + sent, sizeof(bulk) - sent, 0);
+
+		sent += n > 0 ? (size_t)n : 0;
+		cr_assert_eq(loop_step(f.loop, 100), 0);
+		n = recv(f.b, got + have, have < 300000 ? 1000 : 100000, 0);
+		have += n > 0 ? (size_t)n : 0;
+	}
+	for (size_t i = 0; i < 400000; i++)
+		cr_assert_eq(got[i], bulk[i / 4 * 2 + i % 2], "at %zu", i);
+	tear_down(&f);
+}
+
+Test(relay, filter_that_refuses)
+{
+	struct fixture f;
+	unsigned calls = 0;
+	char text[64];
+
+	set_up(&f, "ab!!cd");
+	relay_set_filter(f.relay, pairs, &calls);
+	cr_assert_eq(read_all(&f, f.b, text, sizeof(text)), 4,
+		     "what it had let pass, then the end");
+	cr_assert_eq(send(f.a, "ef", 2, 0), 2);
+	cr_assert_eq(loop_step(f.loop, 0), 0);
+	cr_assert_eq(recv(f.b, text, sizeof(text), 0), 0);
 	tear_down(&f);
 }

@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name addr dns hello policy)
+foreach(name addr dns hello http policy socks)
   casemate_test(egress_${name} unit SOURCES unit/egress_${name}.c LINKS egress)
 endforeach()

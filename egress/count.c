@@ -6,7 +6,7 @@
 const char *count_name(enum count which)
 {
 	static const char *const names[] = {
-#define COUNT_TEXT(symbol, name) [COUNT_##symbol] = name,
+#define COUNT_TEXT(symbol, name) [COUNT_##symbol] = (name),
 		COUNTS(COUNT_TEXT)
 #undef COUNT_TEXT
 	};

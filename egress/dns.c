@@ -27,7 +27,7 @@ _Static_assert(HEADER_BYTES + DNS_WIRE_MAX + 4 + EGRESS_ADDRS_MAX * (12 + 16) <=
 	       "an answer always fits a datagram, so nothing is ever truncated");
 
 struct header {
-	uint16_t id, flags, questions, answers, authorities, additionals;
+	uint16_t id, flags, questions, answers, authorities, extras;
 };
 
 static struct header take_header(struct cursor *c)
@@ -39,7 +39,7 @@ static struct header take_header(struct cursor *c)
 	h.questions = cursor_u16(c);
 	h.answers = cursor_u16(c);
 	h.authorities = cursor_u16(c);
-	h.additionals = cursor_u16(c);
+	h.extras = cursor_u16(c);
 	return h;
 }
 
@@ -166,7 +166,7 @@ static int take_question(struct cursor *c, struct dns_query *q)
 /* Nothing may follow the question but one OPT record. */
 static bool tail_is_fine(struct cursor c, const struct header *h)
 {
-	if (h->additionals == 1) {
+	if (h->extras == 1) {
 		unsigned root = cursor_u8(&c), type = cursor_u16(&c);
 
 		(void)cursor_u16(&c);
@@ -191,7 +191,7 @@ int dns_query_parse(const void *msg, size_t len, struct dns_query *ret)
 	if ((h.flags & OPCODE_MASK) != 0)
 		return DNS_NOTIMP;
 	if ((h.flags & FLAG_TC) != 0 || h.questions != 1 || h.answers != 0 || h.authorities != 0 ||
-	    h.additionals > 1)
+	    h.extras > 1)
 		return DNS_FORMERR;
 	if (take_question(&c, ret) < 0 || !tail_is_fine(c, &h))
 		return DNS_FORMERR;

@@ -296,3 +296,26 @@ Test(gmem, file_is_refused_outside_memory_and_over_huge_pages)
 	gmem_done(&m);
 	(void)close(fd);
 }
+
+/* Pages of zeros are holes of the file, and no other page is: wherever its one byte stands. */
+Test(gmem, a_byte_keeps_its_page)
+{
+	const uint64_t pages = 4096;
+	int fd = memfd_create("saved", MFD_CLOEXEC);
+	uint8_t one = 1, got[4096];
+	struct gmem m;
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, (off_t)(pages * 8192)), 0);
+	cr_assert_eq(gmem_init(&m, pages * 8192), 0);
+	for (uint64_t i = 0; i < pages; i++)
+		cr_assert_eq(gmem_write(&m, gpa(i * 8192 + i), &one, 1), 0);
+	cr_assert_eq(gmem_save(&m, fd), 0);
+	for (uint64_t i = 0; i < pages; i++) {
+		cr_assert_eq(pread(fd, got, sizeof(got), (off_t)(i * 8192)), sizeof(got));
+		cr_assert_eq(got[i], 1, "byte %llu of a page is lost", (unsigned long long)i);
+		cr_assert_eq(lseek(fd, (off_t)(i * 8192), SEEK_HOLE), (off_t)(i * 8192 + 4096));
+	}
+	gmem_done(&m);
+	close(fd);
+}

@@ -12,6 +12,7 @@
 
 #include "base/fd.h"
 #include "base/num.h"
+#include "jailer/cpuid.h"
 #include "jailer/seal.h"
 #include "jailer/slot.h"
 #include "jailer/spawn.h"
@@ -146,6 +147,18 @@ static int open_groups(struct host *h, const struct host_config *cfg, unsigned *
 	return r;
 }
 
+/* A host without KVM can have a jailer, which says so when it is asked for a VM. */
+static int ask_kvm(struct host *h, struct err *err)
+{
+	struct err none = { 0 };
+	CLEANUP(fd_closep) int kvm = host_open_kvm(&none);
+
+	if (kvm < 0)
+		return 0;
+	h->cpuid = cpuid_offer(kvm, err);
+	return h->cpuid < 0 ? h->cpuid : 0;
+}
+
 int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept, struct err *err)
 {
 	int r;
@@ -153,6 +166,7 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 	*h = (struct host){ .store = { .dir = -1 },
 			    .vmm = -1,
 			    .null = -1,
+			    .cpuid = -1,
 			    .egress = -1,
 			    .netns = -1,
 			    .identity = { -1 } };
@@ -183,6 +197,8 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 			r = err_sys(err, -errno, "/dev/null");
 	}
 	if (r == 0)
+		r = ask_kvm(h, err);
+	if (r == 0)
 		r = open_groups(h, cfg, ret_swept, err);
 	if (r < 0)
 		host_close(h);
@@ -193,6 +209,7 @@ void host_close(struct host *h)
 {
 	identity_close(&h->identity);
 	cgroup_host_close(&h->cgroups);
+	fd_closep(&h->cpuid);
 	fd_closep(&h->null);
 	fd_closep(&h->netns);
 	fd_closep(&h->egress);

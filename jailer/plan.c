@@ -133,6 +133,7 @@ int plan_finish(struct plan *p, const struct host *h, const struct request *q, u
 	add_fd(p, p->memory, VMM_FD_MEMORY);
 	add_fd(p, p->state, VMM_FD_STATE);
 	add_fd(p, p->handover_vmm, VMM_FD_HANDOVER);
+	add_fd(p, h->cpuid, VMM_FD_CPUID);
 	return 0;
 }
 

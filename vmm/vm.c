@@ -346,6 +346,8 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 		r = retire(VMM_FD_MEMORY);
 	if (r == 0)
 		r = retire(VMM_FD_STATE);
+	if (r == 0)
+		r = retire(VMM_FD_CPUID);
 	if (r < 0)
 		return err_sys(err, r, "closing descriptors");
 	r = vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);

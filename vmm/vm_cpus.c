@@ -93,8 +93,12 @@ int vm_add_vcpus(struct vm *vm, const struct vm_config *cfg, const struct vm_ori
 		 struct err *err)
 {
 	static struct cpuid supported; /* 5 KiB; there is one VM and its builder runs once */
-	int r = cpuid_supported(VMM_FD_KVM, &supported);
+	int r = cpuid_read(VMM_FD_CPUID, &supported);
 
+	if (r < 0 && r != -ENODATA)
+		return err_sys(err, r, "descriptor %d, what KVM offers", VMM_FD_CPUID);
+	if (r == -ENODATA)
+		r = cpuid_supported(VMM_FD_KVM, &supported);
 	if (r < 0)
 		return err_sys(err, r, "KVM_GET_SUPPORTED_CPUID");
 	r = check_addresses(&vm->gmem, cpuid_physical_bits(&supported), err);

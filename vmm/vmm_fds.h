@@ -23,10 +23,13 @@
 /* Left by the jailer, optional: a SOCK_SEQPACKET, non-blocking, of which each message is one byte
  * and a non-blocking control socket, which replaces the one before (control_handover.c). */
 #define VMM_FD_HANDOVER 19
-#define VMM_FD_TAP0	24 /* left by the jailer: tap queues, 24..31 */
-#define VMM_TAPS_MAX	8
-#define VMM_FD_VCPU0	32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
-#define VMM_VCPUS_MAX	32
+/* Left by the jailer, optional: what KVM offers a guest, struct kvm_cpuid_entry2 one behind the
+ * other. Read while the VM is built, then closed. Without it KVM is asked. */
+#define VMM_FD_CPUID  20
+#define VMM_FD_TAP0   24 /* left by the jailer: tap queues, 24..31 */
+#define VMM_TAPS_MAX  8
+#define VMM_FD_VCPU0  32 /* vCPUs: 32..63, so that a filter can test (fd & ~31) == 32 */
+#define VMM_VCPUS_MAX 32
 
 /* Everything that is made while running (connections, eventfds) is numbered from here... */
 #define VMM_FD_DYNAMIC 64

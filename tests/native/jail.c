@@ -54,7 +54,7 @@ Test(jail, inside_there_is_nothing)
 	const long long table = 1LL << 0 | 1LL << 1 | 1LL << 2 | 1LL << VMM_FD_CONTROL |
 				1LL << VMM_FD_KVM | 1LL << VMM_FD_KERNEL | 1LL << VMM_FD_INITRD |
 				1LL << VMM_FD_DRIVE0 | 1LL << VMM_FD_HANDOVER |
-				1LL << (VMM_FD_DRIVE0 + 1);
+				1LL << (VMM_FD_DRIVE0 + 1) | 1LL << VMM_FD_CPUID;
 	const struct {
 		const char *key;
 		long long want;
@@ -76,6 +76,8 @@ Test(jail, inside_there_is_nothing)
 		{ "fd.kernel.mode", O_RDONLY },
 		{ "fd.image.mode", O_RDONLY },
 		{ "fd.scratch.mode", O_RDWR },
+		{ "fd.cpuid.mode", O_RDONLY },
+		{ "fd.cpuid.rest", 0 },
 		{ "fd.scratch.write", 0 },
 		{ "fd.scratch.beyond", EFBIG },
 		{ "open.root", EACCES },

@@ -111,6 +111,10 @@ static void say_fds(void)
 	say("fd.kernel.mode", fcntl(VMM_FD_KERNEL, F_GETFL) & O_ACCMODE);
 	say("fd.image.mode", fcntl(VMM_FD_DRIVE0, F_GETFL) & O_ACCMODE);
 	say("fd.scratch.mode", fcntl(VMM_FD_DRIVE0 + 1, F_GETFL) & O_ACCMODE);
+	/* Whole entries of 40 bytes, and at least one. */
+	say("fd.cpuid.mode", fcntl(VMM_FD_CPUID, F_GETFL) & O_ACCMODE);
+	say("fd.cpuid.rest",
+	    lseek(VMM_FD_CPUID, 0, SEEK_END) > 0 ? lseek(VMM_FD_CPUID, 0, SEEK_END) % 40 : -1);
 	say("fd.scratch.write", result(pwrite(VMM_FD_DRIVE0 + 1, "x", 1, 0)));
 	say("fd.scratch.beyond", result(pwrite(VMM_FD_DRIVE0 + 1, "x", 1, 1 << 30)));
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "vmm/arch/x86_64/acpi.h"
@@ -395,4 +397,31 @@ Test(cpu_template, msrs_offer_less)
 	cr_expect_eq(check_value(0x48, 0x1, 0), -EINVAL);
 	cr_expect_eq(check_value(0xc0000080, 1U << 12, 0), -EINVAL);
 	cr_expect_eq(cpu_template_msr_value(&m, 0xf0f), 0xf04);
+}
+
+/* What the jailer passes: whole entries, at least one, and no more than there is room for. */
+Test(cpuid, a_file_of_it)
+{
+	static struct kvm_cpuid_entry2 entries[CPUID_ENTRIES_MAX + 1];
+	static struct cpuid got;
+	int fd = memfd_create("cpuid", MFD_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(cpuid_read(fd, &got), -ENODATA);
+	for (unsigned i = 0; i <= CPUID_ENTRIES_MAX; i++)
+		entries[i] = (struct kvm_cpuid_entry2){ .function = i, .ebx = ~i };
+	cr_assert_eq(write(fd, entries, sizeof(entries)), (ssize_t)sizeof(entries));
+	cr_assert_eq(cpuid_read(fd, &got), -E2BIG);
+	cr_assert_eq(ftruncate(fd, sizeof(entries) - sizeof(entries[0]) - 1), 0);
+	cr_assert_eq(cpuid_read(fd, &got), -EINVAL);
+	cr_assert_eq(ftruncate(fd, sizeof(entries) - sizeof(entries[0]) + 1), 0);
+	cr_assert_eq(cpuid_read(fd, &got), -E2BIG);
+	cr_assert_eq(ftruncate(fd, sizeof(entries) - sizeof(entries[0])), 0);
+	cr_assert_eq(cpuid_read(fd, &got), 0);
+	cr_assert_eq(got.count, CPUID_ENTRIES_MAX);
+	cr_assert_eq(memcmp(got.entries, entries, sizeof(got.entries)), 0);
+	cr_assert_eq(ftruncate(fd, 1), 0);
+	cr_assert_eq(cpuid_read(fd, &got), -EINVAL);
+	close(fd);
+	cr_assert_eq(cpuid_read(fd, &got), -EBADF);
 }

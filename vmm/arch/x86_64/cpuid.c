@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 
 #include "base/bug.h"
 
@@ -78,6 +79,26 @@ int cpuid_supported(int kvm_fd, struct cpuid *ret)
 	}
 	free(c);
 	return r;
+}
+
+int cpuid_read(int fd, struct cpuid *ret)
+{
+	/* One more than fits, to know whether there is more. */
+	struct kvm_cpuid_entry2 more;
+	const struct iovec iov[2] = { { ret->entries, sizeof(ret->entries) },
+				      { &more, sizeof(more) } };
+	ssize_t n = preadv(fd, iov, ARRAY_SIZE(iov), 0);
+
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return -ENODATA;
+	if ((size_t)n > sizeof(ret->entries))
+		return -E2BIG;
+	if ((size_t)n % sizeof(ret->entries[0]) != 0)
+		return -EINVAL;
+	ret->count = (unsigned)((size_t)n / sizeof(ret->entries[0]));
+	return 0;
 }
 
 struct kvm_cpuid_entry2 *cpuid_find(struct cpuid *c, uint32_t function, uint32_t index)

@@ -18,6 +18,9 @@ struct cpuid {
 
 /* KVM's own answer: 0 or -errno (-E2BIG: more leaves than we have room for). */
 MUST_USE int cpuid_supported(int kvm_fd, struct cpuid *ret);
+/* The same from a file that has it (vmm_fds.h): 0, or -errno: -ENODATA: it is empty; -EINVAL: it
+ * isn't whole entries; -E2BIG. */
+MUST_USE int cpuid_read(int fd, struct cpuid *ret);
 
 /*
  * Makes KVM's answer the table of vCPU `index` of `count`: local APIC id = index, one package of

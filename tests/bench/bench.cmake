@@ -27,6 +27,9 @@ casemate_executable(bench_start
   LINKS cli_core m)
 add_dependencies(bench_start casemated casemate-jailer casemate-vmm guest.elf)
 
+# In the lab (start.lab): with a Linux guest, beside QEMU's restore from its own migration.
+casemate_executable(bench_start_lab SOURCES ${bench_dir}/start_lab.c ${bench_dir}/stat.c LINKS cli_core rpc proto m)
+
 # Jails alone, beside bubblewrap's; the program in them says that it runs and no more.
 casemate_executable(bench_jail_hello STATIC SOURCES ${bench_dir}/jail_hello.c)
 casemate_executable(bench_jail

@@ -39,7 +39,7 @@ struct host {
 	int null;
 	int egress; /* the same for casemate-egress; -1 = none: no sandbox reaches a network */
 	int netns;  /* ours: where it connects from */
-	int cpuid; /* what KVM offers (cpuid.h); -1 = there was no KVM: each VMM asks for itself */
+	int cpuid;  /* what KVM offers (cpuid.h); -1 = there was no KVM: each VMM asks for itself */
 	struct cgroup_host cgroups;
 	enum label_mode label; /* at the start */
 	bool allow_no_selinux;

@@ -37,9 +37,14 @@
 #endif
 
 #define STOP_MS_MAX 5000
-/* Its process, its groups, its handover socket, its log and both of its network. (The events of a
- * group, too, where there is only one group.) */
+/* Its process, its groups, its handover socket and its log; its egress process and that one's
+ * socket. */
 #define FDS_EACH_JAIL (5 + CGROUP_TREE_COUNT)
+/* One that is being cleaned up has its groups. (The events of a group, too, where there is only one
+ * group.) There are as many identities for those as for jails, but it takes milliseconds: half of
+ * them are counted. One that lies ready has its process and its report beside its groups. */
+#define FDS_EACH_CLEANED CGROUP_TREE_COUNT
+#define FDS_EACH_READY	 (2 + CGROUP_TREE_COUNT)
 /* What a request opens until its jail runs, and the report of a cell that waits for one. */
 #define FDS_EACH_MAKING 14
 /* Ours, and what clients can make us hold at once: 64 answers of two descriptors each for each of 8
@@ -98,9 +103,10 @@ static int reset_signals(void)
 static int clean_process(const struct options *o, struct err *err)
 {
 	struct rlimit core = { 0, 0 }, files;
-	rlim_t want = (rlim_t)o->host.slots * FDS_EACH_JAIL +
-		      (rlim_t)JAILS_MAKING_MAX * FDS_EACH_MAKING + o->jails.pool +
-		      o->jails.pool_nics + FDS_OWN;
+	rlim_t want = (rlim_t)o->jails.max * FDS_EACH_JAIL +
+		      (rlim_t)(o->host.slots - o->jails.max) / 2 * FDS_EACH_CLEANED +
+		      (rlim_t)(o->jails.pool + o->jails.pool_nics) * FDS_EACH_READY +
+		      (rlim_t)JAILS_MAKING_MAX * FDS_EACH_MAKING + FDS_OWN;
 
 	fd_close_from(3);
 	if (clearenv() != 0)

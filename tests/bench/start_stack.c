@@ -151,7 +151,7 @@ static void start_jailer(void)
 			       NULL };
 
 	(void)snprintf(cgroup, sizeof(cgroup), "casemate-bench-%d", (int)getpid());
-	(void)snprintf(jails, sizeof(jails), "%u", STACK_MAX + 128);
+	(void)snprintf(jails, sizeof(jails), "%u", STACK_MAX + 6);
 	jailer_pid = run(argv, "jailer.log");
 	for (unsigned i = 0; i < TRIES && access(in_dir("run/jailer.sock"), F_OK) < 0; i++)
 		(void)usleep(TRY_US);

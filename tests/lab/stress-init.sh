@@ -45,7 +45,8 @@ within() {
 		sleep 0.05
 	done
 }
-drive_is_busy() { read -r reads writes <"/sys/block/$(disk)/inflight" && [ "$reads$writes" != 00 ]; } 2>/dev/null
+# The ninth number of its file: requests that are with the device.
+drive_is_busy() { read -r _ _ _ _ _ _ _ _ requests _ <"/sys/block/$(disk)/stat" && [ "$requests" -gt 0 ]; } 2>/dev/null
 nic_is_busy() {
 	read -r before <$statistics/tx_packets || return
 	sleep 0.02

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #define MEMORY_BYTES (64 * MIB)
 #define CONSOLE_CAP  65536U
 #define GENERATIONS  10U
+#define CPUID_MAX    256U
 
 static void call(struct vmm *v, unsigned method)
 {
@@ -548,6 +550,70 @@ Test(vmm_snapshot, of_another_machine)
 	close_files(&s);
 }
 
+/* The table of vCPU 0 in a state file, and where it lies. */
+static off_t read_cpuid(const struct snapshot *s, struct kvm_cpuid_entry2 *ret, size_t cap,
+			size_t *ret_count)
+{
+	static uint8_t bytes[SNAP_BYTES_MAX];
+	static struct snap_reader r;
+	const struct snap_section *cpuid;
+	struct err err = { 0 };
+	ssize_t len = pread(s->state, bytes, sizeof(bytes), 0);
+
+	cr_assert_gt(len, 0);
+	cr_assert_eq(snap_open(&r, bytes, (size_t)len, &err), 0, "%s", err.msg);
+	cpuid = snap_find(&r, SNAP_CPUID, 0);
+	cr_assert(cpuid != NULL && cpuid->len <= cap * sizeof(*ret));
+	memcpy(ret, cpuid->data, cpuid->len);
+	*ret_count = cpuid->len / sizeof(*ret);
+	return (const uint8_t *)cpuid->data - bytes;
+}
+
+static void put_cpuid(const struct snapshot *s, const struct kvm_cpuid_entry2 *table, size_t count,
+		      off_t at)
+{
+	cr_assert_eq(pwrite(s->state, table, count * sizeof(*table), at),
+		     (ssize_t)(count * sizeof(*table)));
+}
+
+static struct kvm_cpuid_entry2 *entry_of(struct kvm_cpuid_entry2 *table, size_t count,
+					 uint32_t function)
+{
+	for (size_t i = 0; i < count; i++)
+		if (table[i].function == function && table[i].index == 0)
+			return &table[i];
+	cr_assert_fail("no CPUID 0x%" PRIx32, function);
+	return NULL;
+}
+
+/* Of another vendor, or with what no processor of this host has. */
+Test(vmm_snapshot, of_another_processor)
+{
+	struct kvm_cpuid_entry2 table[CPUID_MAX], *e;
+	struct snapshot s = a_snapshot();
+	configure_req q = request("", 1, true);
+	size_t count = 0;
+	off_t at = read_cpuid(&s, table, ARRAY_SIZE(table), &count);
+	uint32_t before;
+	struct vmm v;
+
+	e = entry_of(table, count, 0);
+	e->ebx ^= 1;
+	put_cpuid(&s, table, count, at);
+	expect_refused(&s, &q, "a CPU of another vendor");
+	e->ebx ^= 1;
+	e = entry_of(table, count, 1);
+	before = e->ecx;
+	e->ecx = ~0U; /* some are reserved: nobody has them all */
+	put_cpuid(&s, table, count, at);
+	expect_refused(&s, &q, "CPU features that this host doesn't have");
+	e->ecx = before;
+	put_cpuid(&s, table, count, at);
+	must_restore(&v, &s, 1); /* the control */
+	vmm_done(&v);
+	close_files(&s);
+}
+
 Test(vmm_snapshot, files_cut_off)
 {
 	struct snapshot s = a_snapshot();
@@ -592,15 +658,36 @@ static unsigned flip(const struct snapshot *s, const configure_req *q, uint64_t 
 	return refused;
 }
 
+static uint64_t gcd(uint64_t a, uint64_t b)
+{
+	while (b != 0) {
+		uint64_t rest = a % b;
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* Steps of the golden ratio round `n` come to each place once: each next one is in a large gap. */
+static uint64_t golden_step(uint64_t n)
+{
+	uint64_t step = (uint64_t)((unsigned __int128)n * UINT64_C(0x9e3779b97f4a7c15) >> 64) | 1;
+
+	while (gcd(step, n) != 1)
+		step += 2;
+	return step;
+}
+
 /*
- * Bits of the whole file, in a process of its own each. All of them would take minutes: a run takes
+ * Bits of the whole file, in a process of its own each. All of them take minutes: a run takes
  * those that the time allows, evenly spread, other ones in each; CASEMATE_SEED brings a run back,
- * and CASEMATE_SECONDS makes it longer.
+ * and with CASEMATE_SECONDS large enough each bit has its turn.
  */
 Test(vmm_snapshot, bits_flipped, .timeout = 3600)
 {
 	const char *seconds = getenv("CASEMATE_SECONDS"), *seed = getenv("CASEMATE_SEED");
-	uint64_t end = now_ms(), from = now_ms(), bits, tried = 0, refused = 0, limit = 8;
+	uint64_t end = now_ms(), from = now_ms(), bits, step, at, tried = 0, refused = 0;
+	uint64_t limit = 8;
 	struct snapshot s = a_snapshot();
 	configure_req q = request("", 1, true);
 	struct stat st;
@@ -611,13 +698,10 @@ Test(vmm_snapshot, bits_flipped, .timeout = 3600)
 	cr_assert_eq(fstat(s.state, &st), 0);
 	bits = 8 * (uint64_t)st.st_size;
 	end += limit * 1000;
-	/* The golden ratio: each next bit falls into the largest gap. */
-	for (; tried < bits && now_ms() < end; tried++)
-		refused += flip(&s, &q,
-				(uint64_t)((unsigned __int128)((from + tried) *
-							       UINT64_C(0x9e3779b97f4a7c15)) *
-						   bits >>
-					   64));
+	step = golden_step(bits);
+	for (at = from % bits; tried < bits && now_ms() < end; at = (at + step) % bits, tried++)
+		refused += flip(&s, &q, at);
+	cr_log_info("%" PRIu64 " of %" PRIu64 " bits, %" PRIu64 " refused", tried, bits, refused);
 	cr_expect_gt(refused, 0);
 	cr_expect_lt(refused, tried); /* or the test would show nothing */
 	close_files(&s);

@@ -28,6 +28,8 @@ void describe_jail(const struct jail *j, Casemate__Jailer__V1__JailInfo *ret)
 	ret->uid = j->uid;
 	ret->cgroup = (char *)(size_t)j->cgroup_path;
 	ret->label = (char *)(size_t)j->label;
+	ret->image_id.data = (uint8_t *)(size_t)j->req.image_id;
+	ret->image_id.len = sizeof(j->req.image_id);
 }
 
 /* A client that makes the same mistake for ever must not fill the log. */

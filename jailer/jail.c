@@ -276,6 +276,7 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 	j->owner = owner;
 	j->req = *q;
 	j->req.state = j->req.memory = -1; /* the plan has its own */
+	memcpy(j->req.image_id, j->plan.image_id, sizeof(j->req.image_id));
 	j->created = created;
 	j->created_arg = arg;
 	j->line = (struct pool_waiter){ .got = on_got, .none = on_none };

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -63,6 +64,18 @@ static int open_snapshot(struct plan *p, const struct request *q, struct err *er
 	return 0;
 }
 
+/* Which file, and when it was written to last. A memory has read from one image, and would go on
+ * over another's blocks. */
+static void identify_image(uint8_t ret[REQUEST_IMAGE_ID_BYTES], const struct stat *st)
+{
+	const uint64_t facts[] = { st->st_dev, st->st_ino, (uint64_t)st->st_size,
+				   (uint64_t)st->st_mtim.tv_sec * UINT64_C(1000000000) +
+					   (uint64_t)st->st_mtim.tv_nsec };
+
+	_Static_assert(sizeof(facts) == REQUEST_IMAGE_ID_BYTES, "an id");
+	memcpy(ret, facts, sizeof(facts));
+}
+
 static int open_image(struct plan *p, const struct host *h, const struct request *q,
 		      struct err *err)
 {
@@ -74,6 +87,10 @@ static int open_image(struct plan *p, const struct host *h, const struct request
 	if (fstat(p->image, &st) < 0)
 		return err_sys(err, -errno, "image");
 	p->image_bytes = (uint64_t)st.st_size;
+	identify_image(p->image_id, &st);
+	if (q->image_known && memcmp(q->image_id, p->image_id, sizeof(p->image_id)) != 0)
+		return err_set(err, -ESTALE, "image %s isn't the one that the snapshot is of",
+			       q->image);
 	return 0;
 }
 

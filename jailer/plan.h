@@ -22,9 +22,10 @@ struct plan {
 	int initrd; /* -1 = none */
 	int image;
 	uint64_t image_bytes; /* of a file; 0 = a block device */
-	int scratch;	      /* -1 = none */
-	int memory;	      /* of a snapshot; -1 = none */
-	int state;	      /* the same */
+	uint8_t image_id[REQUEST_IMAGE_ID_BYTES];
+	int scratch; /* -1 = none */
+	int memory;  /* of a snapshot; -1 = none */
+	int state;   /* the same */
 	struct stage_fd fds[STAGE_FDS_MAX];
 	unsigned fds_count;
 };

@@ -100,6 +100,9 @@ static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 	if (in->nic_queues > REQUEST_NIC_QUEUES_MAX)
 		return err_set(err, -ERANGE, "%u network queues asked for: at most %d",
 			       in->nic_queues, REQUEST_NIC_QUEUES_MAX);
+	if (in->image_id.len != 0 && in->image_id.len != REQUEST_IMAGE_ID_BYTES)
+		return err_set(err, -EINVAL, "the image's id has %zu bytes instead of %d",
+			       in->image_id.len, REQUEST_IMAGE_ID_BYTES);
 	return 0;
 }
 
@@ -124,6 +127,9 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 	q.scratch_bytes = in->scratch_bytes;
 	q.snapshot = in->snapshot;
 	q.map_image = in->map_image;
+	q.image_known = in->image_id.len > 0;
+	if (q.image_known)
+		memcpy(q.image_id, in->image_id.data, sizeof(q.image_id));
 	q.nic_queues = in->nic_queues;
 	memcpy(q.cpus, in->cpuset_cpus, strlen(in->cpuset_cpus));
 	memcpy(q.mems, in->cpuset_mems, strlen(in->cpuset_mems));

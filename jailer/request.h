@@ -22,6 +22,7 @@
 #define REQUEST_SCRATCH_ALIGN  UINT64_C(4096)
 #define REQUEST_SNAPSHOTS_MAX  8   /* at a time, of one VM */
 #define REQUEST_CPUSET_MAX     128 /* characters */
+#define REQUEST_IMAGE_ID_BYTES 32
 
 struct request {
 	char id[REQUEST_NAME_MAX + 1];
@@ -32,6 +33,8 @@ struct request {
 	uint64_t scratch_bytes; /* 0 = none */
 	bool snapshot;		/* one will be taken */
 	bool map_image;		/* the VMM will have it in its address space */
+	bool image_known;	/* it must be the one of this id */
+	uint8_t image_id[REQUEST_IMAGE_ID_BYTES];
 	/* To restore: borrowed; else -1. */
 	int state, memory;
 	unsigned nic_queues;		   /* 0 = no network */

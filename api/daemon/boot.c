@@ -101,6 +101,8 @@ static void keep_jail_info(struct sandbox *s, const Casemate__Jailer__V1__JailIn
 	s->uid = jail->uid;
 	(void)log_escape(s->cgroup, sizeof(s->cgroup), jail->cgroup, strlen(jail->cgroup));
 	(void)log_escape(s->label, sizeof(s->label), jail->label, strlen(jail->label));
+	if (jail->image_id.len == sizeof(s->image_id))
+		memcpy(s->image_id, jail->image_id.data, sizeof(s->image_id));
 }
 
 int boot_attach(struct sandbox *s, const Casemate__Jailer__V1__JailInfo *jail, int *fds)
@@ -127,6 +129,17 @@ static void enter_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResp
 		boot_configure(s);
 }
 
+/* False: it can't be begun. */
+static bool boot_cold_instead(struct sandbox *s)
+{
+	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
+
+	loop_timer_del(s->boot_timer);
+	s->boot_timer = NULL;
+	s->path = SANDBOX_PATH_COLD;
+	return jailer != NULL && boot_begin(s, jailer) == 0;
+}
+
 static void on_created(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 		       void *arg)
 {
@@ -143,6 +156,13 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 		return;
 	}
 	BUG_ON(!booting(s));
+	/* It won't be taken next time either. */
+	if (s->path == SANDBOX_PATH_RESTORE && st->code != RPC_OK &&
+	    http_status_of(st->code) != 503) {
+		pool_template_refused(s->table->pool, &s->spec, st->msg);
+		if (s->kind == SANDBOX_KIND_TENANT && boot_cold_instead(s))
+			return;
+	}
 	if (st->code != RPC_OK) {
 		if (s->path == SANDBOX_PATH_DISK && http_status_of(st->code) != 503)
 			sandbox_fail(s, 500, "resume_failed", "%s", st->msg); /* not the client's */
@@ -492,9 +512,9 @@ static void on_boot_deadline(void *arg)
 	boot_vmm_call(s, VMM_READ_CONSOLE, &req.base, NULL, BOOT_TAIL_MS, &ops);
 }
 
-/* State and memory that it goes on from, with what the jailer wants to know of them; NULL: it
- * boots. */
-static const int *begin_from(const struct sandbox *s, Casemate__Jailer__V1__RestoreRequest *restore)
+/* State and memory that it goes on from, with what the jailer wants to know of them and of the
+ * image that they belong to; NULL: it boots. */
+static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreRequest *restore)
 {
 	const struct pool_template *t;
 
@@ -504,6 +524,7 @@ static const int *begin_from(const struct sandbox *s, Casemate__Jailer__V1__Rest
 		return s->template_fds;
 	}
 	if (s->origin != NULL) {
+		memcpy(s->image_id, origin_image_id(s->origin), sizeof(s->image_id));
 		restore->unsealed = true; /* ours from the beginning */
 		return origin_fds(s->origin);
 	}
@@ -512,6 +533,7 @@ static const int *begin_from(const struct sandbox *s, Casemate__Jailer__V1__Rest
 	t = pool_template(s->table->pool, &s->spec);
 	if (t == NULL)
 		return NULL;
+	memcpy(s->image_id, t->image_id, sizeof(s->image_id));
 	restore->seal.data = (uint8_t *)(uintptr_t)t->seal;
 	restore->seal.len = t->seal_len;
 	return t->fds;
@@ -541,6 +563,8 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
 	if (files != NULL) {
 		restore.create = &req;
+		req.image_id.data = s->image_id;
+		req.image_id.len = sizeof(s->image_id);
 		req.kernel = (char *)(uintptr_t) "";
 		if (s->path != SANDBOX_PATH_DISK)
 			s->path = s->origin != NULL ? SANDBOX_PATH_FORK : SANDBOX_PATH_RESTORE;

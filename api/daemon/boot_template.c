@@ -17,6 +17,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+_Static_assert(POOL_IMAGE_BYTES == SANDBOX_IMAGE_BYTES, "the mould's is its template's");
+
 #define REST_MS	    250U
 #define SNAPSHOT_MS 20000U
 
@@ -33,13 +35,23 @@ static bool moulding(struct sandbox *s, const char *step, const struct rpc_statu
 static void on_sealed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
 {
 	const Casemate__Jailer__V1__SealResponse *m = (const void *)out;
+	struct pool_template t;
 	struct sandbox *s = arg;
 
 	(void)fds;
 	s->seal_call = NULL;
 	if (!moulding(s, "jailer Seal", st))
 		return;
-	pool_cast(s->table->pool, &s->spec, s->template_fds, m->seal.data, m->seal.len);
+	if (m->seal.len > sizeof(t.seal)) {
+		sandbox_fail(s, 500, "template", "jailer Seal: a seal of %zu bytes", m->seal.len);
+		return;
+	}
+	t.fds[0] = fd_steal(&s->template_fds[0]);
+	t.fds[1] = fd_steal(&s->template_fds[1]);
+	memcpy(t.seal, m->seal.data, m->seal.len);
+	t.seal_len = m->seal.len;
+	memcpy(t.image_id, s->image_id, sizeof(t.image_id));
+	pool_cast(s->table->pool, &s->spec, &t);
 	sandbox_stop(s, "template");
 }
 

@@ -25,6 +25,7 @@ struct origin {
 	int fds[2];
 	char parent[SANDBOX_ID_LEN + 1];
 	uint8_t token[ORIGIN_TOKEN_BYTES];
+	uint8_t image_id[SANDBOX_IMAGE_BYTES];
 };
 
 int origin_new(struct sandbox *parent, struct origin **ret)
@@ -49,6 +50,7 @@ int origin_new(struct sandbox *parent, struct origin **ret)
 	while (o->number == 0);
 	memcpy(o->parent, parent->id, sizeof(o->parent));
 	memcpy(o->token, parent->token, sizeof(o->token));
+	memcpy(o->image_id, parent->image_id, sizeof(o->image_id));
 	parent->origins++;
 	*ret = o;
 	return 0;
@@ -148,6 +150,11 @@ void origin_close_files(struct origin *o)
 const char *origin_parent(const struct origin *o)
 {
 	return o->parent;
+}
+
+const uint8_t *origin_image_id(const struct origin *o)
+{
+	return o->image_id;
 }
 
 const uint8_t *origin_token(const struct origin *o)

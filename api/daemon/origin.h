@@ -39,7 +39,8 @@ const int *origin_fds(const struct origin *o);
 MUST_USE int origin_seal(struct origin *o);
 /* All that are to go on from it have begun: the files are theirs now. */
 void origin_close_files(struct origin *o);
-const char *origin_parent(const struct origin *o); /* its id */
+const char *origin_parent(const struct origin *o);	/* its id */
+const uint8_t *origin_image_id(const struct origin *o); /* SANDBOX_IMAGE_BYTES: its image */
 const uint8_t *origin_token(const struct origin *o);
 
 #endif

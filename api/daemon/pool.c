@@ -15,6 +15,7 @@
 
 #define TICK_MS	       2U /* after a change, so that a claim is served before the filling */
 #define RETRY_MS       10000U
+#define NS_PER_MS      UINT64_C(1000000)
 #define SPARES_MAKING  2U /* at a time */
 #define POOL_SEALS     (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define MEMORY_RESERVE (UINT64_C(256) << 20) /* of the host's, not to be used for spares */
@@ -37,6 +38,7 @@ struct pool {
 	struct shape shapes[POOL_SHAPES_MAX];
 	unsigned count;
 	struct loop_timer *tick;
+	uint64_t tick_ns; /* when */
 };
 
 int pool_new(struct sandboxes *t, unsigned depth, struct pool **ret)
@@ -51,10 +53,10 @@ int pool_new(struct sandboxes *t, unsigned depth, struct pool **ret)
 	return 0;
 }
 
-static void drop_template(struct shape *s)
+static void close_files(struct pool_template *t)
 {
-	fd_closep(&s->template.fds[0]);
-	fd_closep(&s->template.fds[1]);
+	fd_closep(&t->fds[0]);
+	fd_closep(&t->fds[1]);
 }
 
 void pool_free(struct pool *p)
@@ -63,7 +65,7 @@ void pool_free(struct pool *p)
 		return;
 	loop_timer_del(p->tick);
 	for (unsigned i = 0; i < p->count; i++)
-		drop_template(&p->shapes[i]);
+		close_files(&p->shapes[i].template);
 	free(p);
 }
 
@@ -100,6 +102,31 @@ static unsigned count(const struct pool *p, const struct spec *spec, enum sandbo
 	return n;
 }
 
+/* ---- When to look ------------------------------------------------------------------------- */
+
+static void on_tick(void *arg);
+
+/* The sooner one counts. */
+static void poke_in(struct pool *p, uint64_t ms)
+{
+	uint64_t due_ns = now_ns() + ms * NS_PER_MS;
+
+	if (p->tick != NULL && p->tick_ns <= due_ns)
+		return;
+	loop_timer_del(p->tick);
+	p->tick = NULL;
+	p->tick_ns = due_ns;
+	if (loop_timer_add(p->table->cfg.loop, ms, on_tick, p, &p->tick) < 0)
+		log_warn("pool.fill", "error=\"no memory for a timer\"");
+}
+
+/* Something of this shape has failed. */
+static void not_before(struct pool *p, struct shape *sh)
+{
+	sh->not_before_ns = now_ns() + RETRY_MS * NS_PER_MS;
+	poke_in(p, RETRY_MS);
+}
+
 /* ---- Making ------------------------------------------------------------------------------ */
 
 /* A shape's spec as one of its own: nothing in it is owned. */
@@ -124,7 +151,7 @@ static bool make(struct pool *p, struct shape *sh, enum sandbox_kind kind)
 	if (sandbox_create_kind(p->table, &spec, kind, &s, &err) == 0)
 		return true;
 	log_warn("pool.fill", "error=\"%s\"", err.msg);
-	sh->not_before_ns = now_ns() + RETRY_MS * UINT64_C(1000000);
+	not_before(p, sh);
 	return false;
 }
 
@@ -142,8 +169,6 @@ static bool fill(struct pool *p, struct shape *sh)
 	unsigned have = count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_SPARE) +
 			count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_CREATING);
 
-	if (now_ns() < sh->not_before_ns || !host_has_room())
-		return false;
 	if (sh->template.fds[0] < 0) {
 		if (!sh->casting && count(p, NULL, SANDBOX_KIND_MOULD, SANDBOX_CREATING) == 0)
 			sh->casting = make(p, sh, SANDBOX_KIND_MOULD);
@@ -162,15 +187,18 @@ static void on_tick(void *arg)
 	/* Tenants first: when they have what they want, their change of state comes back here. */
 	if (count(p, NULL, SANDBOX_KIND_TENANT, SANDBOX_CREATING) > 0)
 		return;
-	for (unsigned i = 0; i < p->count; i++)
-		while (fill(p, &p->shapes[i]))
-			;
-}
-
-static void poke_in(struct pool *p, uint64_t ms)
-{
-	if (p->tick == NULL && loop_timer_add(p->table->cfg.loop, ms, on_tick, p, &p->tick) < 0)
-		log_warn("pool.fill", "error=\"no memory for a timer\"");
+	if (!host_has_room()) {
+		poke_in(p, RETRY_MS);
+		return;
+	}
+	for (unsigned i = 0; i < p->count; i++) {
+		uint64_t now = now_ns(), then = p->shapes[i].not_before_ns;
+		if (then > now) /* there may have been a sooner one */
+			poke_in(p, (then - now) / NS_PER_MS + 1);
+		else
+			while (fill(p, &p->shapes[i]))
+				;
+	}
 }
 
 void pool_poke(struct pool *p)
@@ -211,31 +239,26 @@ int pool_freeze(const int fds[2])
 
 static void no_template(struct pool *p, struct shape *sh)
 {
-	sh->not_before_ns = now_ns() + RETRY_MS * UINT64_C(1000000);
 	log_warn("pool.template", "image=%s: none could be made", sh->spec.image);
-	poke_in(p, RETRY_MS + 1);
+	not_before(p, sh);
 }
 
-void pool_cast(struct pool *p, const struct spec *spec, int *fds, const void *seal, size_t seal_len)
+void pool_cast(struct pool *p, const struct spec *spec, struct pool_template *t)
 {
 	struct shape *sh = find(p, spec);
 
 	if (sh != NULL)
 		sh->casting = false;
-	if (sh == NULL || fds == NULL || seal_len > sizeof(sh->template.seal)) {
-		if (fds != NULL) {
-			fd_closep(&fds[0]);
-			fd_closep(&fds[1]);
-		}
+	if (sh == NULL || t == NULL) {
+		if (t != NULL)
+			close_files(t);
 		if (sh != NULL)
 			no_template(p, sh);
 		return;
 	}
-	drop_template(sh);
-	sh->template.fds[0] = fd_steal(&fds[0]);
-	sh->template.fds[1] = fd_steal(&fds[1]);
-	memcpy(sh->template.seal, seal, seal_len);
-	sh->template.seal_len = seal_len;
+	close_files(&sh->template);
+	sh->template = *t;
+	t->fds[0] = t->fds[1] = -1;
 	log_info("pool.template", "kernel=%s image=%s vcpus=%u memory=%llu", spec->kernel,
 		 spec->image, spec->vcpus, (unsigned long long)spec->memory_bytes);
 	pool_poke(p);
@@ -260,9 +283,29 @@ void pool_forget(struct pool *p, const char *digest)
 			continue;
 		}
 		stop_made(p, sh);
-		drop_template(sh);
+		close_files(&sh->template);
 		*sh = p->shapes[--p->count];
 	}
+}
+
+void pool_template_refused(struct pool *p, const struct spec *spec, const char *why)
+{
+	struct shape *sh = find(p, spec);
+
+	if (sh == NULL || sh->template.fds[0] < 0)
+		return;
+	log_warn("pool.template", "image=%s refused=\"%s\"", spec->image, why);
+	close_files(&sh->template);
+	stop_made(p, sh);
+	pool_poke(p);
+}
+
+void pool_spare_failed(struct pool *p, const struct spec *spec)
+{
+	struct shape *sh = find(p, spec);
+
+	if (sh != NULL && sh->template.fds[0] >= 0)
+		not_before(p, sh);
 }
 
 /* The shape that was wanted longest ago, with its spares, makes room. */
@@ -276,7 +319,7 @@ static struct shape *evict(struct pool *p)
 	if (oldest->casting)
 		return NULL;
 	stop_made(p, oldest);
-	drop_template(oldest);
+	close_files(&oldest->template);
 	return oldest;
 }
 

@@ -23,9 +23,10 @@
 #include "api/daemon/spec.h"
 #include "base/compiler.h"
 
-#define POOL_DEPTH_MAX	1024U
-#define POOL_SHAPES_MAX 4U
-#define POOL_SEAL_MAX	1024U /* bytes; the jailer's business what is in it */
+#define POOL_DEPTH_MAX	 1024U
+#define POOL_SHAPES_MAX	 4U
+#define POOL_SEAL_MAX	 1024U /* bytes; the jailer's business what is in it */
+#define POOL_IMAGE_BYTES 32U
 
 struct pool;
 
@@ -46,6 +47,7 @@ struct pool_template {
 	int fds[2]; /* -1 = there is none */
 	uint8_t seal[POOL_SEAL_MAX];
 	size_t seal_len;
+	uint8_t image_id[POOL_IMAGE_BYTES]; /* the jailer's name for the image's content */
 };
 const struct pool_template *pool_template(struct pool *p, const struct spec *spec);
 
@@ -53,9 +55,14 @@ const struct pool_template *pool_template(struct pool *p, const struct spec *spe
 MUST_USE int pool_files(const struct spec *spec, int ret_fds[2]);
 /* ...nobody can change them any more: 0 or -errno... */
 MUST_USE int pool_freeze(const int fds[2]);
-/* ...and what became of it: taken over (frozen, with the jailer's seal), or fds NULL: it failed. */
-void pool_cast(struct pool *p, const struct spec *spec, int *fds, const void *seal,
-	       size_t seal_len);
+/* ...and what became of it: frozen, with the jailer's seal, its descriptors taken over; or NULL: it
+ * failed. */
+void pool_cast(struct pool *p, const struct spec *spec, struct pool_template *t);
+/* The jailer or the VMM won't have the template of this shape, and why: another is made, and what
+ * lies ready of this one goes. */
+void pool_template_refused(struct pool *p, const struct spec *spec, const char *why);
+/* A spare didn't come so far as to lie ready: not again at once. */
+void pool_spare_failed(struct pool *p, const struct spec *spec);
 
 /* No shapes of the image with this digest any more, nor VMs that lie ready of it: they end soon. */
 void pool_forget(struct pool *p, const char *digest);

@@ -310,7 +310,9 @@ static void enter_ended(struct sandbox *s)
 		s->table->others--;
 	s->table->records++;
 	if (s->kind == SANDBOX_KIND_MOULD && strcmp(s->reason, "template") != 0)
-		pool_cast(s->table->pool, &s->spec, NULL, NULL, 0);
+		pool_cast(s->table->pool, &s->spec, NULL);
+	if (s->kind == SANDBOX_KIND_SPARE && s->time_ns[SANDBOX_T_CONFIGURED] == 0)
+		pool_spare_failed(s->table->pool, &s->spec);
 	s->lease = NULL;
 	profile_free(s->profile);
 	s->profile = NULL;

@@ -48,6 +48,7 @@ enum sandbox_path {
 
 #define SANDBOX_TOKEN_BYTES 32U
 #define SANDBOX_SEAL_MAX    256U
+#define SANDBOX_IMAGE_BYTES 32U
 
 struct origin;
 
@@ -118,6 +119,7 @@ struct sandbox {
 	uint32_t uid;
 	char cgroup[192];
 	char label[128];
+	uint8_t image_id[SANDBOX_IMAGE_BYTES]; /* what goes on from it wants the same image */
 
 	/* The VM. */
 	struct rpc_conn *vmm;

@@ -284,3 +284,22 @@ Test(jailer_request, lists_of_cpus)
 	cr_expect(cpuset_within(&a, &b));
 	cr_expect_not(cpuset_within(&b, &a));
 }
+
+Test(jailer_request, the_images_id)
+{
+	Casemate__Jailer__V1__CreateRequest q = sane();
+	uint8_t id[REQUEST_IMAGE_ID_BYTES + 1] = "which image it must be";
+	struct request out;
+	struct err err;
+
+	cr_assert_eq(request_check(&q, false, &limits, &out, &err), 0);
+	cr_expect(!out.image_known);
+	q.image_id = (ProtobufCBinaryData){ .data = id, .len = REQUEST_IMAGE_ID_BYTES };
+	cr_assert_eq(request_check(&q, false, &limits, &out, &err), 0, "%s", err.msg);
+	cr_expect(out.image_known);
+	cr_expect_arr_eq(out.image_id, id, REQUEST_IMAGE_ID_BYTES);
+	q.image_id.len = REQUEST_IMAGE_ID_BYTES - 1;
+	cr_expect_eq(check(&q), -EINVAL);
+	q.image_id.len = REQUEST_IMAGE_ID_BYTES + 1;
+	cr_expect_eq(check(&q), -EINVAL);
+}

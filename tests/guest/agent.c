@@ -7,6 +7,9 @@
  * makes it write that much memory first; so does a request in which "dirty-MIB" stands, as a host
  * name.
  *
+ * GET /who on port 49983 tells, in hexadecimal digits, the machine's generation id and then the
+ * last call that came to port 1024: with casemated it is Identify's.
+ *
  * ttrpc's frame: length and stream (32 bits each, big endian), type (1 request, 2 response), flags.
  * Calls come in one packet each: the host writes them in one piece.
  */
@@ -60,6 +63,8 @@ static uint32_t taken[CONNS];
 /* And what it is: its head, or the forwarder's two bytes, have come. */
 static uint8_t knocked[CONNS], headed[CONNS];
 static uint8_t page[RX_BYTES + 512];
+static uint8_t last_call[512];
+static uint32_t last_call_len;
 
 static uint64_t guest_cid(void)
 {
@@ -141,6 +146,39 @@ static void look_for_orders(const uint8_t *data, uint32_t len)
 	}
 }
 
+static void keep_call(const uint8_t *data, uint32_t len)
+{
+	last_call_len = len < sizeof(last_call) ? len : sizeof(last_call);
+	for (uint32_t i = 0; i < last_call_len; i++)
+		last_call[i] = data[i];
+}
+
+static uint32_t put_hex(uint32_t at, const volatile uint8_t *data, uint32_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (uint32_t i = 0; i < len; i++) {
+		page[at++] = (uint8_t)digits[data[i] >> 4];
+		page[at++] = (uint8_t)digits[data[i] & 15];
+	}
+	return at;
+}
+
+/* The page: its length. */
+static uint32_t say_who(void)
+{
+	static const char head[] = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+	uint32_t at = 0;
+
+	while (head[at] != '\0') {
+		page[at] = (uint8_t)head[at];
+		at++;
+	}
+	if (acpi.generation != 0)
+		at = put_hex(at, (const volatile uint8_t *)acpi.generation, 16);
+	return put_hex(at, last_call, last_call_len);
+}
+
 /* Every request in the packet is answered: stream as asked, type 2, no bytes. */
 static void serve(const struct header *h, const uint8_t *data)
 {
@@ -151,6 +189,8 @@ static void serve(const struct header *h, const uint8_t *data)
 		memcpy(answer + 4, data + off + 4, 4);
 		if (data[off + 8] == 1)
 			look_for_orders(data + off, FRAME_BYTES + len);
+		if (data[off + 8] == 1 && off + FRAME_BYTES + len <= h->len)
+			keep_call(data + off + FRAME_BYTES, len);
 		if (data[off + 8] == 1)
 			send(h, OP_RW, 0, answer, sizeof(answer));
 		off += FRAME_BYTES + len;
@@ -161,7 +201,7 @@ static void serve_http(const struct header *h, const uint8_t *data)
 {
 	static const uint8_t open = 0, closed = 111;
 	uint32_t len = h->len, n;
-	unsigned times;
+	unsigned times = 1;
 	bool close;
 
 	if (h->dst_port == FORWARD_PORT && !knocked[h->src_port % CONNS]) {
@@ -176,7 +216,8 @@ static void serve_http(const struct header *h, const uint8_t *data)
 	if (len == 0 || headed[h->src_port % CONNS])
 		return;
 	headed[h->src_port % CONNS] = 1;
-	n = agent_http(data, len, page, sizeof(page), &times, &close);
+	close = len > 8 && memcmp(data, "GET /who", 8) == 0;
+	n = close ? say_who() : agent_http(data, len, page, sizeof(page), &times, &close);
 	for (; n > 0 && times > 0; times--)
 		send(h, OP_RW, 0, page, n);
 	if (close)

@@ -30,6 +30,10 @@ add_dependencies(bench_start casemated casemate-jailer casemate-vmm guest.elf)
 # In the lab (start.lab): with a Linux guest, beside QEMU's restore from its own migration.
 casemate_executable(bench_start_lab SOURCES ${bench_dir}/start_lab.c ${bench_dir}/stat.c LINKS cli_core rpc proto m)
 
+# The same stack for the E2B SDK (api.mjs), which Node.js runs.
+casemate_executable(bench_api SOURCES ${bench_dir}/api.c ${bench_dir}/start_stack.c ${bench_dir}/stat.c LINKS cli_core m)
+add_dependencies(bench_api casemated casemate-jailer casemate-vmm guest.elf)
+
 # Jails alone, beside bubblewrap's; the program in them says that it runs and no more.
 casemate_executable(bench_jail_hello STATIC SOURCES ${bench_dir}/jail_hello.c)
 casemate_executable(bench_jail

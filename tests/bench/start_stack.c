@@ -151,7 +151,7 @@ static void start_jailer(void)
 			       NULL };
 
 	(void)snprintf(cgroup, sizeof(cgroup), "casemate-bench-%d", (int)getpid());
-	(void)snprintf(jails, sizeof(jails), "%u", STACK_MAX + 6);
+	(void)snprintf(jails, sizeof(jails), "%u", programs.max + 6);
 	jailer_pid = run(argv, "jailer.log");
 	for (unsigned i = 0; i < TRIES && access(in_dir("run/jailer.sock"), F_OK) < 0; i++)
 		(void)usleep(TRY_US);
@@ -196,12 +196,14 @@ void stack_start_daemon(unsigned depth)
 			       most,
 			       "--log-level",
 			       "warn",
+			       programs.listen == NULL ? NULL : "--listen",
+			       programs.listen,
 			       NULL };
 	struct err err = { 0 };
 
 	(void)snprintf(socket, sizeof(socket), "%s", in_dir("run/casemated.sock"));
 	(void)snprintf(pool, sizeof(pool), "%u", depth);
-	(void)snprintf(most, sizeof(most), "%u", STACK_MAX);
+	(void)snprintf(most, sizeof(most), "%u", programs.max);
 	daemon_pid = run(argv, "daemon.log");
 	cli.socket = socket;
 	for (unsigned i = 0; i < TRIES && http == NULL; i++) {
@@ -234,6 +236,8 @@ void stack_stop_daemon(void)
 void stack_set_up(const struct stack_programs *p)
 {
 	programs = *p;
+	if (programs.max == 0)
+		programs.max = STACK_MAX;
 	(void)snprintf(dir, sizeof(dir), "/tmp/casemate-bench.XXXXXX");
 	if (mkdtemp(dir) == NULL)
 		stack_die(dir, strerror(errno));

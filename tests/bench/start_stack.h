@@ -18,6 +18,8 @@
 
 struct stack_programs {
 	const char *daemon, *jailer, *vmm, *guest; /* files */
+	const char *listen;			   /* ADDRESS:PORT for casemated; NULL = none */
+	unsigned max;				   /* sandboxes at a time; 0 = STACK_MAX */
 };
 
 /* The directory, the store with `guest` as its kernel, and the jailer. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * agent_http.c - what casemated's proxy may meet behind a port of a guest: a server that echoes,
- * and, by the first letters of the path, one that lies. A request's head comes in one packet: the
- * host writes it in one piece; more of a body is swallowed.
+ * and, by the first letters of the path, one that lies, or answers for a command. A request's head
+ * comes in one packet: the host writes it in one piece; more of a body is swallowed.
  */
 #include "guest.h"
 
@@ -83,6 +83,26 @@ static uint32_t endless(uint8_t *out, uint32_t cap, unsigned *times)
 	return at;
 }
 
+/* A command that has run already: what an agent answers to Start, as Connect's JSON, each message
+ * behind its flags and length. */
+static uint32_t put_command(uint8_t *out, uint32_t cap)
+{
+	static const char body[] =
+		"\0\0\0\0\x1d{\"event\":{\"start\":{\"pid\":1}}}"
+		"\0\0\0\0\x47{\"event\":{\"end\":{\"exitCode\":0,\"exited\":true,"
+		"\"status\":\"exit status 0\"}}}"
+		"\x02\0\0\0\x02{}";
+	uint32_t at = put(out, 0, cap,
+			  "HTTP/1.1 200 OK\r\nContent-Type: application/connect+json\r\n"
+			  "Connection: close\r\nContent-Length: ");
+
+	at = put_number(out, at, cap, sizeof(body) - 1);
+	at = put(out, at, cap, "\r\n\r\n");
+	for (uint32_t i = 0; i < sizeof(body) - 1 && at < cap; i++)
+		out[at++] = (uint8_t)body[i];
+	return at;
+}
+
 uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap, unsigned *times,
 		    bool *close)
 {
@@ -98,6 +118,10 @@ uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap
 	answer = special(req + path + 1, len > path ? len - path - 1 : 0, close);
 	if (answer != NULL)
 		return put(out, 0, cap, answer);
+	if (begins(req + path + 1, len > path ? len - path - 1 : 0, "/process.Process/Start")) {
+		*close = true;
+		return put_command(out, cap);
+	}
 	/* The request itself comes back. */
 	at = put(out, at, cap, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ");
 	at = put_number(out, at, cap, len);

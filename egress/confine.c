@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -72,7 +73,7 @@ static int drop_capabilities(struct err *err)
 
 static int drop_root(uid_t uid, struct err *err)
 {
-	if (geteuid() != 0 && getuid() != 0)
+	if (getauxval(AT_EUID) != 0 && getauxval(AT_UID) != 0)
 		return 0;
 	if (uid == 0)
 		return err_set(err, -EPERM, "--uid: root has to say who it becomes");

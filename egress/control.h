@@ -13,9 +13,10 @@
 #define EGRESS_CONTROL_H
 
 #include "base/compiler.h"
+#include "egress/egress_fds.h"
 #include "egress/proxy.h"
 
-#define CONTROL_BYTES_MAX (EGRESS_POLICY_BYTES_MAX + 64U)
+#define CONTROL_BYTES_MAX EGRESS_POLICY_MAX
 
 struct control;
 

@@ -92,9 +92,11 @@ static int move_head(struct inspect *i, struct buf *in, struct buf *out)
 	char *text;
 	int r;
 
-	/* Between two requests an empty line is allowed (RFC 9112 §2.2), and dropped. */
+	/* Before a request an empty line is allowed (RFC 9112 §2.2), and dropped. */
 	while (i->seen == 0 && buf_len(in) >= 2 && memcmp(buf_head(in), "\r\n", 2) == 0)
 		buf_consume(in, 2);
+	if (i->seen == 0 && buf_len(in) == 1 && *buf_head(in) == '\r')
+		return -EAGAIN; /* the half of one, perhaps */
 	len = http_head_length(buf_head(in), buf_len(in), i->seen);
 	if (len < 0)
 		return (int)len;

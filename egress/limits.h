@@ -9,13 +9,12 @@
 #define EGRESS_ADDRS_MAX 8U /* of one answer that are kept; so that every answer fits 512 bytes */
 
 /* The policy. */
-#define EGRESS_POLICY_BYTES_MAX 65536U
-#define EGRESS_DESTS_MAX	256U  /* entries of each list */
-#define EGRESS_RULES_MAX	64U   /* hosts with headers */
-#define EGRESS_HEADERS_MAX	16U   /* of one host */
-#define EGRESS_HEADER_BYTES	8192U /* of all headers of one host, as they are sent */
-#define EGRESS_RESOLVERS_MAX	3U
-#define EGRESS_SECRET_MAX	255U /* user and password of a SOCKS5 proxy (RFC 1929) */
+#define EGRESS_DESTS_MAX     256U  /* entries of each list */
+#define EGRESS_RULES_MAX     64U   /* hosts with headers */
+#define EGRESS_HEADERS_MAX   16U   /* of one host */
+#define EGRESS_HEADER_BYTES  8192U /* of all headers of one host, as they are sent */
+#define EGRESS_RESOLVERS_MAX 3U
+#define EGRESS_SECRET_MAX    255U /* user and password of a SOCKS5 proxy (RFC 1929) */
 
 /* What a guest sends before it is known where to. */
 #define EGRESS_HELLO_MAX   12288U /* bytes of a ClientHello with its record headers */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,9 +24,8 @@
 #include "egress/confine.h"
 #include "egress/control.h"
 #include "egress/dnsd.h"
+#include "egress/egress_fds.h"
 #include "egress/resolver.h"
-
-enum { FD_CONTROL = 3, FD_FIRST };
 
 #define STATUS_USAGE	2
 #define DNS_SOCKETS_MAX 4U
@@ -131,12 +131,12 @@ static int take_tcp(struct parts *p, int fd, bool dns, struct err *err)
 
 static int take_sockets(struct parts *p, const struct options *o, struct err *err)
 {
-	int r = check_socket(FD_CONTROL, SOCK_SEQPACKET, false, err);
+	int r = check_socket(EGRESS_FD_CONTROL, SOCK_SEQPACKET, false, err);
 
 	if (r == 0)
-		r = control_new(&p->egress, p->proxy, FD_CONTROL, &p->control);
+		r = control_new(&p->egress, p->proxy, EGRESS_FD_CONTROL, &p->control);
 	for (size_t i = 0; r == 0 && i < o->kinds_count; i++) {
-		int fd = FD_FIRST + (int)i;
+		int fd = EGRESS_FD_TCP + (int)i;
 
 		if (strcmp(o->kinds[i], "dns-udp") == 0)
 			r = take_udp(p, fd, err);
@@ -191,13 +191,18 @@ int main(int argc, char **argv)
 	static struct parts parts;
 	struct options o = { .flows = EGRESS_FLOWS, .origin = EGRESS_ORIGIN_REDIRECT };
 	struct err err = { 0 };
+	size_t seed;
 	int r;
 
 	if (!parse(argc, argv, &o))
 		return usage();
-	fd_close_from((unsigned)(FD_FIRST + o.kinds_count));
+	/* What leads the guest's connections here stays open, and is never used. */
+	fd_close_from(MAX((unsigned)(EGRESS_FD_TCP + o.kinds_count), EGRESS_FD_DYNAMIC));
 	log_setup("egress", LOG_LEVEL_INFO);
-	json_object_seed(0);
+	/* By itself jansson would look for /dev/urandom. */
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		seed = 0;
+	json_object_seed(seed | 1);
 	parts.egress.origin = o.origin;
 	r = set_up(&parts, &o, &err);
 	if (r == 0)

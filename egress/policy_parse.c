@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/num.h"
+#include "egress/egress_fds.h"
 #include "egress/policy_internal.h"
 
 #define DEST_TEXT_MAX (EGRESS_NAME_MAX + 10U) /* "*." and ":65535" */
@@ -406,8 +407,8 @@ int policy_parse(const char *text, size_t len, struct policy **ret, struct err *
 	json_t *document;
 	int r;
 
-	if (len > EGRESS_POLICY_BYTES_MAX)
-		return err_set(err, -E2BIG, "more than %u bytes", EGRESS_POLICY_BYTES_MAX);
+	if (len > EGRESS_POLICY_MAX)
+		return err_set(err, -E2BIG, "more than %u bytes", EGRESS_POLICY_MAX);
 	document = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
 	if (document == NULL) /* e.text may quote what it stumbled over, and that may be a secret */
 		return err_set(err, -EINVAL, "not JSON: line %d, column %d", e.line, e.column);

@@ -256,6 +256,8 @@ static const struct named table[] = {
 	N(SO_DOMAIN),
 	N(SO_KEEPALIVE),
 	N(SO_LINGER),
+	N(SO_ACCEPTCONN),
+	N(IP_PKTINFO),
 	N(IPPROTO_IPV6),
 	N(IPPROTO_TCP),
 	N(TCP_NODELAY),

@@ -20,6 +20,7 @@
 #include "policies/seccomp/consts.h"
 
 #define LINE_MAX_BYTES 512
+#define INCLUDES_MAX   2
 #define DEPTH_MAX      8
 
 struct cursor {
@@ -243,14 +244,35 @@ static bool replaces(const struct rule *own, const struct rule *other)
 	       (own->err != other->err || own->conds_count == 0 || rule_same_conds(own, other));
 }
 
+/* Does a rule of a policy that was included before say what this one says? */
+static bool covers(const struct rule *before, const struct rule *other)
+{
+	return before->nr == other->nr && before->err == other->err &&
+	       (before->conds_count == 0 || rule_same_conds(before, other));
+}
+
+/* A call without conditions makes those pointless that were included before it with some. */
+static void drop_covered(struct policy *p, const struct rule *by)
+{
+	size_t kept = p->own;
+
+	for (size_t k = p->own; k < p->count; k++)
+		if (!covers(by, &p->rules[k]))
+			p->rules[kept++] = p->rules[k];
+	p->count = kept;
+}
+
 static bool merge(struct policy *p, const struct policy *other, unsigned line)
 {
 	for (size_t i = 0; i < other->count; i++) {
 		bool replaced = false;
-		for (size_t k = 0; k < p->own && !replaced; k++)
-			replaced = replaces(&p->rules[k], &other->rules[i]);
+		for (size_t k = 0; k < p->count && !replaced; k++)
+			replaced = k < p->own ? replaces(&p->rules[k], &other->rules[i])
+					      : covers(&p->rules[k], &other->rules[i]);
 		if (replaced)
 			continue;
+		if (other->rules[i].conds_count == 0)
+			drop_covered(p, &other->rules[i]);
 		if (p->count == POLICY_RULES_MAX)
 			return policy_complain(p, line, "more than %d rules", POLICY_RULES_MAX);
 		p->rules[p->count] = other->rules[i];
@@ -282,30 +304,40 @@ static bool parse_included(struct policy *p, const char *name, unsigned line)
 	return ok && merge(p, &other, line);
 }
 
+struct include {
+	char name[64];
+	unsigned line;
+};
+
 /* "include NAME # reason"; the name is kept: own rules, anywhere in the file, come first. */
-static bool parse_include(struct cursor *c, char *name, size_t cap)
+static bool parse_include(struct cursor *c, struct include *all, size_t *count)
 {
+	struct include *one = &all[*count];
 	size_t n;
 
 	skip_space(c);
 	n = strcspn(c->at, " \t#");
 	if (c->policy->included)
 		return policy_complain(c->policy, c->line, "an included policy includes none");
-	if (n == 0 || n >= cap || memchr(c->at, '/', n) != NULL)
+	if (n == 0 || n >= sizeof(one->name) || memchr(c->at, '/', n) != NULL)
 		return policy_complain(c->policy, c->line, "expected the name of a policy");
-	if (name[0] != '\0')
-		return policy_complain(c->policy, c->line, "one policy is included at most");
-	memcpy(name, c->at, n);
-	name[n] = '\0';
+	if (*count == INCLUDES_MAX)
+		return policy_complain(c->policy, c->line, "more than %d policies are included",
+				       INCLUDES_MAX);
+	memcpy(one->name, c->at, n);
+	one->name[n] = '\0';
+	one->line = c->line;
+	++*count;
 	c->at += n;
 	return parse_reason(c);
 }
 
 bool policy_parse(struct policy *p, FILE *in)
 {
-	char text[LINE_MAX_BYTES], included[64] = "";
+	struct include included[INCLUDES_MAX];
+	char text[LINE_MAX_BYTES];
 	struct cursor c = { .policy = p };
-	unsigned included_line = 0;
+	size_t includes = 0;
 	bool ok = true;
 
 	while (fgets(text, sizeof(text), in) != NULL) {
@@ -321,8 +353,7 @@ bool policy_parse(struct policy *p, FILE *in)
 		if (*c.at == '\0' || *c.at == '#')
 			continue;
 		if (take(&c, "include ")) {
-			included_line = c.line;
-			if (!parse_include(&c, included, sizeof(included)))
+			if (!parse_include(&c, included, &includes))
 				ok = false;
 			continue;
 		}
@@ -335,8 +366,8 @@ bool policy_parse(struct policy *p, FILE *in)
 			ok = false;
 	}
 	p->own = p->count;
-	if (ok && included[0] != '\0')
-		ok = parse_included(p, included, included_line);
+	for (size_t i = 0; i < includes && ok; i++)
+		ok = parse_included(p, included[i].name, included[i].line);
 	if (ok && p->count == 0)
 		return policy_complain(p, c.line, "the policy has no rule");
 	return ok;

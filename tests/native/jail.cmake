@@ -42,6 +42,10 @@ target_link_options(egress_probe PRIVATE -static-pie)
 jail_test(jail_egress native/jail_egress.c)
 target_compile_definitions(jail_egress PRIVATE EGRESS_PROBE_BIN="$<TARGET_FILE:egress_probe>")
 add_dependencies(jail_egress egress_probe)
+if(NOT CASEMATE_SANITIZE)
+  target_compile_definitions(jail_egress PRIVATE EGRESS_BIN="$<TARGET_FILE:casemate-egress>")
+  add_dependencies(jail_egress casemate-egress)
+endif()
 
 # What a sandbox's packets meet, in network namespaces of the test's own.
 casemate_test(gateway native SOURCES native/gateway.c native/tap.c LINKS jailer)

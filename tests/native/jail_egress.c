@@ -20,18 +20,22 @@
 
 static struct rig g;
 
-static void setup(void)
+static void setup_with(const char *egress)
 {
 	rig_require();
 	if (access("/dev/net/tun", R_OK | W_OK) < 0)
 		cr_skip_test("/dev/net/tun: %s", strerror(errno));
-	g = (struct rig){ .vmm = VMM_BIN,
-			  .nic_queues = 1,
-			  .test_option = "--egress",
-			  .test_value = EGRESS_PROBE_BIN };
+	g = (struct rig){
+		.vmm = VMM_BIN, .nic_queues = 1, .test_option = "--egress", .test_value = egress
+	};
 	rig_prepare(&g);
 	rig_start_jailer(&g);
 	rig_connect(&g);
+}
+
+static void setup(void)
+{
+	setup_with(EGRESS_PROBE_BIN);
 }
 
 static void teardown(void)
@@ -199,3 +203,37 @@ Test(jail_egress, a_jail_without_a_network_has_none_to_open)
 	cr_expect_neq(open_network("plain", fds), RPC_OK);
 	cr_assert_eq(rig_destroy(&g, "plain"), RPC_OK);
 }
+
+#ifdef EGRESS_BIN /* one with sanitizers can't be executed in an empty root */
+static void setup_product(void)
+{
+	setup_with(EGRESS_BIN);
+}
+
+/* The program itself, where its limits, locks and filter come on top of the jailer's. */
+Test(jail_egress_program, takes_policies, .init = setup_product, .fini = teardown, .timeout = 60)
+{
+	int fds[2] = { -1, -1 };
+	char answer[EGRESS_ANSWER_MAX];
+	struct rig_jail j;
+	char line[128];
+	ssize_t n;
+	pid_t pid;
+
+	rig_create_ok(&g, "net", &j);
+	pid = find_egress(&j);
+	cr_assert_eq(open_network("net", fds), RPC_OK);
+	say(fds[0], "{\"policy\":{\"allow_internet_access\":true}}", "{\"ended\":0}");
+	cr_assert_gt(write(fds[0], "{\"status\":{}}", 13), 0);
+	cr_assert_geq(poll(&(struct pollfd){ .fd = fds[0], .events = POLLIN }, 1, 10000), 1);
+	n = read(fds[0], answer, sizeof(answer) - 1);
+	cr_assert_gt(n, 0);
+	answer[n] = '\0';
+	cr_expect_not_null(strstr(answer, "\"policies_taken\":1"), "%s", answer);
+	status_line(pid, "Seccomp_filters", line, sizeof(line));
+	cr_expect_str_eq(line, "2", "the jailer's and its own");
+	cr_assert_eq(rig_destroy(&g, "net"), RPC_OK);
+	fd_closep(&fds[0]);
+	fd_closep(&fds[1]);
+}
+#endif

@@ -114,6 +114,18 @@ Test(inspect, each_request)
 	cr_assert_null(strstr(out, "evil"));
 }
 
+Test(inspect, empty_lines_between_requests)
+{
+	char out[4096];
+
+	cr_assert_eq(pass_both("\r\nGET /1 HTTP/1.1\r\nHost: a.example\r\n\r\n\r\n\r\n"
+			       "GET /2 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+			       out, sizeof(out)),
+		     0);
+	cr_assert_str_eq(out, "GET /1 HTTP/1.1\r\nHost: a.example\r\n\r\n"
+			      "GET /2 HTTP/1.1\r\nHost: a.example\r\n\r\n");
+}
+
 Test(inspect, sets_headers, .init = make_rule, .fini = drop_rule)
 {
 	char out[4096];

@@ -27,6 +27,7 @@ files() {
 		644 lib/systemd/system/casemated.socket
 		644 lib/sysusers.d/casemate.conf
 		644 lib/tmpfiles.d/casemate.conf
+		755 libexec/casemate/casemate-egress
 		755 libexec/casemate/casemate-import
 		755 libexec/casemate/casemate-jailer
 		755 libexec/casemate/casemate-probe
@@ -41,6 +42,7 @@ files() {
 		644 share/doc/casemate/README.md
 		644 share/man/man1/casemate.1
 		644 share/man/man8/casemate-agent.8
+		644 share/man/man8/casemate-egress.8
 		644 share/man/man8/casemate-import.8
 		644 share/man/man8/casemate-jailer.8
 		644 share/man/man8/casemate-vmm.8

@@ -2,6 +2,7 @@
 /* The policy language: what is read, how it is meant, what is refused. */
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <errno.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -193,7 +194,7 @@ static bool parse_file(const char *dir, const char *name)
 /* Own rules first, wherever they stand; what they don't replace is added. */
 Test(seccomp_compile, another_policy_is_included, .init = cr_redirect_stderr)
 {
-	static const char *const files[] = { "base", "top", "chain", "twice" };
+	static const char *const files[] = { "base", "other", "top", "chain", "both", "three" };
 	char dir[] = "/tmp/seccomp-compile.XXXXXX";
 
 	cr_assert_not_null(mkdtemp(dir));
@@ -206,7 +207,9 @@ Test(seccomp_compile, another_policy_is_included, .init = cr_redirect_stderr)
 	    "write arg0 == 1 # more of it\n"
 	    "fsync arg0 == 9 # here it is\n");
 	put(dir, "chain", "include top # includes another\n");
-	put(dir, "twice", "include base # once\ninclude base # and again\n");
+	put(dir, "other", "getpid # harmless\nwrite # anything\nread arg0 == 3 # input\n");
+	put(dir, "both", "include base # once\ninclude other # and more\n");
+	put(dir, "three", "include base # one\ninclude other # two\ninclude base # three\n");
 	cr_assert(parse_file(dir, "top"));
 	cr_expect_eq(eval("getpid", 0, 0, 0), 0);
 	cr_expect_eq(eval("write", 1, 0, 0), 0);
@@ -215,7 +218,14 @@ Test(seccomp_compile, another_policy_is_included, .init = cr_redirect_stderr)
 	cr_expect_eq(eval("fsync", 9, 0, 0), 0);
 	cr_expect_eq(eval("fsync", 8, 0, 0), -1);
 	cr_expect_not(parse_file(dir, "chain"));
-	cr_expect_not(parse_file(dir, "twice"));
+	/* Of two included ones the wider rule holds. */
+	cr_assert(parse_file(dir, "both"));
+	cr_expect_eq(eval("getpid", 0, 0, 0), 0);
+	cr_expect_eq(eval("write", 3, 0, 0), 0);
+	cr_expect_eq(eval("read", 3, 0, 0), 0);
+	cr_expect_eq(eval("read", 4, 0, 0), -1);
+	cr_expect_eq(eval("fsync", 0, 0, 0), ENOSYS);
+	cr_expect_not(parse_file(dir, "three"));
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		char path[96];
 		(void)snprintf(path, sizeof(path), "%s/%s", dir, files[i]);

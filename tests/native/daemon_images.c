@@ -177,6 +177,12 @@ Test(daemon_images, gc_takes_what_nothing_names_or_uses, .init = set_up, .fini =
 	cr_assert_eq(ask("POST", "/v1/images/gc", "", "{\"min_age_s\":0}"), 200, "%s", a.body);
 	cr_expect_not_null(strstr(a.body, first), "%s", a.body);
 	cr_expect_eq(files(), 1);
+	cr_expect_eq(ask("GET", "/templates/aliases/mine:latest", "", NULL), 200, "%s", a.body);
+	cr_expect_str_eq(answer_text(&a, "templateID"), "mine");
+	cr_expect_eq(ask("GET", "/templates/aliases/base", "", NULL), 200, "%s", a.body);
+	cr_expect_str_eq(answer_text(&a, "templateID"), "default");
+	cr_expect_eq(ask("GET", "/templates/aliases/nothing", "", NULL), 404, "%s", a.body);
+	cr_expect_eq(ask("GET", "/templates/aliases/..%2f..", "", NULL), 404, "%s", a.body);
 	/* Names outlive the daemon, and the E2B API knows them as templates. */
 	daemon_rig_stop(&d, SIGTERM);
 	daemon_rig_start(&d);

@@ -121,8 +121,17 @@ static int use_image(const struct store_image *i, void *arg)
 int service_image(const struct service *sv, struct spec *spec, struct err *err)
 {
 	struct resolving x = { spec, err };
-	int r = store_image_find(sv->store, spec->image, use_image, &x);
+	int r;
 
+	/* A digest is as good as a name while it has one: what has none may go at any moment. */
+	if (images_take_digest(spec->image, spec->digest)) {
+		r = images_names_of(sv, spec->digest);
+		if (r < 0)
+			return err_sys(err, r, "image: state");
+		return r > 0 ? 0
+			     : err_set(err, -EINVAL, "image: no image of this digest has a name");
+	}
+	r = store_image_find(sv->store, spec->image, use_image, &x);
 	/* One that the operator has put into the store, or none: the jailer knows. */
 	if (r == -ENOENT)
 		return 0;

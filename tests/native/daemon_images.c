@@ -120,10 +120,12 @@ static const char *key_of(const char *tenant)
 
 Test(daemon_images, live_from_upload_to_removal, .init = set_up, .fini = tear_down, .timeout = 60)
 {
-	char target[128], id[32];
+	char target[128], other[128], id[32];
 
 	bring();
 	cr_expect_eq(files(), 1);
+	(void)snprintf(target, sizeof(target), "{\"image\":\"%s\"}", digest + 7);
+	cr_expect_eq(ask("POST", "/v1/sandboxes", "", target), 400, "%s", a.body);
 	cr_assert_eq(
 		name_it("mine", "{\"env\":[\"A=b\"],\"user\":\"1000:1000\",\"workdir\":\"/w\"}"),
 		201, "%s", a.body);
@@ -138,6 +140,13 @@ Test(daemon_images, live_from_upload_to_removal, .init = set_up, .fini = tear_do
 	cr_expect_str_eq(answer_text(&a, "image"), "mine");
 	cr_expect_str_eq(answer_text(&a, "image_digest"), digest);
 	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "id"));
+
+	/* By its digest, as long as it has a name. */
+	(void)snprintf(target, sizeof(target), "{\"image\":\"%s\"}", digest + 7);
+	cr_assert_eq(ask("POST", "/v1/sandboxes", "", target), 201, "%s", a.body);
+	cr_expect_str_eq(answer_text(&a, "image_digest"), digest);
+	(void)snprintf(other, sizeof(other), "/v1/sandboxes/%s", answer_text(&a, "id"));
+	cr_assert_eq(ask("DELETE", other, "", NULL), 204);
 
 	/* Its last name stays while it is used; another name doesn't. */
 	cr_assert_eq(name_it("other", "{}"), 201, "%s", a.body);

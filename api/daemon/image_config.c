@@ -60,11 +60,9 @@ static int check_env(const json_t *v, struct err *err)
 		const char *s = r == 0 ? json_string_value(e) : "A=", *sep = strchr(s, '=');
 		if (sep == NULL || sep == s)
 			return err_set(err, -EINVAL, "config: env: must be NAME=VALUE");
-		for (const char *p = s; p < sep; p++)
-			if (*p <= 0x20 || *p >= 0x7f)
-				return err_set(
-					err, -EINVAL,
-					"config: env: a name has a character that it may not have");
+		if (!spec_env_name_ok(s, (size_t)(sep - s)))
+			return err_set(err, -EINVAL,
+				       "config: env: a name has a character that it may not have");
 	}
 	return r;
 }
@@ -72,10 +70,14 @@ static int check_env(const json_t *v, struct err *err)
 static int check_members(const json_t *in, struct err *err)
 {
 	const json_t *dir = json_object_get(in, "workdir");
+	const json_t *user = json_object_get(in, "user");
 	int r = check_env(json_object_get(in, "env"), err);
 
 	if (r == 0)
-		r = check_text(json_object_get(in, "user"), "user", SPEC_USER_MAX, err);
+		r = check_text(user, "user", SPEC_USER_MAX, err);
+	if (r == 0 && user != NULL && !spec_user_ok(json_string_value(user)))
+		r = err_set(err, -EINVAL,
+			    "config: user: must be NAME or UID, or these with :GROUP");
 	if (r == 0)
 		r = check_text(dir, "workdir", SPEC_CWD_MAX, err);
 	if (r == 0 && dir != NULL && json_string_value(dir)[0] != '\0' &&

@@ -14,9 +14,9 @@
 #define SPEC_MEMORY_DEFAULT (UINT64_C(512) * MIB)
 #define CHARS_NAME	    "abcdefghijklmnopqrstuvwxyz0123456789._-"
 #define CHARS_HOST	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
-#define CHARS_USER	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+#define CHARS_USER	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-:"
 #define CHARS_CPUSET	    "0123456789,-"
-#define CHARS_ENV	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+#define CHARS_ENV	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
 static int take_number(const char *name, const json_t *v, uint64_t min, uint64_t max, uint64_t *ret,
 		       struct err *err)
@@ -120,14 +120,23 @@ static int set_image(const json_t *v, const struct spec_limits *lim, struct spec
 	return take_store_name("image", v, s->image, err);
 }
 
+bool spec_env_name_ok(const char *name, size_t len)
+{
+	return len > 0 && !(name[0] >= '0' && name[0] <= '9') && strspn(name, CHARS_ENV) >= len;
+}
+
+bool spec_user_ok(const char *user)
+{
+	return strlen(user) <= SPEC_USER_MAX && user[strspn(user, CHARS_USER)] == '\0';
+}
+
 static int add_env(struct spec *s, const char *name, const json_t *v, struct err *err)
 {
 	struct spec_env *e = &s->envs[s->envs_count];
 	char shown[64];
 
 	(void)log_escape(shown, sizeof(shown), name, strlen(name));
-	if (name[0] == '\0' || (name[0] >= '0' && name[0] <= '9') ||
-	    name[strspn(name, CHARS_ENV)] != '\0')
+	if (!spec_env_name_ok(name, strlen(name)))
 		return err_set(err, -EINVAL, "envs: \"%s\" is not a variable name", shown);
 	if (!json_is_string(v))
 		return err_set(err, -EINVAL, "envs: %s: must be a string", shown);

@@ -80,6 +80,10 @@ MUST_USE int spec_parse(const char *body, size_t len, const struct spec_limits *
 			struct spec *ret, struct err *err);
 /* What a request that says nothing asks for. */
 void spec_defaults(struct spec *s, const struct spec_limits *lim);
+/* What a variable may be called: letters, digits, '_', '.', '-', the first no digit; a user: NAME
+ * or UID, either with :GROUP. Images are held to the same (image_config.h). */
+bool spec_env_name_ok(const char *name, size_t len);
+bool spec_user_ok(const char *user);
 /* An object of strings as the environment: 0, -EINVAL, -ENOMEM. spec_done frees what there is. */
 MUST_USE int spec_set_envs(const json_t *v, struct spec *s, struct err *err);
 /* All of src, with its own memory: 0 (free with spec_done) or -ENOMEM. */

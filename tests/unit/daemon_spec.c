@@ -126,7 +126,7 @@ Test(spec, names_stay_in_the_store)
 Test(spec, texts)
 {
 	refuse("{\"hostname\":\"a b\"}", "hostname");
-	refuse("{\"user\":\"a:b\"}", "user");
+	refuse("{\"user\":\"a b\"}", "user");
 	refuse("{\"cwd\":\"relative\"}", "cwd: must be an absolute path");
 	refuse("{\"envs\":[]}", "envs: must be an object");
 	refuse("{\"envs\":{\"A\":1}}", "envs: A: must be a string");

@@ -13,8 +13,10 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/native/daemon_rig.h"
 #include "tests/native/openapi.h"
 
@@ -303,12 +305,28 @@ Test(daemon_disk, its_time_is_over_in_memory, .init = set_up, .fini = tear_down,
 /* ---- Disks that are full ------------------------------------------------------------------- */
 
 /* 64 MiB of the disk stay free, whatever is asked for; and what --paused-bytes says is the most. */
-static void on_a_full_disk(void)
+static void mount_disk(const char *options)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    (mkdir(path_of(""), 0700) < 0 && errno != EEXIST) ||
-	    mount("tmpfs", path_of(""), "tmpfs", 0, "size=64m,mode=0700") < 0)
+	    mount("tmpfs", path_of(""), "tmpfs", 0, options) < 0)
 		_exit(1);
+}
+
+static void on_a_full_disk(void)
+{
+	mount_disk("size=64m,mode=0700");
+}
+
+static void on_a_small_disk(void)
+{
+	mount_disk("size=112m,mode=0700");
+}
+
+static void set_up_small(void)
+{
+	d.jail.before_exec = on_a_small_disk;
+	daemon_rig_open(&d);
 }
 
 static void set_up_full(void)
@@ -351,6 +369,74 @@ static void no_room(const char *why)
 Test(daemon_disk, full, .init = set_up_full, .fini = tear_down, .timeout = 120)
 {
 	no_room("the store's disk has 64 MiB free");
+}
+
+/* The disk of the jailer's own mount namespace. */
+static uint64_t jailers_free(void)
+{
+	char path[192];
+	struct statvfs v;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", (int)d.jail.jailer, path_of(""));
+	cr_assert_eq(statvfs(path, &v), 0);
+	return (uint64_t)v.f_bavail * v.f_frsize;
+}
+
+/* Takes all of it, or gives it back. */
+static void take_it_all(bool take)
+{
+	char path[192];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root%s", (int)d.jail.jailer, path_of("other"));
+	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	if (take && jailers_free() > 0)
+		cr_assert_eq(fallocate(fd, 0, 0, (off_t)jailers_free()), 0);
+	if (!take)
+		cr_assert_eq(unlink(path), 0);
+	close(fd);
+}
+
+/* While a sandbox is being written, the disk becomes full. False: it was written already. */
+static bool fills_meanwhile(const char *id)
+{
+	const uint64_t before = jailers_free(), until = now_ms() + 2000;
+	int fd = begin(id, "/pause", "{\"disk\":true}");
+
+	while (jailers_free() == before && now_ms() < until)
+		;
+	cr_assert_eq(kill(d.jail.jailer, SIGSTOP), 0);
+	take_it_all(true);
+	cr_assert_eq(kill(d.jail.jailer, SIGCONT), 0);
+	daemon_rig_read(fd, &a);
+	close(fd);
+	take_it_all(false);
+	return a.status != 200;
+}
+
+/* It goes on, and nothing is left of what was written so far. */
+Test(daemon_disk, full_in_the_middle, .init = set_up_small, .fini = tear_down, .timeout = 120)
+{
+	uint64_t before = jailers_free();
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864,\"hostname\":\"dirty-24\"}");
+	for (unsigned i = 0; i < 5 && !fills_meanwhile(id); i++) {
+		cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+		for (unsigned k = 0; k < 1000 && jailers_free() != before; k++)
+			usleep(10000);
+	}
+	cr_assert_eq(a.status, 507, "%u %s", a.status, a.body);
+	cr_assert_not_null(strstr(a.body, "goes on running"), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "No space left"), "%s", a.body);
+	cr_assert(alive(id), "it doesn't go on");
+	for (unsigned i = 0; i < 1000 && jailers_free() != before; i++)
+		usleep(10000);
+	cr_assert_eq(jailers_free(), before);
+	park(id);
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+	cr_assert(alive(id));
 }
 
 Test(daemon_disk, too_much, .init = set_up_little, .fini = tear_down, .timeout = 120)

@@ -59,6 +59,7 @@ void daemon_rig_open(struct daemon_rig *d)
 	*d = (struct daemon_rig){ .max = d->max,
 				  .pool = d->pool,
 				  .hold = d->hold,
+				  .before_exec = d->before_exec,
 				  .jail = { .vmm = VMM_BIN,
 					    .max = d->jail.max,
 					    .test_option = d->jail.test_option,
@@ -109,6 +110,8 @@ void daemon_rig_start(struct daemon_rig *d)
 	if (d->daemon == 0) {
 		if (getenv("DAEMON_LOG") == NULL)
 			(void)dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDERR_FILENO);
+		if (d->before_exec != NULL)
+			d->before_exec();
 		execl(DAEMON_BIN, DAEMON_BIN, "--user", "nobody", "--socket", d->socket, "--jailer",
 		      jailer, "--state", state, "--listen", listen, "--max-sandboxes", max,
 		      "--pool", pool, d->hold == NULL ? (char *)NULL : "--hold", d->hold,

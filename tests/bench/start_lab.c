@@ -66,6 +66,7 @@ static NORETURN void die(const char *what, const char *why)
 
 /* ---- The peer ------------------------------------------------------------------------------ */
 
+static const char file_uri[] = "file:" FILE_PATH;
 static pid_t peer_pid;
 
 static void peer_kill(void)
@@ -87,7 +88,7 @@ static void clean_up(void)
 /* incoming: from the file; else it boots. */
 static void peer_start(bool incoming)
 {
-	char memory[32], drive[512];
+	char memory[32], drive[512], monitor[96];
 	const char *argv[] = {
 		opt.qemu,      "-M",
 		opt.machine,   "-enable-kvm",
@@ -105,11 +106,12 @@ static void peer_start(bool incoming)
 		"-device",     "virtio-rng-device",
 		"-device",     "vhost-vsock-device,guest-cid=77",
 		"-device",     "virtio-serial-device",
-		"-qmp",	       "unix:" QMP_PATH ",server=on,wait=off",
-		"-incoming",   "file:" FILE_PATH,
+		"-qmp",	       monitor,
+		"-incoming",   file_uri,
 		NULL,
 	};
 
+	(void)snprintf(monitor, sizeof(monitor), "unix:%s,server=on,wait=off", QMP_PATH);
 	if (!incoming) /* without the last option */
 		argv[ARRAY_SIZE(argv) - 3] = NULL;
 	(void)snprintf(memory, sizeof(memory), "%lluM", (unsigned long long)opt.memory_mib);
@@ -313,7 +315,8 @@ static json_t *call(const char *method, const char *path, const json_t *body)
 static const char *create(char id[64], double *ret_ms)
 {
 	static char path[16];
-	json_t *body = json_pack("{s:I}", "memory_bytes", (json_int_t)(opt.memory_mib * MIB));
+	json_t *body =
+		json_pack("{s:I}", "memory_bytes", (json_int_t)opt.memory_mib * (json_int_t)MIB);
 	uint64_t begin = now_ns();
 	json_t *out = call("POST", "/v1/sandboxes", body);
 

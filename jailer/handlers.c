@@ -137,7 +137,7 @@ static void handle_open_network(struct rpc_call *call, const ProtobufCMessage *i
 	if (request_id_ok(m->id))
 		j = jail_find(s->jails, m->id);
 	/* Whoever has the socket decides what the sandbox reaches: nobody else's business. */
-	if (j == NULL || j->owner != s) {
+	if (j == NULL || j->owner != session_owner(s)) {
 		rpc_fail(call, RPC_NOT_FOUND, "no such jail of yours");
 	} else if (jail_open_network(j, pass, &err) < 0) {
 		refuse_call(call, &err);

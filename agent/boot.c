@@ -3,20 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/agent_limits.h"
 #include "agent/device.h"
 #include "agent/mount.h"
+#include "agent/net.h"
 #include "base/fd.h"
 
 #define MODULES_DIR "/modules"
@@ -49,18 +47,6 @@ static int set_stdio(struct err *err)
 		else if (dup2(fd, i) < 0)
 			return err_sys(err, -errno, "dup2");
 	}
-	return 0;
-}
-
-static int set_loopback(struct err *err)
-{
-	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-	CLEANUP(fd_closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 && errno == EAFNOSUPPORT)
-		return 0; /* a kernel without IP */
-	if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
-		return err_sys(err, -errno, "loopback");
 	return 0;
 }
 
@@ -118,7 +104,7 @@ int boot_system(struct err *err)
 	int r = mount_system(err);
 
 	if (r == 0)
-		r = set_loopback(err);
+		r = net_open(err);
 	if (r < 0)
 		return r;
 	set_sysctls();

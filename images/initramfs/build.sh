@@ -19,7 +19,7 @@ trap 'rm -rf "$work"' EXIT
 if [ -n "$dir" ]; then
 	# The devices the VMM has, and the file systems the agent mounts.
 	modules "$dir" virtio_mmio virtio_blk nd_pmem virtio_pmem virtio_console virtio_rng virtio_balloon crc32c_generic vmw_vsock_virtio_transport \
-		erofs overlay ext4 pvpanic_mmio >"$work/files"
+		virtio_net erofs overlay ext4 pvpanic_mmio >"$work/files"
 	echo "dir modules 755" >>"$work/list"
 	: >"$work/load"
 	while read -r path; do

@@ -17,6 +17,7 @@ _casemate_ids() { "$@" ps --json 2>/dev/null | grep -oE '"id":"i[a-z0-9]{19}"' |
 _casemate_values() {
 	case $1 in
 	--on-timeout) echo end pause ;;
+	--net) echo internet none allow= deny= ;;
 	--huge-pages) echo none transparent hugetlb ;;
 	--root) echo blk pmem ;;
 	--env) compgen -A export ;;

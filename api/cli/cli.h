@@ -63,6 +63,7 @@ cli_verb_fn verb_key;
 cli_verb_fn verb_kill;
 cli_verb_fn verb_logs;
 cli_verb_fn verb_metrics;
+cli_verb_fn verb_net;
 cli_verb_fn verb_pause;
 cli_verb_fn verb_port;
 cli_verb_fn verb_ps;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/cli/netspec.h"
 #include "base/bug.h"
 #include "base/fd.h"
 #include "base/num.h"
@@ -131,6 +132,11 @@ static int set_cpu_template(struct run_opts *o, const char *arg, struct err *err
 	return 0;
 }
 
+static int set_net(struct run_opts *o, const char *arg, struct err *err)
+{
+	return netspec_add(&o->network, arg, err);
+}
+
 #define SET_TEXT(field)                                                              \
 	static int set_##field(struct run_opts *o, const char *arg, struct err *err) \
 	{                                                                            \
@@ -190,6 +196,8 @@ static const struct {
 	  "host memory nodes that it may use: 0" },
 	{ "cpu-template", "FILE", 0, RUN | CREATE, set_cpu_template,
 	  "JSON that narrows the guest's CPU" },
+	{ "net", "WHAT", 0, RUN | CREATE, set_net,
+	  "a network: internet, none, allow=DESTINATION, deny=CIDR (default: no card)" },
 	{ "env", "NAME[=VALUE]", 0, RUN | CREATE | EXEC, set_env,
 	  "set a variable, or pass ours on" },
 	{ "cwd", "DIR", 0, RUN | CREATE | EXEC, set_cwd, "working directory in the guest" },
@@ -275,6 +283,8 @@ int run_opts_parse(enum run_verb verb, int argc, char **argv, struct run_opts *r
 
 void run_opts_done(struct run_opts *o)
 {
+	json_decref(o->network);
+	o->network = NULL;
 	for (size_t i = 0; i < o->envs_count; i++)
 		free(o->envs[i].name);
 	o->envs_count = 0;

@@ -42,6 +42,7 @@ struct run_opts {
 	const char *on_timeout;
 	const char *cpuset_cpus;
 	const char *cpuset_mems;
+	struct json_t *network;	     /* owned; netspec.h; NULL = none */
 	struct json_t *cpu_template; /* owned; what was in the file */
 	struct run_env envs[RUN_ENVS_MAX];
 	size_t envs_count;

@@ -74,6 +74,8 @@ json_t *session_request(const struct run_opts *o, bool lease, bool for_create)
 	r |= set_text(req, "root", o->root);
 	r |= set_text(req, "cpuset_cpus", o->cpuset_cpus);
 	r |= set_text(req, "cpuset_mems", o->cpuset_mems);
+	if (o->network != NULL)
+		r |= json_object_set(req, "network", o->network);
 	if (o->cpu_template != NULL)
 		r |= json_object_set(req, "cpu_template", o->cpu_template);
 	r |= json_object_set_new(req, "lease", json_boolean(lease));

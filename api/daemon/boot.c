@@ -24,6 +24,7 @@
 #include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/proto/contract.h"
+#include "api/proto/guest_net.h"
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/fd.h"
@@ -127,6 +128,8 @@ static void enter_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResp
 		sandbox_fail(s, 500, "internal", "VMM's connection: %s", strerror(-r));
 	else
 		boot_configure(s);
+	if (booting(s))
+		boot_network(s);
 }
 
 /* False: it can't be begun. */
@@ -303,6 +306,9 @@ static void boot_configure(struct sandbox *s)
 	Casemate__Vmm__V1__Drive scratch = CASEMATE__VMM__V1__DRIVE__INIT;
 	Casemate__Vmm__V1__Drive *drives[] = { &root, &scratch };
 	Casemate__Vmm__V1__Balloon balloon = CASEMATE__VMM__V1__BALLOON__INIT;
+	Casemate__Vmm__V1__Nic nic = CASEMATE__VMM__V1__NIC__INIT;
+	Casemate__Vmm__V1__Nic *nics[] = { &nic };
+	static uint8_t mac[] = GUEST_NET_MAC;
 	struct cpu_template_message cpu;
 	char cmdline[] = BOOT_CMDLINE, cmdline_pmem[] = BOOT_CMDLINE " root=/dev/pmem0";
 	char root_id[] = "root", scratch_id[] = "scratch";
@@ -321,6 +327,9 @@ static void boot_configure(struct sandbox *s)
 	}
 	req.drives = drives;
 	req.n_drives = s->spec.scratch_bytes > 0 ? 2 : 1;
+	nic.mac = (ProtobufCBinaryData){ .len = sizeof(mac), .data = mac };
+	req.nics = nics;
+	req.n_nics = s->spec.nic ? 1 : 0;
 	req.guest_cid = BOOT_GUEST_CID;
 	/* For forks. On small pages it costs nothing until one is made; it would keep KVM from
 	 * using large ones. */
@@ -472,6 +481,8 @@ void boot_claimed(struct sandbox *s)
 		sandbox_fail(s, 500, "internal", "out of memory");
 	else
 		boot_restored(s);
+	if (booting(s))
+		network_begin(s);
 }
 
 /* ---- Begin, and the deadline --------------------------------------------------------------- */
@@ -559,6 +570,7 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.cpuset_cpus = s->spec.cpuset_cpus;
 	req.cpuset_mems = s->spec.cpuset_mems;
 	req.map_image = s->spec.root == SPEC_ROOT_PMEM;
+	req.nic_queues = s->spec.nic ? 1 : 0;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
 	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
 	if (files != NULL) {

@@ -27,6 +27,20 @@ static void on_agent_closed(struct rpc_conn *c, int reason, void *arg)
 	 * away, the boot's deadline tells. */
 }
 
+void boot_identified(struct sandbox *s)
+{
+	s->identified = true;
+	if (!sandbox_network_ready(s))
+		return;
+	sandbox_event(s, SANDBOX_EV_BOOTED);
+	if (s->state == SANDBOX_RUNNING)
+		log_info("sandbox.running",
+			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_us=%" PRIu64 " path=%s", s->id,
+			 s->pid, s->uid,
+			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000,
+			 sandbox_path_name(s));
+}
+
 static void on_identified(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			  void *arg)
 {
@@ -47,13 +61,7 @@ static void on_identified(const struct rpc_status *st, const ProtobufCMessage *o
 			 strlen(id->agent_version));
 	(void)log_escape(s->kernel_release, sizeof(s->kernel_release), id->kernel_release,
 			 strlen(id->kernel_release));
-	sandbox_event(s, SANDBOX_EV_BOOTED);
-	if (s->state == SANDBOX_RUNNING)
-		log_info("sandbox.running",
-			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_us=%" PRIu64 " path=%s", s->id,
-			 s->pid, s->uid,
-			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000,
-			 sandbox_path_name(s));
+	boot_identified(s);
 }
 
 static int send_identity(struct sandbox *s)

@@ -4,6 +4,7 @@
  * it was started so), privileges away for good, the seccomp filter, and only then the first client.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -185,6 +186,16 @@ static int open_store(struct daemon *d, struct err *err)
 	return tenants_new(sv->store, &sv->auth.tenants, err);
 }
 
+/* The host's own resolvers, where none are named. Without any, sandboxes reach addresses only. */
+static void find_resolvers(struct network_operator *op)
+{
+	char text[4096];
+
+	if (op->on && op->resolvers_count == 0 &&
+	    fd_read_file(AT_FDCWD, "/etc/resolv.conf", text, sizeof(text)) >= 0)
+		network_find_resolvers(op, text);
+}
+
 static int open_up(struct daemon *d)
 {
 	static const enum http_door kinds[DOOR_COUNT] = {
@@ -244,6 +255,7 @@ static int set_up_sandboxes(struct daemon *d, struct err *err)
 	struct sandboxes_config sc = { .loop = d->loop,
 				       .max = d->opt.sandboxes_max,
 				       .boot_timeout_ms = d->opt.boot_timeout_ms,
+				       .network = &d->opt.network,
 				       .pool_depth = (unsigned)d->opt.pool_depth,
 				       .changed = service_changed,
 				       .touched = service_touched,
@@ -251,6 +263,7 @@ static int set_up_sandboxes(struct daemon *d, struct err *err)
 				       .changed_arg = sv };
 	int r = jailer_new(&jc, &sv->jailer);
 
+	find_resolvers(&d->opt.network);
 	sc.jailer = sv->jailer;
 	if (r == 0)
 		r = sandboxes_new(&sc, &sv->sandboxes);
@@ -296,6 +309,7 @@ static int set_up(struct daemon *d, struct err *err)
 	sv->started_ms = now_ms();
 	sv->limits = (struct spec_limits){ .memory_max = host_memory(),
 					   .scratch_max = SCRATCH_MAX,
+					   .networks = d->opt.network.on,
 					   .kernel = d->opt.kernel,
 					   .image = d->opt.image };
 	r = set_up_http(d, err);

@@ -18,6 +18,10 @@ enum option_id {
 	OPT_LISTEN,
 	OPT_DOMAIN,
 	OPT_CORS,
+	OPT_NETWORKS,
+	OPT_NET_ALLOW,
+	OPT_NET_DENY,
+	OPT_RESOLVER,
 	OPT_KERNEL,
 	OPT_IMAGE,
 	OPT_MAX,
@@ -37,6 +41,10 @@ static const struct option longs[] = {
 	{ "listen", required_argument, NULL, OPT_LISTEN },
 	{ "domain", required_argument, NULL, OPT_DOMAIN },
 	{ "cors-origin", required_argument, NULL, OPT_CORS },
+	{ "networks", no_argument, NULL, OPT_NETWORKS },
+	{ "network-allow", required_argument, NULL, OPT_NET_ALLOW },
+	{ "network-deny", required_argument, NULL, OPT_NET_DENY },
+	{ "resolver", required_argument, NULL, OPT_RESOLVER },
 	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
 	{ "default-image", required_argument, NULL, OPT_IMAGE },
 	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
@@ -61,6 +69,13 @@ static const char help[] =
 	"  --listen ADDRESS:PORT  listen on TCP, too: for clients with an API key\n"
 	"  --domain NAME[:PORT]   what host names of sandboxes end in\n"
 	"  --cors-origin ORIGIN   web pages of this origin may call the API; may be repeated\n"
+	"  --networks             sandboxes may ask for a network (default: none has one)\n"
+	"  --network-allow CIDR[:PORT]\n"
+	"                         although it is private or this host's; may be repeated\n"
+	"  --network-deny CIDR[:PORT]\n"
+	"                         whatever a sandbox's policy says; may be repeated\n"
+	"  --resolver ADDRESS[:PORT]\n"
+	"                         where sandboxes' names are asked for; up to three times\n"
 	"  --default-kernel NAME  kernel of sandboxes that name none (default \"default\")\n"
 	"  --default-image NAME   image of sandboxes that name none (default \"default\")\n"
 	"  --max-sandboxes N      at most N sandboxes at a time (default 64)\n"
@@ -72,6 +87,23 @@ static const char help[] =
 	"  --log-level LEVEL      error, warn, info or debug (default info)\n"
 	"  --help                 show this text\n"
 	"  --version              show the version\n";
+
+/* Whether it is an address, casemate-egress says. */
+static int take_network(int id, const char *arg, struct network_operator *n, struct err *err)
+{
+	int r;
+
+	if (id == OPT_NET_ALLOW)
+		r = network_list_add(n->allow, NETWORK_LIST_MAX, &n->allow_count, arg);
+	else if (id == OPT_NET_DENY)
+		r = network_list_add(n->deny, NETWORK_LIST_MAX, &n->deny_count, arg);
+	else
+		r = network_list_add(n->resolvers, NETWORK_RESOLVERS_MAX, &n->resolvers_count, arg);
+	return r < 0 ? err_set(err, -EINVAL,
+			       "--network-allow, --network-deny, --resolver: more than %u, %u, %u",
+			       NETWORK_LIST_MAX, NETWORK_LIST_MAX, NETWORK_RESOLVERS_MAX)
+		     : 0;
+}
 
 static int take(int id, const char *arg, struct options *o, struct err *err)
 {
@@ -96,6 +128,13 @@ static int take(int id, const char *arg, struct options *o, struct err *err)
 		return 0;
 	case OPT_CORS:
 		return cors_add(&o->cors, arg, err);
+	case OPT_NETWORKS:
+		o->network.on = true;
+		return 0;
+	case OPT_NET_ALLOW:
+	case OPT_NET_DENY:
+	case OPT_RESOLVER:
+		return take_network(id, arg, &o->network, err);
 	case OPT_KERNEL:
 		o->kernel = arg;
 		return 0;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "api/daemon/cors.h"
+#include "api/daemon/network.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -21,6 +22,7 @@ struct options {
 	const char *domain; /* NULL = none */
 	struct cors cors;   /* which web pages may call */
 	const char *user;   /* NULL = stay who we are (not root) */
+	struct network_operator network;
 	const char *kernel;
 	const char *image;
 	uint64_t sandboxes_max;

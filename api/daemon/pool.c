@@ -78,8 +78,9 @@ static bool can_be_pooled(const struct spec *s)
 static bool same_shape(const struct spec *a, const struct spec *b)
 {
 	return a->vcpus == b->vcpus && a->memory_bytes == b->memory_bytes && a->root == b->root &&
-	       strcmp(a->kernel, b->kernel) == 0 && strcmp(a->image, b->image) == 0 &&
-	       strcmp(a->digest, b->digest) == 0 && can_be_pooled(a) && can_be_pooled(b);
+	       a->nic == b->nic && strcmp(a->kernel, b->kernel) == 0 &&
+	       strcmp(a->image, b->image) == 0 && strcmp(a->digest, b->digest) == 0 &&
+	       can_be_pooled(a) && can_be_pooled(b);
 }
 
 static struct shape *find(struct pool *p, const struct spec *spec)
@@ -134,7 +135,8 @@ static struct spec shape_of(const struct spec *spec)
 {
 	struct spec s = { .vcpus = spec->vcpus,
 			  .memory_bytes = spec->memory_bytes,
-			  .root = spec->root };
+			  .root = spec->root,
+			  .nic = spec->nic };
 
 	memcpy(s.kernel, spec->kernel, sizeof(s.kernel));
 	memcpy(s.image, spec->image, sizeof(s.image));

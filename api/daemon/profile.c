@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/daemon/network.h"
 #include "api/http/target.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -48,6 +49,8 @@ struct making {
 	struct spec *spec;
 	struct profile *profile;
 	struct err *err;
+	bool *no_internet;	/* said so */
+	const json_t **network; /* the member */
 };
 
 static int is_not(const struct making *m, const char *name, const char *what)
@@ -141,11 +144,12 @@ static int on_secure(const json_t *v, const struct making *m)
 	return 0;
 }
 
-/* No sandbox reaches the internet: false is what there is, and so is silence. */
 static int on_internet(const json_t *v, const struct making *m)
 {
-	(void)m;
-	return json_is_boolean(v) ? 0 : is_not(m, "allow_internet_access", "true or false");
+	if (!json_is_boolean(v))
+		return is_not(m, "allow_internet_access", "true or false");
+	*m->no_internet = json_is_false(v);
+	return 0;
 }
 
 static int on_auto_pause(const json_t *v, const struct making *m)
@@ -193,16 +197,16 @@ static int on_iam(const json_t *v, const struct making *m)
 	return on_empty_only(v, "iam", m);
 }
 
-/* What denies is so already: there is no network. What allows or changes traffic can't be done. */
+/* Where no sandbox has a network, what denies is so already; what allows can't be done. */
 static int on_network(const json_t *v, const struct making *m)
 {
-	static const char *const cannots[] = { "allowOut", "rules", "egressProxy",
-					       "maskRequestHost" };
+	static const char *const cannots[] = { "maskRequestHost", "allowOut", "rules",
+					       "egressProxy" };
 	const json_t *public = json_object_get(v, "allowPublicTraffic");
 
 	if (!json_is_object(v))
 		return is_not(m, "network", "an object");
-	for (size_t i = 0; i < ARRAY_SIZE(cannots); i++) {
+	for (size_t i = 0; i < (m->lim->networks ? 1 : ARRAY_SIZE(cannots)); i++) {
 		const json_t *x = json_object_get(v, cannots[i]);
 		int r = x == NULL ? 0 : on_empty_only(x, cannots[i], m);
 		if (r < 0)
@@ -211,7 +215,38 @@ static int on_network(const json_t *v, const struct making *m)
 	if (public != NULL && !json_is_boolean(public))
 		return is_not(m, "allowPublicTraffic", "true or false");
 	m->profile->private_traffic = public != NULL && !json_is_true(public);
+	*m->network = v;
 	return 0;
+}
+
+int profile_network(const json_t *network, bool internet, char **ret, struct err *err)
+{
+	static const char *const lists[] = { "allowOut", "denyOut", "rules", "egressProxy" };
+	json_t *policy = json_object();
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists) && r == 0; i++) {
+		json_t *v = json_object_get(network, lists[i]);
+		if (v != NULL && !json_is_null(v))
+			r = json_object_set(policy, lists[i], v);
+	}
+	if (r == 0)
+		r = json_object_set_new(policy, "allow_internet_access", json_boolean(internet));
+	r = r < 0 ? err_set(err, -ENOMEM, "network: out of memory")
+		  : network_policy(policy, ret, err);
+	json_decref(policy);
+	return r;
+}
+
+/* The SDKs' default is a network; a sandbox that may reach nothing needs none. */
+static int make_network(const struct making *m)
+{
+	bool allows = json_array_size(json_object_get(*m->network, "allowOut")) > 0;
+
+	if (!m->lim->networks || (*m->no_internet && !allows))
+		return 0;
+	m->spec->nic = true;
+	return profile_network(*m->network, !*m->no_internet, &m->spec->network, m->err);
 }
 
 static const struct {
@@ -258,14 +293,21 @@ static int take_members(const json_t *root, const struct making *m)
 	}
 	if (m->profile->template[0] == '\0')
 		return err_set(m->err, -EINVAL, "templateID: is missing");
-	return 0;
+	return make_network(m);
 }
 
 int profile_parse(const char *body, size_t len, unsigned v, const struct spec_limits *lim,
 		  struct spec *spec, struct profile **ret, struct err *err)
 {
 	struct profile *p = profile_new();
-	struct making m = { .lim = lim, .spec = spec, .profile = p, .err = err };
+	const json_t *network = NULL;
+	bool no_internet = false;
+	struct making m = { .lim = lim,
+			    .spec = spec,
+			    .profile = p,
+			    .err = err,
+			    .no_internet = &no_internet,
+			    .network = &network };
 	json_t *root;
 	int r;
 

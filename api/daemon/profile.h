@@ -39,6 +39,10 @@ MUST_USE struct profile *profile_copy(const struct profile *p);
 MUST_USE int profile_parse(const char *body, size_t len, unsigned v, const struct spec_limits *lim,
 			   struct spec *spec, struct profile **ret, struct err *err);
 
+/* The E2B members (allowOut, denyOut, rules, egressProxy of `network`, which may be NULL) as a
+ * policy (network.h), the caller's to free: 0, -EINVAL, -ENOMEM. */
+MUST_USE int profile_network(const json_t *network, bool internet, char **ret, struct err *err);
+
 /* Members of a small body such as {"timeout":60}. Fails for another type or a value outside. */
 MUST_USE int profile_parse_timeout(const char *body, size_t len, const char *name, bool needed,
 				   uint64_t fallback_s, uint64_t *ret_ms, struct err *err);

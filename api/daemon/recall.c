@@ -196,6 +196,7 @@ static void on_adopted(const struct rpc_status *st, const ProtobufCMessage *out,
 		sandbox_exit(s, "jail-lost", strerror(-r));
 		return;
 	}
+	boot_network(s);
 	settle(s);
 }
 

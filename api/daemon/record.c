@@ -30,14 +30,15 @@ static json_t *spec_json(const struct spec *s)
 			return NULL;
 		}
 	return json_pack(
-		"{s:i, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s}",
+		"{s:i, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:o?}",
 		"vcpus", (int)s->vcpus, "memory_bytes", (json_int_t)s->memory_bytes,
 		"scratch_bytes", (json_int_t)s->scratch_bytes, "timeout_ms",
 		(json_int_t)s->timeout_ms, "on_timeout", s->pause_on_timeout ? "pause" : "end",
 		"kernel", s->kernel, "image", s->image, "hostname", s->hostname, "user", s->user,
 		"cwd", s->cwd, "envs", envs, "huge_pages", pages_names[s->huge_pages], "root",
 		s->root == SPEC_ROOT_PMEM ? "pmem" : "blk", "cpuset_cpus", s->cpuset_cpus,
-		"cpuset_mems", s->cpuset_mems);
+		"cpuset_mems", s->cpuset_mems, "network",
+		s->network != NULL ? json_loads(s->network, 0, NULL) : NULL);
 }
 
 static json_t *profile_json(const struct profile *p)
@@ -115,6 +116,7 @@ static int take_spec(const json_t *o, struct spec *ret, struct err *err)
 	/* What the host allows was decided when it was made. */
 	static const struct spec_limits any = { .memory_max = INT64_MAX,
 						.scratch_max = INT64_MAX,
+						.networks = true,
 						.kernel = "default",
 						.image = "default" };
 	char *text = json_dumps(json_object_get(o, "spec"), JSON_COMPACT);

@@ -127,6 +127,7 @@ static void close_vm(struct sandbox *s)
 	fd_closep(&s->agent_fd);
 	rpc_conn_free(s->vmm);
 	s->vmm = NULL;
+	sandbox_network_close(s);
 	vmlog_close(s->log);
 	loop_timer_del(s->rest_timer);
 	s->rest_timer = NULL;

@@ -61,6 +61,7 @@ void sandbox_id_make(char id[SANDBOX_ID_LEN + 1]);
 /* Has s the form of an id? */
 bool sandbox_id_valid(const char *s);
 
+struct network_operator;
 struct profile;
 struct sandbox;
 struct sandboxes;
@@ -69,9 +70,10 @@ struct jailer;
 struct sandboxes_config {
 	struct loop *loop;
 	struct jailer *jailer;
-	size_t max;		  /* sandboxes at a time */
-	uint64_t boot_timeout_ms; /* from Create to Identify */
-	unsigned pool_depth;	  /* spares for each shape; 0 = no pool (pool.h) */
+	size_t max;				/* sandboxes at a time */
+	uint64_t boot_timeout_ms;		/* from Create to Identify */
+	const struct network_operator *network; /* network.h; outlives the table */
+	unsigned pool_depth;			/* spares for each shape; 0 = no pool (pool.h) */
 	/* A tenant's sandbox is in another state: called before any watch. NULL is fine. */
 	void (*changed)(struct sandbox *s, void *arg);
 	/* Of one that runs or is paused, what record.h has is another. NULL is fine. */
@@ -147,6 +149,15 @@ void sandbox_set_profile(struct sandbox *s, struct profile *p);
 const struct profile *sandbox_profile(const struct sandbox *s);
 /* Ends what the pool has made of this image (pool_forget). */
 void sandboxes_forget_image(struct sandboxes *t, const char *digest);
+/*
+ * Replaces what a running sandbox may reach by a policy of network_policy's, which is taken over
+ * (also on failure). 0: done when the watches hear of it and sandbox_network_pending is false;
+ * sandbox_network_fault then says why it isn't ("" = it is). -ESTALE: it has no network, or a
+ * change is under way; or -errno.
+ */
+MUST_USE int sandbox_set_network(struct sandbox *s, char *policy, struct err *err);
+bool sandbox_network_pending(const struct sandbox *s);
+const char *sandbox_network_fault(const struct sandbox *s);
 /* Calls fn for each that a tenant has or had, newest first, until it returns false. */
 void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, void *arg), void *arg);
 /* Ends it after so many ms from now, counted anew, or pauses it (spec.pause_on_timeout); 0 = now.

@@ -13,6 +13,7 @@
 
 #define SANDBOX_DESTROY_MS 30000U /* for one Destroy */
 
+struct network;
 struct pool;
 
 struct sandboxes {
@@ -130,6 +131,14 @@ struct sandbox {
 	char kernel_release[96];
 	char agent_version[64];
 
+	/* Its way to networks (boot_network.c); NULL = none. */
+	struct network *network;
+	struct rpc_pending *network_call;
+	char *network_next;		 /* a policy that is to replace the spec's; NULL = none */
+	bool network_in_force;		 /* the spec's is */
+	bool identified;		 /* the agent is; only the network is waited for */
+	char network_fault[ERR_MSG_MAX]; /* why the last change failed; "" = it didn't */
+
 	struct usage_meter usage;
 
 	/* How it went. */
@@ -213,6 +222,15 @@ void boot_watch_vm(struct sandbox *s);
 MUST_USE int boot_template_begin(struct sandbox *s);
 /* The VM runs: identifies it over s->agent_fd (boot_agent.c). */
 void boot_identify(struct sandbox *s);
+
+/* The agent has its identity: the sandbox runs, once its network does. */
+void boot_identified(struct sandbox *s);
+/* boot_network.c: opens it, beside the steps of the chain; a spare that was claimed gets its
+ * tenant's policy; all of it goes with the VM. */
+void boot_network(struct sandbox *s);
+void network_begin(struct sandbox *s);
+MUST_USE bool sandbox_network_ready(const struct sandbox *s);
+void sandbox_network_close(struct sandbox *s);
 
 /* Calls the watches. */
 void sandbox_notify(struct sandbox *s);

@@ -380,6 +380,7 @@ const struct http_route service_routes[] = {
 	{ "POST", "/v1/sandboxes/{}/fork", service_fork },
 	{ "POST", "/v1/sandboxes/{}/pause", service_pause },
 	{ "POST", "/v1/sandboxes/{}/resume", service_resume },
+	{ "PUT", "/v1/sandboxes/{}/network", service_network },
 	{ "GET", "/v1/sandboxes/{}/logs", service_logs },
 	{ "GET", "/v1/sandboxes/{}/metrics", service_metrics },
 	{ "GET", "/v1/sandboxes/{}/jail", service_jail },

@@ -84,6 +84,9 @@ bool service_rest_over(struct sandbox *s, struct service_wait *w, bool paused);
 void service_rest_refused(struct http_req *req, int r, const struct err *err);
 void service_pause(struct http_req *req, void *arg);
 void service_resume(struct http_req *req, void *arg);
+/* service_network.c */
+void service_network(struct http_req *req, void *arg);
+void service_network_e2b(struct http_req *req, void *arg);
 
 /* Routes with a file of their own. */
 void service_status(struct http_req *req, void *arg);	  /* service_status.c */

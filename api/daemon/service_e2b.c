@@ -537,7 +537,7 @@ const struct http_route service_e2b_routes[] = {
 	{ "POST", "/sandboxes/{}/pause", pause_it },
 	{ "POST", "/sandboxes/{}/fork", fork_it },
 	{ "POST", "/sandboxes/{}/snapshots", not_yet },
-	{ "PUT", "/sandboxes/{}/network", not_yet },
+	{ "PUT", "/sandboxes/{}/network", service_network_e2b },
 	{ "GET", "/snapshots", not_yet },
 	{ "GET", "/health", health },
 	{ "GET", "/teams", teams },

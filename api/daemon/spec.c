@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/daemon/cpu_template.h"
+#include "api/daemon/network.h"
 #include "base/log.h"
 #include "base/num.h"
 
@@ -287,6 +288,19 @@ static int set_cpu_template(const json_t *v, const struct spec_limits *lim, stru
 	return cpu_template_parse(v, s->cpu, err);
 }
 
+/* {}: a network card, and nothing that it leads to until a policy comes. */
+static int set_network(const json_t *v, const struct spec_limits *lim, struct spec *s,
+		       struct err *err)
+{
+	if (json_is_null(v))
+		return 0;
+	if (!lim->networks)
+		return err_set(err, -ENOTSUP,
+			       "network: this service gives sandboxes none (casemated --networks)");
+	s->nic = true;
+	return network_policy(v, &s->network, err);
+}
+
 static int set_lease(const json_t *v, const struct spec_limits *lim, struct spec *s,
 		     struct err *err)
 {
@@ -317,6 +331,7 @@ static const struct {
 	{ "cpuset_cpus", set_cpuset_cpus },
 	{ "cpuset_mems", set_cpuset_mems },
 	{ "cpu_template", set_cpu_template },
+	{ "network", set_network },
 	{ "lease", set_lease },
 };
 
@@ -429,6 +444,7 @@ int spec_copy(const struct spec *src, struct spec *ret)
 	s.envs = NULL;
 	s.envs_count = 0;
 	s.cpu = NULL;
+	s.network = NULL;
 	if (src->envs_count > 0)
 		s.envs = calloc(src->envs_count, sizeof(*s.envs));
 	if (src->cpu != NULL)
@@ -439,6 +455,13 @@ int spec_copy(const struct spec *src, struct spec *ret)
 	}
 	if (src->cpu != NULL)
 		*s.cpu = *src->cpu;
+	if (src->network != NULL) {
+		s.network = strdup(src->network);
+		if (s.network == NULL) {
+			spec_done(&s);
+			return -ENOMEM;
+		}
+	}
 	while (s.envs_count < src->envs_count) {
 		struct spec_env *e = &s.envs[s.envs_count];
 		e->name = strdup(src->envs[s.envs_count].name);
@@ -461,7 +484,9 @@ void spec_done(struct spec *s)
 	}
 	free(s->envs);
 	free(s->cpu);
+	free(s->network);
 	s->envs = NULL;
 	s->cpu = NULL;
+	s->network = NULL;
 	s->envs_count = 0;
 }

@@ -61,6 +61,8 @@ struct spec {
 	struct cpu_template *cpu; /* NULL = none */
 	enum spec_pages huge_pages;
 	enum spec_root root;
+	bool nic;      /* it has a network card */
+	char *network; /* and may reach what this policy says (network.h); NULL = nothing */
 	char cpuset_cpus[SPEC_CPUSET_MAX + 1]; /* "0-3,8"; "" = any */
 	char cpuset_mems[SPEC_CPUSET_MAX + 1];
 	bool lease;
@@ -71,6 +73,7 @@ struct spec {
 struct spec_limits {
 	uint64_t memory_max;
 	uint64_t scratch_max;
+	bool networks;	    /* they may be asked for */
 	const char *kernel; /* used when the request names none */
 	const char *image;
 };

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # casemated: its pure parts, and the real program without a jailer.
-foreach(name api openapi spec image_config cpu_template record sandbox vmlog)
+foreach(name api network openapi spec image_config cpu_template record sandbox vmlog)
   casemate_test(daemon_${name} unit
     SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_${name}.c LINKS daemon_core)
 endforeach()
+target_link_libraries(daemon_network PRIVATE cli_core)
 target_compile_definitions(daemon_openapi PRIVATE OPENAPI_FILE="${CMAKE_SOURCE_DIR}/api/openapi.yaml")
 target_compile_definitions(daemon_cpu_template PRIVATE CPU_POLICIES="${CMAKE_SOURCE_DIR}/policies/cpu")
 casemate_test(hostcheck unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/hostcheck.c LINKS host)

@@ -364,16 +364,13 @@ Test(daemon_crash, the_jailer)
 	}
 }
 
-static void set_up_unheld(void)
-{
-	d.hold = "0s";
-	daemon_rig_open(&d);
-}
-
 /* What the jailer has for one that has asked it to keep nothing goes with its connection; the next
  * one knows of no sandbox. (With a hold: daemon_recall.c.) */
-Test(daemon_crash, the_daemon, .init = set_up_unheld)
+Test(daemon_crash, the_daemon)
 {
+	daemon_rig_stop(&d, SIGTERM);
+	d.hold = "0s";
+	daemon_rig_start(&d);
 	for (unsigned action = 0; action < ACTIONS; action++) {
 		uint64_t us = duration_us(action);
 		for (unsigned i = 0, n = rounds(); i < n; i++) {

@@ -187,13 +187,13 @@ static int load_program(int map)
 		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 2, .off = 14, .imm = DNS_PORT },
 		/* r0 = the socket, with a reference */
 		{ .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = 10, .off = -4, .imm = 0 },
-		{ .code = BPF_LD | BPF_DW | BPF_IMM,
+		{ .code = BPF_DW | BPF_IMM, /* and BPF_LD, which is 0 */
 		  .dst_reg = 1,
 		  .src_reg = BPF_PSEUDO_MAP_FD,
 		  .imm = map },
 		{ .code = 0 }, /* the upper half of that */
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 2, .src_reg = 10 },
-		{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 2, .imm = -4 },
+		{ .code = BPF_ALU64 | BPF_ADD, .dst_reg = 2, .imm = -4 }, /* BPF_K is 0, too */
 		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_map_lookup_elem },
 		{ .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 0, .off = 7, .imm = 0 },
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = 7, .src_reg = 0 },

@@ -70,7 +70,7 @@ int http_client_dial(struct cli *cli, int *ret_fd, struct err *err)
 int http_client_open(struct cli *cli, struct http_client **ret, struct err *err)
 {
 	struct http_client *c;
-	int fd, r = http_client_dial(cli, &fd, err);
+	int fd = -1, r = http_client_dial(cli, &fd, err);
 
 	if (r < 0)
 		return r;

@@ -29,7 +29,7 @@ each() {
 @test "enforcing, and none of our domains is permissive" {
 	[ "$(getenforce)" = Enforcing ]
 	# A permissive domain's decisions are flagged.
-	for type in casemated_t casemate_jailer_t casemate_vmm_t; do
+	for type in casemated_t casemate_jailer_t casemate_import_t casemate_vmm_t; do
 		[ "$(compute_av $user:$type:s0 $user:$type:s0 process | grep -ci permissive)" = 0 ]
 	done
 }
@@ -65,7 +65,7 @@ each() {
 }
 
 @test "no domain of ours makes code of memory, traces, or loads modules" {
-	for type in casemated_t casemate_jailer_t casemate_vmm_t; do
+	for type in casemated_t casemate_jailer_t casemate_import_t casemate_vmm_t; do
 		me=$user:$type:s0
 		[[ " $(allowed $me $me process) " != *\ @(execmem|execstack|execheap|ptrace)\ * ]]
 		[[ " $(allowed $me $me capability) " != *\ @(sys_module|sys_rawio|sys_boot|sys_time|sys_ptrace|mknod|mac_admin|mac_override|linux_immutable)\ * ]]

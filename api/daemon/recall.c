@@ -34,6 +34,7 @@
 #define ADOPT_MS 10000U
 
 _Static_assert(RECORD_TOKEN_BYTES == SANDBOX_TOKEN_BYTES, "a record has an agent's token");
+_Static_assert(RECORD_IMAGE_BYTES == SANDBOX_IMAGE_BYTES, "and its image's name");
 
 /* ---- The record ---------------------------------------------------------------------------- */
 
@@ -52,6 +53,7 @@ char *sandbox_record(const struct sandbox *s)
 	if (s->origin != NULL && !parked)
 		rec.origin = origin_number(s->origin);
 	memcpy(rec.token, parked ? s->token_saved : s->token, sizeof(rec.token));
+	memcpy(rec.image, s->image_id, sizeof(rec.image));
 	memcpy(rec.kernel_release, s->kernel_release, sizeof(rec.kernel_release));
 	memcpy(rec.agent_version, s->agent_version, sizeof(rec.agent_version));
 	_Static_assert(sizeof(rec.kernel_release) == sizeof(s->kernel_release), "the same");
@@ -72,6 +74,7 @@ static void fill(struct sandbox *s, struct record *rec)
 	s->origin_number = rec->origin;
 	memcpy(s->parent, rec->parent, sizeof(s->parent));
 	memcpy(rec->parked ? s->token_saved : s->token, rec->token, sizeof(rec->token));
+	memcpy(s->image_id, rec->image, sizeof(s->image_id));
 	memcpy(s->kernel_release, rec->kernel_release, sizeof(s->kernel_release));
 	memcpy(s->agent_version, rec->agent_version, sizeof(s->agent_version));
 }

@@ -53,6 +53,7 @@ static json_t *profile_json(const struct profile *p)
 char *record_write(const struct record *r)
 {
 	char origin[17], token[2 * RECORD_TOKEN_BYTES + 1], *text = NULL;
+	char image[2 * RECORD_IMAGE_BYTES + 1];
 	struct profile plain = { .metadata = NULL }, *p = NULL;
 	json_t *o;
 
@@ -66,11 +67,12 @@ char *record_write(const struct record *r)
 	}
 	(void)snprintf(origin, sizeof(origin), "%016" PRIx64, r->origin);
 	(void)sodium_bin2hex(token, sizeof(token), r->token, sizeof(r->token));
-	o = json_pack("{s:i, s:o, s:s, s:o, s:b, s:b, s:s, s:s, s:s, s:I, s:s, s:s, s:s}",
+	(void)sodium_bin2hex(image, sizeof(image), r->image, sizeof(r->image));
+	o = json_pack("{s:i, s:o, s:s, s:s, s:o, s:b, s:b, s:s, s:s, s:s, s:I, s:s, s:s, s:s}",
 		      "version", VERSION, "spec", spec_json(&r->spec), "digest", r->spec.digest,
-		      "profile", profile_json(p), "parked", r->parked, "resting", r->resting,
-		      "path", r->path, "parent", r->parent, "origin", origin, "end_unix_ms",
-		      (json_int_t)r->end_unix_ms, "token", token, "kernel_release",
+		      "image", image, "profile", profile_json(p), "parked", r->parked, "resting",
+		      r->resting, "path", r->path, "parent", r->parent, "origin", origin,
+		      "end_unix_ms", (json_int_t)r->end_unix_ms, "token", token, "kernel_release",
 		      r->kernel_release, "agent_version", r->agent_version);
 	if (o != NULL)
 		text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -205,6 +207,7 @@ static int take_rest(const json_t *o, struct record *ret)
 	    take_text(o, "kernel_release", ret->kernel_release, sizeof(ret->kernel_release)) < 0 ||
 	    take_text(o, "agent_version", ret->agent_version, sizeof(ret->agent_version)) < 0 ||
 	    take_hex(o, "origin", origin, sizeof(origin)) < 0 ||
+	    take_hex(o, "image", ret->image, sizeof(ret->image)) < 0 ||
 	    take_hex(o, "token", ret->token, sizeof(ret->token)) < 0)
 		r = -EINVAL;
 	if (r == 0 && ret->parent[0] != '\0' && !sandbox_id_valid(ret->parent))

@@ -17,6 +17,7 @@
 #include "base/err.h"
 
 #define RECORD_TOKEN_BYTES 32U
+#define RECORD_IMAGE_BYTES 32U
 #define RECORD_PATH_MAX	   15U
 
 struct record {
@@ -29,6 +30,7 @@ struct record {
 	uint64_t origin;		 /* which fork of its parent; 0 = none that matters */
 	int64_t end_unix_ms;		 /* 0 = never */
 	uint8_t token[RECORD_TOKEN_BYTES];
+	uint8_t image[RECORD_IMAGE_BYTES]; /* the jailer's name for the content of its image */
 	char kernel_release[96];
 	char agent_version[64];
 };

@@ -27,6 +27,7 @@ static struct record full(void)
 			    .origin = UINT64_C(0xfedcba9876543210),
 			    .end_unix_ms = INT64_C(1795274174948),
 			    .token = { 1, 0, 255 },
+			    .image = { 9, 8, 7 },
 			    .kernel_release = "6.1",
 			    .agent_version = "0.1" };
 
@@ -57,6 +58,7 @@ Test(record, round_trip)
 	cr_assert_eq(b.origin, a.origin);
 	cr_assert_eq(b.end_unix_ms, a.end_unix_ms);
 	cr_assert_eq(memcmp(b.token, a.token, sizeof(a.token)), 0);
+	cr_assert_eq(memcmp(b.image, a.image, sizeof(a.image)), 0);
 	cr_assert(b.resting && !b.parked);
 	cr_assert(b.profile->auto_resume && b.profile->private_traffic && !b.profile->secure);
 	cr_assert(profile_matches(b.profile, "who=%22me%22"));
@@ -117,7 +119,7 @@ Test(record, refusals)
 		}
 		members++;
 	}
-	cr_assert_eq(members, 13);
+	cr_assert_eq(members, 14);
 	(void)json_object_set_new(json_object_get(o, "spec"), "lease", json_true());
 	again = json_dumps(o, 0);
 	cr_assert_eq(record_read(again, &b, &err), -EINVAL);

@@ -33,6 +33,12 @@ static void on_in_force(void *arg, const char *why)
 {
 	struct sandbox *s = arg;
 
+	if (s->network_queued) {
+		s->network_queued = false;
+		if (network_apply(s->network, s->network_next, on_in_force, s) == 0)
+			return; /* what has become of the one before, it replaces */
+		why = "casemate-egress takes no policy";
+	}
 	if (why == NULL && s->network_next != NULL) {
 		free(s->spec.network);
 		s->spec.network = s->network_next;
@@ -117,6 +123,7 @@ void sandbox_network_close(struct sandbox *s)
 	s->network = NULL;
 	free(s->network_next);
 	s->network_next = NULL;
+	s->network_queued = false;
 	s->network_in_force = false;
 	s->identified = false;
 }
@@ -131,6 +138,10 @@ int sandbox_set_network(struct sandbox *s, char *policy, struct err *err)
 		(void)err_set(err, -ESTALE, "sandbox %s: its network is being changed", s->id);
 	else
 		r = network_apply(s->network, policy, on_in_force, s);
+	if (r == -EBUSY) { /* its first, or that of the daemon before, sent again */
+		s->network_queued = true;
+		r = 0;
+	}
 	if (r < 0) {
 		free(policy);
 		return err->code != 0 ? err->code : err_sys(err, r, "sandbox %s: network", s->id);

@@ -135,6 +135,7 @@ struct sandbox {
 	struct network *network;
 	struct rpc_pending *network_call;
 	char *network_next;		 /* a policy that is to replace the spec's; NULL = none */
+	bool network_queued;		 /* it is sent when the answer to the one before has come */
 	bool network_in_force;		 /* the spec's is */
 	bool identified;		 /* the agent is; only the network is waited for */
 	char network_fault[ERR_MSG_MAX]; /* why the last change failed; "" = it didn't */

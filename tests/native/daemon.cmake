@@ -9,3 +9,12 @@ add_dependencies(${name} casemate-vmm casemate-jailer casemated casemate guest.e
 endforeach()
 target_compile_definitions(cli_image PRIVATE IMPORT_DIR="$<TARGET_FILE_DIR:casemate-import>")
 add_dependencies(cli_image casemate-import)
+
+if(NOT CASEMATE_SANITIZE)
+  casemate_test(daemon_networks native
+    SOURCES native/daemon_networks.c native/daemon_rig.c native/jail_rig.c LINKS jailer http)
+  target_compile_definitions(daemon_networks PRIVATE JAILER_BIN="$<TARGET_FILE:casemate-jailer>"
+    JAILER_TEST_BIN="" PROBE_BIN="" VMM_BIN="$<TARGET_FILE:casemate-vmm>" EGRESS_BIN="$<TARGET_FILE:casemate-egress>"
+    DAEMON_BIN="$<TARGET_FILE:casemated>" CLI_BIN="$<TARGET_FILE:casemate>" GUEST_ELF="$<TARGET_FILE:guest.elf>")
+  add_dependencies(daemon_networks casemate-egress casemate-vmm casemate-jailer casemated casemate guest.elf)
+endif()

@@ -58,6 +58,7 @@ void daemon_rig_open(struct daemon_rig *d)
 	rig_require();
 	*d = (struct daemon_rig){ .max = d->max,
 				  .pool = d->pool,
+				  .networks = d->networks,
 				  .hold = d->hold,
 				  .before_exec = d->before_exec,
 				  .jail = { .vmm = VMM_BIN,
@@ -114,8 +115,8 @@ void daemon_rig_start(struct daemon_rig *d)
 			d->before_exec();
 		execl(DAEMON_BIN, DAEMON_BIN, "--user", "nobody", "--socket", d->socket, "--jailer",
 		      jailer, "--state", state, "--listen", listen, "--max-sandboxes", max,
-		      "--pool", pool, d->hold == NULL ? (char *)NULL : "--hold", d->hold,
-		      (char *)NULL);
+		      "--pool", pool, d->networks ? "--networks" : "--log-level=info",
+		      d->hold == NULL ? (char *)NULL : "--hold", d->hold, (char *)NULL);
 		_exit(127);
 	}
 	daemon_rig_await(d);

@@ -20,10 +20,11 @@ struct daemon_rig {
 	const char *hold;	   /* --hold; NULL = the default */
 	unsigned max;		   /* --max-sandboxes; 0 = the default */
 	unsigned pool;		   /* --pool */
+	bool networks;		   /* --networks */
 	void (*before_exec)(void); /* what the daemon inherits; NULL = nothing special */
 };
 
-/* Skips the test where it can't be. *d is zero but for max, pool and before_exec, and for the
+/* Skips the test where it can't be. *d is zero but for max, pool, networks and before_exec, and for the
  * jailer's max, test_option, test_value and before_exec. */
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);

@@ -2,12 +2,14 @@
 /* process_service.c - process.Process: from checked messages to process.h. */
 #include <agent.pb-c.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/agent.h"
 #include "agent/agent_limits.h"
+#include "agent/path.h"
 #include "base/bug.h"
 
 typedef Casemate__Agent__V1__StartRequest start_pb;
@@ -69,18 +71,23 @@ static int pty_size(const size_pb *size, uint16_t *ret_cols, uint16_t *ret_rows,
 	return 0;
 }
 
-/* A user's home need not exist: that of `nobody` usually doesn't. */
-static void choose_cwd(const struct agent *a, const config_pb *cfg, const struct user *u,
-		       struct spawn_plan *plan)
+/* A relative one is below the user's home, as paths of files are, and is put together in dst. A
+ * home need not exist: that of `nobody` usually doesn't. */
+static int choose_cwd(const struct agent *a, const config_pb *cfg, const struct user *u,
+		      struct spawn_plan *plan, char dst[PATH_MAX], struct err *err)
 {
-	if (cfg->cwd[0] != '\0') {
+	if (cfg->cwd[0] == '/') {
 		plan->cwd = cfg->cwd;
+	} else if (cfg->cwd[0] != '\0') {
+		plan->cwd = dst;
+		return path_expand(cfg->cwd, u->pw.home, "/", dst, PATH_MAX, err);
 	} else if (a->default_cwd != NULL) {
 		plan->cwd = a->default_cwd;
 	} else {
 		plan->cwd = u->pw.home[0] != '\0' ? u->pw.home : "/";
 		plan->cwd_implied = true;
 	}
+	return 0;
 }
 
 /* Everything that can be wrong with the request itself. */
@@ -90,9 +97,6 @@ static int check(const start_pb *req, struct spawn_plan *plan, struct err *err)
 		return err_set(err, -EINVAL, "no command");
 	if (strlen(req->tag) > PROCESS_TAG_MAX)
 		return err_set(err, -EINVAL, "tag is longer than %d bytes", PROCESS_TAG_MAX);
-	if (req->process->cwd[0] != '\0' && req->process->cwd[0] != '/')
-		return err_set(err, -EINVAL, "working directory %.128s is not absolute",
-			       req->process->cwd);
 	plan->cmd = req->process->cmd;
 	plan->pty = req->pty != NULL;
 	plan->stdin_pipe =
@@ -111,13 +115,14 @@ void service_process_start(struct rpc_call *call, const ProtobufCMessage *in, in
 	struct env env;
 	struct user user;
 	struct err err;
-	char **argv = NULL;
+	char **argv = NULL, cwd[PATH_MAX];
 
 	(void)fds;
 	env_init(&env);
 	if (check(req, &plan, &err) < 0 ||
 	    user_lookup(req->user, a->default_user, &user, &err) < 0 ||
 	    make_env(a, &user, req->process, plan.pty, &env, &err) < 0 ||
+	    choose_cwd(a, req->process, &user, &plan, cwd, &err) < 0 ||
 	    make_argv(req->process, &argv, &err) < 0) {
 		rpc_fail(call, err.code == -ENOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_INVALID_ARGUMENT,
 			 "%s", err.msg);
@@ -125,7 +130,6 @@ void service_process_start(struct rpc_call *call, const ProtobufCMessage *in, in
 		plan.argv = argv;
 		plan.env = &env;
 		plan.user = &user;
-		choose_cwd(a, req->process, &user, &plan);
 		process_start(a->processes, &plan, req->tag, req->timeout_ms, call);
 	}
 	env_done(&env);

@@ -107,8 +107,12 @@ Test(agent_exec, bad_directory_or_user)
 	agent_request(&r, "true", NULL);
 	r.config.cwd = STR("/no/such/directory");
 	cr_assert_eq(start_code(&r), RPC_INVALID_ARGUMENT);
-	r.config.cwd = STR("relative");
+	r.config.cwd = STR("no-such-directory");
 	cr_assert_eq(start_code(&r), RPC_INVALID_ARGUMENT);
+	r.config.cwd = STR("~somebody");
+	cr_assert_eq(start_code(&r), RPC_INVALID_ARGUMENT);
+	r.config.cwd = STR("..//");
+	cr_assert_eq(start_code(&r), RPC_OK, "the directory of root's home");
 	r.config.cwd = STR("");
 	r.req.user = STR("no-such-user");
 	cr_assert_eq(start_code(&r), RPC_INVALID_ARGUMENT);

@@ -46,6 +46,11 @@ if(NOT CASEMATE_SANITIZE)
   target_compile_definitions(jail_egress PRIVATE EGRESS_BIN="$<TARGET_FILE:casemate-egress>")
   add_dependencies(jail_egress casemate-egress)
 endif()
+if(NOT CASEMATE_SANITIZE)
+  jail_test(jail_reach native/jail_reach.c native/tap.c)
+  target_compile_definitions(jail_reach PRIVATE EGRESS_BIN="$<TARGET_FILE:casemate-egress>")
+  add_dependencies(jail_reach casemate-egress)
+endif()
 
 # What a sandbox's packets meet, in network namespaces of the test's own.
 casemate_test(gateway native SOURCES native/gateway.c native/tap.c LINKS jailer)

@@ -86,7 +86,7 @@ static int add_routes(const char *tap)
 	static const unsigned char guest_mac[6] = GUEST_NET_MAC;
 	CLEANUP(fd_closep) int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	CLEANUP(fd_closep) int rtnl = rtnl_open();
-	int r, lo, index;
+	int r, lo = -1, index = -1;
 
 	if (sock < 0)
 		return -errno;

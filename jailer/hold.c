@@ -111,6 +111,7 @@ int holds_take(struct holds *hs, const uint8_t *token, size_t len, uid_t uid, ui
 		r = add(hs, token, uid, &h, err);
 	if (r < 0)
 		return r;
+	BUG_ON(h == NULL);
 	loop_timer_del(h->timer);
 	h->timer = NULL;
 	h->client = true;

@@ -4,10 +4,10 @@
  * instead of for a jail.
  *
  * Theory of operation. There is one pool of cells without a network interface and one of cells with
- * one. Each keeps as many as it was told and no more, and makes new ones, a few at a time and outside of
- * requests, after some have been taken. Who finds none waits in line for the next one that is
- * finished: that is how jails are made when there is no pool. What could not be made is told to who
- * waits first; with nobody waiting the pool tries again later, and later each time.
+ * one. Each keeps as many as it was told and no more, and makes new ones, a few at a time and
+ * outside of requests, after some have been taken. Who finds none waits in line for the next one
+ * that is finished: that is how jails are made when there is no pool. What could not be made is
+ * told to who waits first; with nobody waiting the pool tries again later, and later each time.
  *
  * Only cells that never held a virtual machine are in it: there is no way to give one back.
  */

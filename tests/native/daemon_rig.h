@@ -24,8 +24,8 @@ struct daemon_rig {
 	void (*before_exec)(void); /* what the daemon inherits; NULL = nothing special */
 };
 
-/* Skips the test where it can't be. *d is zero but for max, pool, networks and before_exec, and for the
- * jailer's max, test_option, test_value and before_exec. */
+/* Skips the test where it can't be. *d is zero but for max, pool, networks and before_exec, and for
+ * the jailer's max, test_option, test_value and before_exec. */
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);
 void daemon_rig_start(struct daemon_rig *d);

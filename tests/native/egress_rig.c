@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +24,7 @@ static const uint16_t ports[] = { 80, 443, 8080, 22 };
 
 void rig_start(struct rig *r, const char *connections)
 {
-	int fds[7], sv[2];
+	int fds[7], sv[2], log[2];
 	const char *const argv[] = { EGRESS_PROGRAM,
 				     "--uid",
 				     "65534",
@@ -43,6 +44,9 @@ void rig_start(struct rig *r, const char *connections)
 	world_make(&r->world);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
 	r->control = sv[0];
+	/* Not our own: it may be a file, to which the program may not write. */
+	cr_assert_eq(pipe2(log, O_CLOEXEC | O_NONBLOCK), 0);
+	r->log = log[0];
 	fds[0] = sv[1];
 	for (size_t i = 0; i < ARRAY_SIZE(ports); i++)
 		fds[1 + i] = net_socket(&r->world.net, NET_GUEST, SOCK_STREAM, "::", ports[i]);
@@ -57,6 +61,8 @@ void rig_start(struct rig *r, const char *connections)
 		for (int i = 0; i < 7; i++)
 			if (dup2(FD_HIGH + i, 3 + i) < 0)
 				_exit(126);
+		if (dup2(log[1], STDERR_FILENO) < 0)
+			_exit(126);
 		/* The leak checker wants another process, which this one may not make. */
 		(void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
 		execv(EGRESS_PROGRAM, (char *const *)(uintptr_t)argv);
@@ -64,6 +70,17 @@ void rig_start(struct rig *r, const char *connections)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
+	close(log[1]);
+}
+
+static void show_log(int fd)
+{
+	char text[4096];
+	ssize_t n;
+
+	while ((n = read(fd, text, sizeof(text))) > 0)
+		(void)fwrite(text, 1, (size_t)n, stderr);
+	close(fd);
 }
 
 bool rig_stop(struct rig *r)
@@ -73,6 +90,7 @@ bool rig_stop(struct rig *r)
 	close(r->control);
 	if (waitpid(r->pid, &status, 0) != r->pid)
 		return false;
+	show_log(r->log);
 	if (status != 0)
 		(void)fprintf(stderr, "casemate-egress ended with status %x\n", (unsigned)status);
 	return status == 0;

@@ -15,6 +15,7 @@ struct rig {
 	struct world world;
 	pid_t pid;
 	int control;
+	int log;
 };
 
 #define RIG_TEXT_MAX 65536

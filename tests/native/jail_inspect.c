@@ -97,6 +97,7 @@ static void expect_descriptors(const response *r)
 		{ VMM_FD_DRIVE0, "file", "r" },
 		{ VMM_FD_DRIVE0 + 1, "file", "rw" },
 		{ VMM_FD_HANDOVER, "socket", "rw" },
+		{ VMM_FD_CPUID, "memfd", "r" },
 	};
 
 	for (size_t i = ARRAY_SIZE(want); i < r->n_descriptors; i++)

@@ -48,7 +48,7 @@ static const struct {
 	{ "fds", "fds.table",
 	  1LL << 0 | 1LL << 1 | 1LL << 2 | 1LL << VMM_FD_CONTROL | 1LL << VMM_FD_KVM |
 		  1LL << VMM_FD_KERNEL | 1LL << VMM_FD_INITRD | 1LL << VMM_FD_DRIVE0 |
-		  1LL << VMM_FD_HANDOVER | 1LL << (VMM_FD_DRIVE0 + 1) },
+		  1LL << VMM_FD_HANDOVER | 1LL << VMM_FD_CPUID | 1LL << (VMM_FD_DRIVE0 + 1) },
 	{ "rlim", "rlimit.nproc", CGROUP_PIDS_MAX },
 	{ "sysc", "sid.own", 1 },
 };

@@ -243,11 +243,17 @@ int rig_ask(struct rig *r, const char *name, uint16_t type, bool stream, char *a
 		return -1;
 	cr_assert_eq(dns_answer_parse(answer, (size_t)n, 4711, name, type, &a), 0);
 	addresses[0] = '\0';
-	for (size_t i = 0; i < a.count && at < cap; i++) {
+	for (size_t i = 0; i < a.count; i++) {
 		char text[ADDR_TEXT_MAX];
+		size_t text_len;
 
 		addr_format(&a.addrs[i], text);
-		at += (size_t)snprintf(addresses + at, cap - at, "%s%s", i > 0 ? " " : "", text);
+		text_len = strlen(text);
+		cr_assert_lt(at + 1 + text_len, cap);
+		if (i > 0)
+			addresses[at++] = ' ';
+		memcpy(addresses + at, text, text_len + 1);
+		at += text_len;
 	}
 	return (int)a.rcode;
 }

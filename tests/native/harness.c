@@ -97,6 +97,21 @@ void vmm_must(struct vmm *v, unsigned method, const void *in, const int *fds,
 		     st.msg);
 }
 
+ProtobufCMessage vmm_empty(unsigned method)
+{
+	const ProtobufCMessageDescriptor *d = vmm_methods[method].in;
+
+	cr_assert_eq(d->n_fields, 0, "%s", vmm_methods[method].name);
+	return (ProtobufCMessage)PROTOBUF_C_MESSAGE_INIT(d);
+}
+
+void vmm_do(struct vmm *v, unsigned method)
+{
+	const ProtobufCMessage q = vmm_empty(method);
+
+	vmm_must(v, method, &q, NULL, NULL);
+}
+
 configure_req vmm_request(const char *cmdline)
 {
 	configure_req q = CASEMATE__VMM__V1__CONFIGURE_REQUEST__INIT;

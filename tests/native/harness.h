@@ -44,6 +44,10 @@ enum rpc_code vmm_call(struct vmm *v, unsigned method, const void *in, const int
 /* The same, and anything but OK fails the test. */
 void vmm_must(struct vmm *v, unsigned method, const void *in, const int *fds,
 	      ProtobufCMessage **ret);
+/* The same for a method whose request has no fields: Start, Pause, Resume. */
+void vmm_do(struct vmm *v, unsigned method);
+/* Such a request. */
+ProtobufCMessage vmm_empty(unsigned method);
 /* A request with 64 MiB, one vCPU, console; cmdline is borrowed. */
 configure_req vmm_request(const char *cmdline);
 /* Waits for the VM's end; free with vmm_free_wait. One that doesn't end in 60 s fails the test,

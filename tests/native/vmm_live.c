@@ -11,43 +11,15 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
-#include "tests/native/harness.h"
+#include "tests/native/snapshot_rig.h"
 
-#define MEMORY_BYTES (64 * MIB)
-#define CONSOLE_CAP  65536U
-#define GOES_ON_MS   20000U
-#define ROUNDS	     2U
+#define CONSOLE_CAP 65536U
+#define GOES_ON_MS  20000U
+#define ROUNDS	    2U
 /* Of tests/guest/ripple.c. */
 #define RIPPLE_FIRST (16 * MIB)
 #define RIPPLE_PAGES 512U
 #define PAGE_BYTES   4096U
-
-struct snapshot {
-	int state, memory;
-};
-
-static struct snapshot new_files(void)
-{
-	struct snapshot s = { .state = memfd_create("state", MFD_CLOEXEC),
-			      .memory = memfd_create("memory", MFD_CLOEXEC) };
-
-	cr_assert(s.state >= 0 && s.memory >= 0);
-	cr_assert_eq(ftruncate(s.memory, MEMORY_BYTES), 0);
-	return s;
-}
-
-static void close_files(struct snapshot *s)
-{
-	fd_closep(&s->state);
-	fd_closep(&s->memory);
-}
-
-static void start(struct vmm *v)
-{
-	static const Casemate__Vmm__V1__StartRequest q = CASEMATE__VMM__V1__START_REQUEST__INIT;
-
-	vmm_must(v, VMM_START, &q, NULL, NULL);
-}
 
 static void boot(struct vmm *v, bool track_dirty, unsigned vcpus)
 {
@@ -60,7 +32,7 @@ static void boot(struct vmm *v, bool track_dirty, unsigned vcpus)
 	f.kernel = open_guest();
 	vmm_spawn(v, &f);
 	vmm_must(v, VMM_CONFIGURE, &q, NULL, NULL);
-	start(v);
+	vmm_do(v, VMM_START);
 	fd_closep(&f.kernel);
 	vmm_console_until(v, "wave 32\n");
 }
@@ -68,7 +40,7 @@ static void boot(struct vmm *v, bool track_dirty, unsigned vcpus)
 static struct snapshot take_live(struct vmm *v)
 {
 	Casemate__Vmm__V1__SnapshotRequest q = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
-	struct snapshot s = new_files();
+	struct snapshot s = snapshot_new();
 	const int fds[2] = { s.state, s.memory };
 
 	q.live = true;
@@ -87,7 +59,7 @@ static void restore(struct vmm *v, const struct snapshot *s)
 	q.track_dirty = true;
 	vmm_spawn(v, &f);
 	vmm_must(v, VMM_CONFIGURE, &q, NULL, NULL);
-	start(v);
+	vmm_do(v, VMM_START);
 }
 
 static size_t console_length(struct vmm *v)
@@ -127,8 +99,8 @@ static void parent_and_children(bool track_dirty)
 		expect_goes_on(&grandchild);
 		vmm_done(&child);
 		vmm_done(&grandchild);
-		close_files(&s);
-		close_files(&t);
+		snapshot_close(&s);
+		snapshot_close(&t);
 	}
 	expect_goes_on(&parent);
 	vmm_done(&parent);
@@ -193,8 +165,8 @@ Test(vmm_live, a_page_of_later_is_found)
 	vmm_free_wait(w);
 	vmm_done(&child);
 	vmm_done(&parent);
-	close_files(&s);
-	close_files(&later);
+	snapshot_close(&s);
+	snapshot_close(&later);
 }
 
 Test(vmm_live, only_of_a_running_vm)
@@ -206,7 +178,7 @@ Test(vmm_live, only_of_a_running_vm)
 	struct vmm v;
 
 	boot(&v, true, 1);
-	s = new_files();
+	s = snapshot_new();
 	/* Of a running VM, but not live. */
 	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &q, (const int[]){ s.state, s.memory }, &st, NULL),
 		     RPC_FAILED_PRECONDITION, "%s", st.msg);
@@ -215,5 +187,5 @@ Test(vmm_live, only_of_a_running_vm)
 	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &q, (const int[]){ s.state, s.memory }, &st, NULL),
 		     RPC_FAILED_PRECONDITION, "%s", st.msg);
 	vmm_done(&v);
-	close_files(&s);
+	snapshot_close(&s);
 }

@@ -27,26 +27,6 @@
 
 typedef Casemate__Vmm__V1__GetMetricsResponse metrics_resp;
 
-/* The requests of these methods have no fields. */
-static const void *empty(unsigned method)
-{
-	static const Casemate__Vmm__V1__PauseRequest pause_q =
-		CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
-	static const Casemate__Vmm__V1__ResumeRequest resume_q =
-		CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
-	static const Casemate__Vmm__V1__StartRequest start_q =
-		CASEMATE__VMM__V1__START_REQUEST__INIT;
-
-	if (method == VMM_PAUSE)
-		return &pause_q;
-	return method == VMM_RESUME ? (const void *)&resume_q : (const void *)&start_q;
-}
-
-static void call(struct vmm *v, unsigned method)
-{
-	vmm_must(v, method, empty(method), NULL, NULL);
-}
-
 static metrics_resp *metrics(struct vmm *v)
 {
 	const Casemate__Vmm__V1__GetMetricsRequest q = CASEMATE__VMM__V1__GET_METRICS_REQUEST__INIT;
@@ -111,17 +91,18 @@ static void start(struct vmm *v, const struct vmm_files *f, const configure_req 
 {
 	vmm_spawn(v, f);
 	vmm_must(v, VMM_CONFIGURE, q, NULL, NULL);
-	call(v, VMM_START);
+	vmm_do(v, VMM_START);
 }
 
 /* ---- States ------------------------------------------------------------------------------ */
 
 static void expect_refused(struct vmm *v, unsigned method)
 {
+	const ProtobufCMessage q = vmm_empty(method);
 	struct rpc_status st;
 
-	cr_expect_eq(vmm_call(v, method, empty(method), NULL, &st, NULL), RPC_FAILED_PRECONDITION,
-		     "%s: %s", vmm_methods[method].name, st.msg);
+	cr_expect_eq(vmm_call(v, method, &q, NULL, &st, NULL), RPC_FAILED_PRECONDITION, "%s: %s",
+		     vmm_methods[method].name, st.msg);
 }
 
 Test(vmm_pause, legal_only_where_the_table_says)
@@ -135,12 +116,12 @@ Test(vmm_pause, legal_only_where_the_table_says)
 	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
 	expect_refused(&v, VMM_PAUSE);
 	expect_refused(&v, VMM_RESUME);
-	call(&v, VMM_START);
+	vmm_do(&v, VMM_START);
 	expect_refused(&v, VMM_RESUME);
-	call(&v, VMM_PAUSE);
+	vmm_do(&v, VMM_PAUSE);
 	expect_refused(&v, VMM_PAUSE);
-	call(&v, VMM_RESUME);
-	call(&v, VMM_PAUSE);
+	vmm_do(&v, VMM_RESUME);
+	vmm_do(&v, VMM_PAUSE);
 	vmm_done(&v);
 }
 
@@ -155,7 +136,7 @@ Test(vmm_pause, stop_while_paused)
 
 	q.vcpus = 2;
 	start(&v, &f, &q);
-	call(&v, VMM_PAUSE);
+	vmm_do(&v, VMM_PAUSE);
 	vmm_must(&v, VMM_STOP, &stop, NULL, NULL);
 	w = vmm_wait(&v);
 	cr_expect_eq(w->reason, CASEMATE__VMM__V1__END_REASON__END_REASON_STOPPED);
@@ -191,11 +172,11 @@ static void pause_and_watch(const char *cmdline, unsigned vcpus)
 	q.vcpus = vcpus;
 	start(&v, &f, &q);
 	vmm_console_until(&v, "tick\n");
-	call(&v, VMM_PAUSE);
+	vmm_do(&v, VMM_PAUSE);
 	expect_still(&v);
 	m = metrics(&v);
 	cr_expect_eq(value(m, "vm.pauses"), 1);
-	call(&v, VMM_RESUME);
+	vmm_do(&v, VMM_RESUME);
 	wait_for_growth(&v, "console.kicks", value(m, "console.kicks"));
 	wait_for_growth(&v, "vcpu.exit.mmio", value(m, "vcpu.exit.mmio"));
 	done(m);
@@ -232,14 +213,14 @@ Test(vmm_pause, a_thousand_times_during_block_traffic, .timeout = 60)
 	start(&v, &f, &q);
 	vmm_console_until(&v, "looping\n");
 	for (unsigned i = 0; i < CYCLES; i++) {
-		call(&v, VMM_PAUSE);
+		vmm_do(&v, VMM_PAUSE);
 		if (i % 250 != 0) {
-			call(&v, VMM_RESUME);
+			vmm_do(&v, VMM_RESUME);
 			continue;
 		}
 		expect_still(&v);
 		m = metrics(&v);
-		call(&v, VMM_RESUME);
+		vmm_do(&v, VMM_RESUME);
 		wait_for_growth(&v, "drive0.kicks", value(m, "drive0.kicks"));
 		done(m);
 	}
@@ -276,13 +257,13 @@ Test(vmm_pause, stopped_and_continued, .timeout = 60)
 	vmm_spawn(&v, &f);
 	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
 	stop_and_continue(&v);
-	call(&v, VMM_START);
+	vmm_do(&v, VMM_START);
 	vmm_console_until(&v, "looping\n");
 	for (unsigned i = 0; i < 20; i++) {
 		stop_and_continue(&v);
-		call(&v, VMM_PAUSE);
+		vmm_do(&v, VMM_PAUSE);
 		stop_and_continue(&v);
-		call(&v, VMM_RESUME);
+		vmm_do(&v, VMM_RESUME);
 	}
 	cr_assert_eq(pwrite(f.drives[0].fd, "stop", 4, (off_t)(DISK_BYTES - 512)), 4);
 	expect_end(&v, "ok blk-loop\n");
@@ -305,14 +286,14 @@ Test(vmm_pause, during_vsock_traffic, .timeout = 60)
 	listen_q.port = 1024;
 	vmm_must(&v, VMM_LISTEN, &listen_q, &sv[1], NULL);
 	(void)close(sv[1]);
-	call(&v, VMM_START);
+	vmm_do(&v, VMM_START);
 	for (unsigned i = 0; i < 200; i++) {
 		memset(out, (int)i + 1, sizeof(out));
 		cr_assert_eq(fd_write_full(sv[0], out, sizeof(out)), 0);
-		call(&v, VMM_PAUSE);
+		vmm_do(&v, VMM_PAUSE);
 		if (i % 50 == 0)
 			expect_still(&v);
-		call(&v, VMM_RESUME);
+		vmm_do(&v, VMM_RESUME);
 		cr_assert_eq(fd_read_full(sv[0], in, sizeof(in)), 0);
 		cr_assert_eq(memcmp(in, out, sizeof(in)), 0, "step %u differs", i);
 	}

@@ -288,18 +288,24 @@ static int set_up_http(struct daemon *d, struct err *err)
 	return r < 0 ? err_sys(err, r, "HTTP server") : 0;
 }
 
-static int set_up(struct daemon *d, struct err *err)
+/* Before anybody can reach us: who does may send the signal at once, and its default is to die with
+ * the socket left behind. */
+static int set_up_loop(struct daemon *d, struct err *err)
 {
-	struct service *sv = &d->service;
 	int r = loop_new(&d->loop);
 
 	if (r == 0)
 		r = loop_signal_add(d->loop, SIGTERM, on_stop_signal, d);
 	if (r == 0)
 		r = loop_signal_add(d->loop, SIGINT, on_stop_signal, d);
-	if (r < 0)
-		return err_sys(err, r, "event loop");
-	r = open_store(d, err);
+	return r < 0 ? err_sys(err, r, "event loop") : 0;
+}
+
+static int set_up(struct daemon *d, struct err *err)
+{
+	struct service *sv = &d->service;
+	int r = open_store(d, err);
+
 	if (r == 0)
 		r = set_up_sandboxes(d, err);
 	if (r < 0)
@@ -332,10 +338,12 @@ static void tear_down(struct daemon *d)
 
 static int serve(struct daemon *d, struct err *err)
 {
-	bool made = false;
-	int r = open_doors(&d->opt, d->doors, &made, err);
-	const bool opened = made && d->doors[DOOR_LOCAL] >= 0;
+	bool made = false, opened;
+	int r = set_up_loop(d, err);
 
+	if (r == 0)
+		r = open_doors(&d->opt, d->doors, &made, err);
+	opened = made && d->doors[DOOR_LOCAL] >= 0;
 	if (r == 0)
 		r = set_up(d, err);
 	if (r == 0) {

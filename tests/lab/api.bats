@@ -10,14 +10,14 @@ port=3900
 
 setup_file() {
 	pkill -INT -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon --pool 1 --boot-timeout 2m --listen 127.0.0.1:$port
 	key=$(casemate key create --tenant alice --max-sandboxes 2)
 	export key
 }
 teardown_file() {
 	pkill -INT -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon
 	clean
 }
@@ -40,7 +40,7 @@ user" ]
 	before=$(casemate metrics --json "$id" | jq '.metrics["jail.cpu_us"]')
 	casemate exec "$id" -- sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done'
 	# A sample is good for a second.
-	until_true 10 used_more "$id" "$before"
+	until_true 60 used_more "$id" "$before"
 	[ "$(status DELETE "/sandboxes/$id")" = 204 ]
 	[ "$(status GET "/sandboxes/$id")" = 404 ]
 }
@@ -88,7 +88,7 @@ user" ]
 @test "kill -9 of casemated loses nothing that it has acknowledged, and leaves nothing" {
 	read -r id token < <(api POST /v2/sandboxes -d '{"templateID":"base","timeout":120}' | jq -r '.sandboxID + " " + .envdAccessToken')
 	pkill -9 -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon --listen 127.0.0.1:$port
 	[ "$(api GET "/v2/sandboxes" | jq -r '.[0].sandboxID')" = "$id" ]
 	[ "$(status GET /envs -H "E2b-Sandbox-Id: $id" -H 'E2b-Sandbox-Port: 49983' -H "X-Access-Token: $token")" = 200 ]

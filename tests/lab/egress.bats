@@ -9,7 +9,7 @@ load helpers
 
 setup_file() {
 	pkill -INT -x casemated
-	until_true 10 gone casemated
+	until_true 60 gone casemated
 	denials | wc -l >"$BATS_FILE_TMPDIR/denied" # other files provoke some
 	start_daemon --boot-timeout 2m --networks --network-allow 10.99.0.0/24
 	ip netns add srv
@@ -30,7 +30,7 @@ setup_file() {
 
 teardown_file() {
 	pkill -INT -x casemated
-	until_true 10 gone casemated
+	until_true 60 gone casemated
 	start_daemon
 	# shellcheck disable=SC2046 # a list of numbers
 	kill $(ip netns pids srv)

@@ -8,12 +8,12 @@ load helpers
 
 setup_file() {
 	pkill -INT -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon --boot-timeout 2m
 }
 teardown_file() {
 	pkill -INT -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon
 	clean
 }

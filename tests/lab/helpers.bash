@@ -36,7 +36,7 @@ only_ready_jails() {
 
 # clean: fails the test when something is left after a moment.
 clean() {
-	until_true 10 no_leftovers && return
+	until_true 60 no_leftovers && return
 	ps -eZ | grep casemate
 	find $cgroups -mindepth 1 -maxdepth 1 -type d
 	casemate ps
@@ -52,11 +52,11 @@ status_of() { awk -v f="$2:" '$1 == f { print $2 }' "$1"; }
 # start_daemon [OPTION...]: the daemons again, after a test has ended one. Without bats' own descriptors, or bats would wait for them.
 start_daemon() {
 	/usr/libexec/casemate/casemated --user casemate "$@" </dev/null >>/var/log/casemate/casemated.log 2>&1 3>&- 4>&- &
-	until_true 10 casemate ps
+	until_true 60 casemate ps
 }
 start_jailer() {
 	/usr/libexec/casemate/casemate-jailer </dev/null >>/var/log/casemate/jailer.log 2>&1 3>&- 4>&- &
-	until_true 10 jailer_reachable
+	until_true 60 jailer_reachable
 }
 jailer_reachable() { casemate doctor --json | jq -e '.[] | select(.code == "jailer") | .level == "ok"'; }
 

@@ -86,8 +86,8 @@ oci_layout() {
 	: >"$BATS_TEST_TMPDIR/image"
 	/usr/libexec/casemate/casemate-import 3<"$BATS_TEST_TMPDIR/big.tar" 4<>"$BATS_TEST_TMPDIR/image" >"$BATS_TEST_TMPDIR/report" &
 	pid=$!
-	until_true 10 grep -q casemate_import_t "/proc/$pid/attr/current"
-	until_true 10 grep -q '^Seccomp:.2' "/proc/$pid/status"
+	until_true 60 grep -q casemate_import_t "/proc/$pid/attr/current"
+	until_true 60 grep -q '^Seccomp:.2' "/proc/$pid/status"
 	[ "$(status_of "/proc/$pid/status" Uid)" = 65534 ]
 	wait $pid
 	[ "$(jq -r .image.bytes "$BATS_TEST_TMPDIR/report")" -gt 40000000 ]

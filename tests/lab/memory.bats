@@ -29,7 +29,7 @@ sys.stdin.read()' >out < <(sleep 4) 3>&- &
 	echo "idle $idle KiB, full $full KiB, now $(rss "$id") KiB"
 	[ "$full" -gt $((idle + 200 * 1024)) ]
 	# Linux reports free pages two seconds after they were freed; its own caches have grown a little.
-	until_true 10 rss_below "$id" $((idle + 40 * 1024))
+	until_true 60 rss_below "$id" $((idle + 40 * 1024))
 	casemate rm "$id"
 }
 

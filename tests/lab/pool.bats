@@ -8,12 +8,12 @@ load helpers
 
 setup_file() {
 	pkill -INT -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon --pool 2
 }
 teardown_file() {
 	pkill -INT -x casemated
-	until_true 10 no_daemon
+	until_true 60 no_daemon
 	start_daemon
 	clean
 }

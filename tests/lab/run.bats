@@ -392,7 +392,7 @@ teardown() { clean; }
 	casemate create
 	pid=$(pgrep -x casemated)
 	kill -INT "$pid"
-	until_true 10 sh -c "! kill -0 $pid"
+	until_true 60 sh -c "! kill -0 $pid"
 	[ -z "$(pgrep -x casemate-vmm)" ]
 	start_daemon
 }

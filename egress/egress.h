@@ -12,19 +12,11 @@
 
 struct resolver;
 
-/* How an accepted connection tells where the guest wanted to go. */
-enum egress_origin {
-	EGRESS_ORIGIN_REDIRECT, /* nftables' redirect: connection tracking knows (SO_ORIGINAL_DST)
-				 */
-	EGRESS_ORIGIN_LOCAL,	/* TPROXY or a local route: it is the socket's own address */
-};
-
 struct egress {
 	struct loop *loop;
 	struct policy *policy; /* NULL before the first: nothing is allowed */
 	struct resolver *resolver;
 	struct counts counts;
-	enum egress_origin origin;
 };
 
 /*

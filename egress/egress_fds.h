@@ -25,8 +25,8 @@
 #define EGRESS_POLICY_MAX (64U * 1024U)
 #define EGRESS_ANSWER_MAX 4096U
 /* A listening TCP socket: every connection that the guest opens to any address and port, except to
- * port 53, can be accepted here. getsockname() of an accepted one is where the guest wanted to;
- * there is no address translation (no SO_ORIGINAL_DST). */
+ * port 53, can be accepted here. getsockname() of an accepted one is where the guest wanted to:
+ * there is no address translation. */
 #define EGRESS_FD_TCP 4
 /* The gateway's port 53, the only resolver that the guest can reach: a bound UDP socket, and a
  * listening TCP socket. */

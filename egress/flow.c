@@ -15,9 +15,8 @@
 #include "base/num.h"
 #include "egress/flow_internal.h"
 
-#define BYE_MS		1000U
-#define TICK_MS		30000U
-#define NF_ORIGINAL_DST 80 /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST: linux/netfilter*.h */
+#define BYE_MS	1000U
+#define TICK_MS 30000U
 
 _Static_assert(SNIFF_MAX <= RELAY_BUF_BYTES, "what was read goes on as the relay's first bytes");
 
@@ -313,24 +312,14 @@ static void on_guest(struct loop_io *io, int fd, uint32_t events, void *arg)
 		flow_end(f);
 }
 
+/* Every address is local where the guest's connections arrive, so an accepted socket's own address
+ * is the one that the guest dialled. */
 static int find_origin(struct flow *f)
 {
 	struct sockaddr_storage ss = { 0 };
 	socklen_t len = sizeof(ss);
-	struct addr local;
-	int r;
 
 	if (getsockname(f->guest, (struct sockaddr *)&ss, &len) < 0)
-		return -errno;
-	r = addr_from_sockaddr(&ss, &local, &f->port);
-	if (r < 0)
-		return r;
-	f->dialled = local;
-	if (f->egress->origin == EGRESS_ORIGIN_LOCAL)
-		return 0;
-	len = sizeof(ss);
-	if (getsockopt(f->guest, addr_is_v4(&local) ? IPPROTO_IP : IPPROTO_IPV6, NF_ORIGINAL_DST,
-		       &ss, &len) < 0)
 		return -errno;
 	return addr_from_sockaddr(&ss, &f->dialled, &f->port);
 }

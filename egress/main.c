@@ -2,7 +2,7 @@
 /*
  * main.c - casemate-egress: a sandbox's resolver and transparent proxy.
  *
- *     casemate-egress [--uid N] [--origin redirect|local] [--connections N] KIND...
+ *     casemate-egress [--uid N] [--connections N] KIND...
  *
  * Descriptor 3 is the control socket; each KIND (tcp, dns-udp, dns-tcp) says what the next
  * descriptor from 4 on is. casemate-egress(8).
@@ -34,7 +34,6 @@
 struct options {
 	uid_t uid;
 	size_t flows;
-	enum egress_origin origin;
 	char *const *kinds;
 	size_t kinds_count;
 };
@@ -50,23 +49,15 @@ struct parts {
 
 static int usage(void)
 {
-	(void)fputs("usage: casemate-egress [--uid N] [--origin redirect|local] [--connections N] "
-		    "tcp|dns-udp|dns-tcp...\n",
+	(void)fputs("usage: casemate-egress [--uid N] [--connections N] tcp|dns-udp|dns-tcp...\n",
 		    stderr);
 	return STATUS_USAGE;
-}
-
-static bool parse_origin(const char *text, enum egress_origin *ret)
-{
-	*ret = strcmp(text, "local") == 0 ? EGRESS_ORIGIN_LOCAL : EGRESS_ORIGIN_REDIRECT;
-	return *ret == EGRESS_ORIGIN_LOCAL || strcmp(text, "redirect") == 0;
 }
 
 static bool parse(int argc, char **argv, struct options *o)
 {
 	static const struct option options[] = {
 		{ "uid", required_argument, NULL, 'u' },
-		{ "origin", required_argument, NULL, 'o' },
 		{ "connections", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
@@ -78,7 +69,7 @@ static bool parse(int argc, char **argv, struct options *o)
 			o->uid = (uid_t)n;
 		else if (c == 'c' && parse_u64(optarg, 1, EGRESS_FLOWS_MAX, &n) == 0)
 			o->flows = (size_t)n;
-		else if (c != 'o' || !parse_origin(optarg, &o->origin))
+		else
 			return false;
 	}
 	o->kinds = argv + optind;
@@ -189,7 +180,7 @@ static void tear_down(struct parts *p)
 int main(int argc, char **argv)
 {
 	static struct parts parts;
-	struct options o = { .flows = EGRESS_FLOWS, .origin = EGRESS_ORIGIN_REDIRECT };
+	struct options o = { .flows = EGRESS_FLOWS };
 	struct err err = { 0 };
 	size_t seed;
 	int r;
@@ -203,7 +194,6 @@ int main(int argc, char **argv)
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		seed = 0;
 	json_object_seed(seed | 1);
-	parts.egress.origin = o.origin;
 	r = set_up(&parts, &o, &err);
 	if (r == 0)
 		r = confine(o.uid, o.flows, &err);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * proxy.h - accepts the guest's redirected connections and keeps at most so many of them as flows.
+ * proxy.h - accepts the guest's connections and keeps at most so many of them as flows.
  * When there are as many, the rest waits in the kernel's queue. The loop's thread.
  */
 #ifndef EGRESS_PROXY_H

@@ -36,10 +36,9 @@ static int enter_host_network(struct stage_env *env)
 static int execute(struct stage_env *env)
 {
 	static char name[] = "casemate-egress";
-	static char option[] = "--origin", local[] = "local";
 	static char tcp[] = "tcp", dns_udp[] = "dns-udp", dns_tcp[] = "dns-tcp";
 	/* What EGRESS_FD_TCP and the next two are. */
-	char *argv[] = { name, option, local, tcp, dns_udp, dns_tcp, NULL };
+	char *argv[] = { name, tcp, dns_udp, dns_tcp, NULL };
 	char *envp[] = { NULL };
 
 	(void)env;

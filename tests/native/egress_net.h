@@ -2,7 +2,7 @@
 /*
  * egress_net.h - three network namespaces for tests of casemate-egress:
  *
- *     guest (every address is local, as a redirect makes it)     host ---- veth ---- world
+ *     guest (every address is local, as in a jail)             host ---- veth ---- world
  *
  * The host has 5.5.5.1 and 2606::1 and a default route to the world, which has servers' addresses.
  * Made inside a user namespace of the test's own when there is no root. Fails the test when it

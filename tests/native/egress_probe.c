@@ -23,7 +23,7 @@ int main(int argc, char **argv)
 		if (open != (fd < EGRESS_FD_DYNAMIC))
 			return 3;
 	}
-	if (argc != 6 || environ[0] != NULL || write(STDERR_FILENO, "here\n", 5) != 5)
+	if (argc != 4 || environ[0] != NULL || write(STDERR_FILENO, "here\n", 5) != 5)
 		return 4;
 	for (;;) {
 		if (poll(&control, 1, -1) < 0)

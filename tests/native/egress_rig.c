@@ -28,8 +28,6 @@ void rig_start(struct rig *r, const char *connections)
 	const char *const argv[] = { EGRESS_PROGRAM,
 				     "--uid",
 				     "65534",
-				     "--origin",
-				     "local",
 				     "--connections",
 				     connections == NULL ? "128" : connections,
 				     "tcp",

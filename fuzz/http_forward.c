@@ -9,13 +9,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/daemon/hostmask.h"
 #include "api/daemon/route.h"
 #include "api/http/forward.h"
 #include "base/bug.h"
 
 static const char *const withhold[] = { "X-API-Key", "E2b-Traffic-Access-Token", NULL };
 
-static void check_forwarded(const struct http_head *h, struct buf *out)
+static void check_forwarded(const struct http_head *h, const char *host, struct buf *out)
 {
 	static const char *const gone[] = { "X-API-Key",  "E2b-Traffic-Access-Token",
 					    "Keep-Alive", "TE",
@@ -34,15 +35,39 @@ static void check_forwarded(const struct http_head *h, struct buf *out)
 	BUG_ON(again.upgrade != h->upgrade || again.close == h->upgrade || again.expect);
 	for (size_t i = 0; gone[i] != NULL; i++)
 		BUG_ON(http_head_field(&again, gone[i]) != NULL);
-	BUG_ON(h->host != NULL && strcmp(h->host, again.host) != 0);
+	BUG_ON(host == NULL && h->host != NULL && strcmp(h->host, again.host) != 0);
+	BUG_ON(host != NULL && strcmp(host, again.host) != 0);
 	free(text);
+}
+
+static void try_forward(const struct http_head *h, const char *host)
+{
+	struct buf out;
+
+	buf_init(&out, 2 * HTTP_HEAD_MAX);
+	/* Beyond all limits of a head, it can be refused by the next one. */
+	if (h->fields_count + 4 <= HTTP_FIELDS_MAX &&
+	    http_forward_request(h, withhold, host, "0123456789abcdef", &out) == 0 &&
+	    buf_len(&out) < HTTP_HEAD_MAX)
+		check_forwarded(h, host, &out);
+	buf_done(&out);
+}
+
+/* Any text at all as a mask: what is valid becomes a Host. */
+static void try_mask(const struct http_head *h)
+{
+	char host[HOSTMASK_MAX + 1];
+
+	if (h->host == NULL || !hostmask_valid(h->host))
+		return;
+	hostmask_expand(h->host, 65535, host);
+	try_forward(h, host);
 }
 
 static void try_request(const struct http_head *h)
 {
 	char *path = strdup(h->target);
 	struct route r;
-	struct buf out;
 
 	BUG_ON(path == NULL);
 	path[strcspn(path, "?")] = '\0';
@@ -51,13 +76,8 @@ static void try_request(const struct http_head *h)
 	BUG_ON(r.port == 0);
 	(void)route_is_internal(path);
 	free(path);
-	buf_init(&out, 2 * HTTP_HEAD_MAX);
-	/* Beyond all limits of a head, it can be refused by the next one. */
-	if (h->fields_count + 4 <= HTTP_FIELDS_MAX &&
-	    http_forward_request(h, withhold, "0123456789abcdef", &out) == 0 &&
-	    buf_len(&out) < HTTP_HEAD_MAX)
-		check_forwarded(h, &out);
-	buf_done(&out);
+	try_forward(h, NULL);
+	try_mask(h);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -162,6 +162,34 @@ json_t *e2b_listed_json(const struct service *sv, const struct sandbox *s)
 	return o;
 }
 
+/* What it may reach, less the secrets of rules and of a proxy. */
+static json_t *network_json(const struct profile *p, const json_t *policy)
+{
+	static const char *const lists[] = { "allowOut", "denyOut" };
+	json_t *o = json_pack("{s:b}", "allowPublicTraffic", p != NULL && !p->private_traffic);
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists) && o != NULL; i++) {
+		json_t *list = json_object_get(policy, lists[i]);
+		if (json_is_array(list))
+			(void)json_object_set(o, lists[i], list);
+	}
+	if (p != NULL && p->mask_host[0] != '\0')
+		add_text(o, "maskRequestHost", p->mask_host);
+	return o;
+}
+
+static void add_network(json_t *o, const struct sandbox *s)
+{
+	const char *text = sandbox_spec(s)->network;
+	json_t *policy = text == NULL ? NULL : json_loads(text, 0, NULL);
+
+	(void)json_object_set_new(
+		o, "allowInternetAccess",
+		json_boolean(json_is_true(json_object_get(policy, "allow_internet_access"))));
+	(void)json_object_set_new(o, "network", network_json(sandbox_profile(s), policy));
+	json_decref(policy);
+}
+
 json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s)
 {
 	const struct profile *p = sandbox_profile(s);
@@ -170,7 +198,7 @@ json_t *e2b_detail_json(const struct service *sv, const struct sandbox *s)
 	if (o == NULL)
 		return NULL;
 	add_access(o, sv, s);
-	(void)json_object_set_new(o, "allowInternetAccess", json_false());
+	add_network(o, s);
 	(void)json_object_set_new(o, "lifecycle",
 				  json_pack("{s:s, s:b}", "onTimeout",
 					    sandbox_spec(s)->pause_on_timeout ? "pause" : "kill",

@@ -197,16 +197,28 @@ static int on_iam(const json_t *v, const struct making *m)
 	return on_empty_only(v, "iam", m);
 }
 
-/* Where no sandbox has a network, what denies is so already; what allows can't be done. */
+static int on_mask(const json_t *v, const struct making *m)
+{
+	const char *mask = json_string_value(v);
+
+	if (v == NULL || json_is_null(v))
+		return 0;
+	if (mask == NULL || !hostmask_valid(mask))
+		return is_not(m, "maskRequestHost", "a host, perhaps with ${PORT}");
+	memcpy(m->profile->mask_host, mask, strlen(mask) + 1);
+	return 0;
+}
+
+/* Where no sandbox has a network, what denies is so already; what allows can't be done. What is
+ * said of requests to a guest's ports needs no network. */
 static int on_network(const json_t *v, const struct making *m)
 {
-	static const char *const cannots[] = { "maskRequestHost", "allowOut", "rules",
-					       "egressProxy" };
+	static const char *const cannots[] = { "allowOut", "rules", "egressProxy" };
 	const json_t *public = json_object_get(v, "allowPublicTraffic");
 
 	if (!json_is_object(v))
 		return is_not(m, "network", "an object");
-	for (size_t i = 0; i < (m->lim->networks ? 1 : ARRAY_SIZE(cannots)); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cannots) && !m->lim->networks; i++) {
 		const json_t *x = json_object_get(v, cannots[i]);
 		int r = x == NULL ? 0 : on_empty_only(x, cannots[i], m);
 		if (r < 0)
@@ -216,7 +228,7 @@ static int on_network(const json_t *v, const struct making *m)
 		return is_not(m, "allowPublicTraffic", "true or false");
 	m->profile->private_traffic = public != NULL && !json_is_true(public);
 	*m->network = v;
-	return 0;
+	return on_mask(json_object_get(v, "maskRequestHost"), m);
 }
 
 int profile_network(const json_t *network, bool internet, char **ret, struct err *err)

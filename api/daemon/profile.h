@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "api/daemon/hostmask.h"
 #include "api/daemon/spec.h"
 
 #define PROFILE_TEMPLATE_MAX 64U
@@ -25,6 +26,7 @@ struct profile {
 	bool secure;				 /* its agent's port needs the access token */
 	bool auto_resume;			 /* a request for one of its ports lets it go on */
 	bool private_traffic;			 /* and the others the traffic token */
+	char mask_host[HOSTMASK_MAX + 1];	 /* Host of requests to them; "" = as it came */
 };
 
 MUST_USE struct profile *profile_new(void); /* NULL = no memory */

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <vmm.pb-c.h>
 
+#include "api/daemon/profile.h"
 #include "api/http/body.h"
 #include "api/http/forward.h"
 #include "api/proto/contract.h"
@@ -457,10 +458,24 @@ static const char *const *withheld(const struct proxy *p)
 	return auth != NULL && strstr(auth, "e2b_") != NULL ? withhold_all : withhold_port;
 }
 
+/* The Host that a server of the guest is to see; NULL = the client's. The agent sees the client's.
+ */
+static const char *masked(const struct proxy *p, char buf[HOSTMASK_MAX + 1])
+{
+	const struct sandbox *s = sandboxes_find(p->sandboxes, p->id);
+	const struct profile *profile = s == NULL ? NULL : sandbox_profile(s);
+
+	if (profile == NULL || profile->mask_host[0] == '\0' || p->port == PROXY_AGENT_PORT)
+		return NULL;
+	hostmask_expand(profile->mask_host, p->port, buf);
+	return buf;
+}
+
 static void on_connected(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			 void *arg)
 {
 	struct proxy *p = arg;
+	char mask[HOSTMASK_MAX + 1];
 	int r;
 
 	(void)out;
@@ -474,7 +489,8 @@ static void on_connected(const struct rpc_status *st, const ProtobufCMessage *ou
 		return;
 	}
 	p->phase = p->port == PROXY_AGENT_PORT ? PHASE_HEAD : PHASE_KNOCK;
-	r = http_forward_request(http_request_head(p->req), withheld(p), http_id(p->req), &p->up);
+	r = http_forward_request(http_request_head(p->req), withheld(p), masked(p, mask),
+				 http_id(p->req), &p->up);
 	p->events = EPOLLIN;
 	if (r == 0)
 		r = loop_io_add(p->loop, p->fd, p->events, on_guest, p, &p->io);

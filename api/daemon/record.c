@@ -45,9 +45,9 @@ static json_t *profile_json(const struct profile *p)
 {
 	if (p == NULL)
 		return json_null();
-	return json_pack("{s:s, s:O, s:b, s:b, s:b}", "template", p->template, "metadata",
+	return json_pack("{s:s, s:O, s:b, s:b, s:b, s:s}", "template", p->template, "metadata",
 			 p->metadata, "secure", p->secure, "auto_resume", p->auto_resume,
-			 "private_traffic", p->private_traffic);
+			 "private_traffic", p->private_traffic, "mask_host", p->mask_host);
 }
 
 char *record_write(const struct record *r)
@@ -163,6 +163,16 @@ static int take_metadata(const json_t *p, struct profile *ret)
 	return ret->metadata == NULL ? -ENOMEM : 0;
 }
 
+/* A casemated before this one wrote none. */
+static int take_mask(const json_t *p, char ret[HOSTMASK_MAX + 1])
+{
+	if (json_object_get(p, "mask_host") == NULL)
+		return 0;
+	if (take_text(p, "mask_host", ret, HOSTMASK_MAX + 1) < 0)
+		return -EINVAL;
+	return ret[0] == '\0' || hostmask_valid(ret) ? 0 : -EINVAL;
+}
+
 static int take_profile(const json_t *o, struct profile **ret)
 {
 	const json_t *p = json_object_get(o, "profile");
@@ -182,6 +192,8 @@ static int take_profile(const json_t *o, struct profile **ret)
 		r = take_bool(p, "auto_resume", &made->auto_resume);
 	if (r == 0)
 		r = take_bool(p, "private_traffic", &made->private_traffic);
+	if (r == 0)
+		r = take_mask(p, made->mask_host);
 	if (r == 0)
 		r = take_metadata(p, made);
 	if (r < 0)

@@ -65,7 +65,14 @@ static int put_framing(const struct http_head *h, struct buf *out)
 	return put(out, "Content-Length", ": ", line, "\r\n");
 }
 
-int http_forward_request(const struct http_head *h, const char *const *withhold,
+static int put_field(const struct http_field *f, const char *host, struct buf *out)
+{
+	const bool masked = host != NULL && strcasecmp(f->name, "Host") == 0;
+
+	return put(out, f->name, ": ", masked ? host : f->value, "\r\n");
+}
+
+int http_forward_request(const struct http_head *h, const char *const *withhold, const char *host,
 			 const char *request_id, struct buf *out)
 {
 	int r = put(out, h->method, " ", h->target, " HTTP/1.1\r\n");
@@ -74,10 +81,10 @@ int http_forward_request(const struct http_head *h, const char *const *withhold,
 		const struct http_field *f = &h->fields[i];
 		if (passes(h, f) && !is_among(f->name, withhold) &&
 		    strcasecmp(f->name, "X-Request-Id") != 0)
-			r = put(out, f->name, ": ", f->value, "\r\n");
+			r = put_field(f, host, out);
 	}
 	if (r == 0 && h->host == NULL) /* HTTP/1.0 */
-		r = put(out, "Host", ": ", "localhost", "\r\n");
+		r = put(out, "Host", ": ", host != NULL ? host : "localhost", "\r\n");
 	if (r == 0)
 		r = put(out, "X-Request-Id", ": ", request_id, "\r\n");
 	if (r == 0)

@@ -13,10 +13,11 @@
 
 /*
  * Appends the head of request h for the next server. withhold: names of fields that are not passed
- * on, ended by NULL. Its body follows in h->body's framing. 0, -ENOSPC, -ENOMEM.
+ * on, ended by NULL. host: takes the place of Host; NULL = as it came. Its body follows in
+ * h->body's framing. 0, -ENOSPC, -ENOMEM.
  */
 MUST_USE int http_forward_request(const struct http_head *h, const char *const *withhold,
-				  const char *request_id, struct buf *out);
+				  const char *host, const char *request_id, struct buf *out);
 
 /* The fields of response h that are passed on: how many were put into ret, which point into h. */
 size_t http_forward_fields(const struct http_head *h, struct http_field ret[HTTP_FIELDS_MAX]);

@@ -56,6 +56,77 @@ Test(daemon_ports, ports, .init = set_up, .fini = tear_down, .timeout = 120)
 	cr_assert_not_null(strstr(a.body, "The sandbox was not found"), "%s", a.body);
 }
 
+static unsigned ask_port(const char *id, unsigned port, const char *fields)
+{
+	char named[512];
+
+	(void)snprintf(named, sizeof(named), "Host: %u-%s.localhost:1\r\n%s", port, id, fields);
+	return ask("GET", "/", named, NULL);
+}
+
+/* What a server of the guest sees as Host; its agent, and other sandboxes' servers, see the
+ * client's.
+ */
+Test(daemon_ports, masked_hosts, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[32], other[32], agent[256], host[128];
+
+	cr_assert_eq(ask("POST", "/v2/sandboxes", key,
+			 "{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":"
+			 "\"custom.example.com:${PORT}\"}}"),
+		     201, "%s", a.body);
+	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "sandboxID"));
+	(void)snprintf(agent, sizeof(agent),
+		       "E2b-Sandbox-Id: %s\r\nE2b-Sandbox-Port: 49983\r\nX-Access-Token: %s\r\n",
+		       id, answer_text(&a, "envdAccessToken"));
+	(void)snprintf(host, sizeof(host), "/sandboxes/%s", id);
+	cr_assert_eq(ask("GET", host, key, NULL), 200, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\"maskRequestHost\":\"custom.example.com:${PORT}\""),
+			   "%s", a.body);
+	cr_assert_eq(ask_port(id, 3000, ""), 200, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\r\nHost: custom.example.com:3000\r\n"), "%s", a.body);
+	cr_assert_null(strstr(a.body, id), "%s", a.body);
+	cr_assert_eq(ask("GET", "/echo", agent, NULL), 200);
+	cr_assert_null(strstr(a.body, "custom.example"), "%s", a.body);
+	make(key, other, NULL);
+	cr_assert_eq(ask_port(other, 3000, ""), 200);
+	(void)snprintf(host, sizeof(host), "\r\nHost: 3000-%s.localhost:1\r\n", other);
+	cr_assert_not_null(strstr(a.body, host), "%s", a.body);
+	cr_assert_eq(ask("POST", "/v2/sandboxes", key,
+			 "{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":"
+			 "\"x\\r\\nX: y\"}}"),
+		     400, "%s", a.body);
+}
+
+/* Ports that want a token: this sandbox's, of this kind, and nothing of it reaches the guest. */
+Test(daemon_ports, private_traffic, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *key = key_of("alice", SMALL);
+	char id[2][32], token[2][64], access[96], field[128];
+
+	for (size_t i = 0; i < 2; i++) {
+		cr_assert_eq(
+			ask("POST", "/v2/sandboxes", key,
+			    "{\"templateID\":\"base\",\"network\":{\"allowPublicTraffic\":false}}"),
+			201, "%s", a.body);
+		(void)snprintf(id[i], sizeof(id[i]), "%s", answer_text(&a, "sandboxID"));
+		(void)snprintf(token[i], sizeof(token[i]), "%s",
+			       answer_text(&a, "trafficAccessToken"));
+		(void)snprintf(access, sizeof(access), "E2b-Traffic-Access-Token: %s\r\n",
+			       answer_text(&a, "envdAccessToken"));
+	}
+	cr_assert_str_neq(token[0], token[1]);
+	cr_assert_eq(ask_port(id[1], 3000, ""), 403, "%s", a.body);
+	cr_assert_eq(ask_port(id[1], 3000, access), 403, "the agent's token");
+	(void)snprintf(field, sizeof(field), "e2b-traffic-access-token: %s\r\n", token[0]);
+	cr_assert_eq(ask_port(id[1], 3000, field), 403, "another sandbox's");
+	cr_assert_eq(ask_port(id[1], 3000, key), 403, "the key of its tenant");
+	(void)snprintf(field, sizeof(field), "e2b-traffic-access-token: %s\r\n", token[1]);
+	cr_assert_eq(ask_port(id[1], 3000, field), 200, "%s", a.body);
+	cr_assert_null(strcasestr(a.body, token[1]), "%s", a.body);
+}
+
 /* A TCP port by the native API: the client names it, and then it's a stream both ways. */
 Test(daemon_ports, tcp, .init = set_up, .fini = tear_down, .timeout = 120)
 {

@@ -10,6 +10,7 @@
 #include "api/daemon/cors.h"
 #include "api/daemon/credential.h"
 #include "api/daemon/e2b_view.h"
+#include "api/daemon/hostmask.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/route.h"
 #include "api/daemon/tenant.h"
@@ -283,6 +284,61 @@ Test(api, create)
 	cr_assert_eq(
 		parse("{\"templateID\":\"base\",\"autoResume\":{\"enabled\":true}}", 2, &s, &p), 0);
 	cr_assert(p->auto_resume && !s.pause_on_timeout);
+	profile_free(p);
+	spec_done(&s);
+}
+
+Test(api, hostmask)
+{
+	static const char *const bad[] = { "",	      "a b",	"a\r\nX: y", "a/b",
+					   "u@h",     "${PORT", "${HOST}",   "$PORT",
+					   "${port}", "h:${}",	"${PORT}${", "\xc3\xa4" };
+	char text[HOSTMASK_MAX + 1], mask[HOSTMASK_MAX + 2];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		cr_assert(!hostmask_valid(bad[i]), "%s", bad[i]);
+	cr_assert(hostmask_valid("${PORT}-x.example.com:${PORT}"));
+	hostmask_expand("${PORT}-x.example.com:${PORT}", 65535, text);
+	cr_assert_str_eq(text, "65535-x.example.com:65535");
+	cr_assert(hostmask_valid("[::1]"));
+	hostmask_expand("[::1]", 80, text);
+	cr_assert_str_eq(text, "[::1]");
+	/* The longest, as it is and with the longest port. */
+	memset(mask, 'a', sizeof(mask));
+	mask[HOSTMASK_MAX + 1] = '\0';
+	cr_assert(!hostmask_valid(mask));
+	mask[HOSTMASK_MAX] = '\0';
+	cr_assert(hostmask_valid(mask));
+	for (size_t i = 0; i + 7 <= HOSTMASK_MAX; i += 7)
+		memcpy(mask + i, "${PORT}", 7);
+	cr_assert(hostmask_valid(mask));
+}
+
+Test(api, create_mask)
+{
+	static const char *const bad[] = { "1", "\"\"", "\"a b\"", "\"a\\r\\nX: y\"", "[]" };
+	char body[256];
+	struct profile *p;
+	struct spec s;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		(void)snprintf(body, sizeof(body),
+			       "{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":%s}}",
+			       bad[i]);
+		cr_assert_eq(parse(body, 2, &s, &p), -EINVAL, "%s", body);
+		cr_assert_not_null(strstr(err.msg, "maskRequestHost"), "%s", err.msg);
+	}
+	cr_assert_eq(parse("{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":null}}", 2,
+			   &s, &p),
+		     0);
+	cr_assert_str_eq(p->mask_host, "");
+	profile_free(p);
+	spec_done(&s);
+	cr_assert_eq(parse("{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":"
+			   "\"a.example:${PORT}\"}}",
+			   2, &s, &p),
+		     0);
+	cr_assert_str_eq(p->mask_host, "a.example:${PORT}");
 	profile_free(p);
 	spec_done(&s);
 }

@@ -106,9 +106,6 @@ Test(daemon_network, e2b_default_is_the_internet_where_there_is_one)
 		     0);
 	cr_expect(s.nic);
 	spec_done(&s);
-	cr_expect_eq(
-		e2b("{\"templateID\":\"base\",\"network\":{\"maskRequestHost\":\"x\"}}", &with, &s),
-		-ENOTSUP);
 }
 
 Test(daemon_network, copies_have_it)

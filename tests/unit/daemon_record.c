@@ -37,6 +37,7 @@ static struct record full(void)
 	r.profile->metadata = json_pack("{s:s}", "who", "\"me\"");
 	memcpy(r.profile->template, "base", 5);
 	r.profile->auto_resume = r.profile->private_traffic = true;
+	memcpy(r.profile->mask_host, "x:${PORT}", 10);
 	return r;
 }
 
@@ -62,6 +63,7 @@ Test(record, round_trip)
 	cr_assert(b.resting && !b.parked);
 	cr_assert(b.profile->auto_resume && b.profile->private_traffic && !b.profile->secure);
 	cr_assert(profile_matches(b.profile, "who=%22me%22"));
+	cr_assert_str_eq(b.profile->mask_host, "x:${PORT}");
 	again = record_write(&b);
 	cr_assert_str_eq(again, text);
 	free(text);
@@ -75,6 +77,29 @@ Test(record, round_trip)
 	free(text);
 	record_done(&a);
 	record_done(&b);
+}
+
+/* A member of a profile that an earlier casemated didn't write; one that it would not have written.
+ */
+Test(record, masks)
+{
+	struct record a = full(), b;
+	char *text = record_write(&a), *again;
+	json_t *o = json_loads(text, 0, NULL), *profile = json_object_get(o, "profile");
+
+	(void)json_object_del(profile, "mask_host");
+	again = json_dumps(o, 0);
+	cr_assert_eq(record_read(again, &b, &err), 0, "%s", err.msg);
+	cr_assert_str_eq(b.profile->mask_host, "");
+	record_done(&b);
+	free(again);
+	(void)json_object_set_new(profile, "mask_host", json_string("a\r\nX: y"));
+	again = json_dumps(o, 0);
+	cr_assert_eq(record_read(again, &b, &err), -EINVAL);
+	free(again);
+	free(text);
+	json_decref(o);
+	record_done(&a);
 }
 
 /* A connection can't be written down. */

@@ -91,15 +91,19 @@ static struct shape *find(struct pool *p, const struct spec *spec)
 	return NULL;
 }
 
-/* How many sandboxes of this kind and shape there are in this state. */
-static unsigned count(const struct pool *p, const struct spec *spec, enum sandbox_kind kind,
-		      enum sandbox_state state)
+/* How many spares of this shape there are in this state. The newest come first, and spares are
+ * among them: the walk ends at the last of those that there are of all shapes. */
+static unsigned count_spares(const struct pool *p, const struct spec *spec,
+			     enum sandbox_state state)
 {
-	unsigned n = 0;
+	unsigned left = p->table->count[SANDBOX_KIND_SPARE][state], n = 0;
 
-	for (const struct sandbox *s = p->table->first; s != NULL; s = s->next)
-		n += s->kind == kind && s->state == state &&
-		     (spec == NULL || same_shape(&s->spec, spec));
+	for (const struct sandbox *s = p->table->first; s != NULL && left > 0; s = s->next) {
+		if (s->kind != SANDBOX_KIND_SPARE || s->state != state)
+			continue;
+		n += same_shape(&s->spec, spec);
+		left--;
+	}
 	return n;
 }
 
@@ -167,16 +171,18 @@ static bool host_has_room(void)
 /* One thing at a time; true when there may be more. */
 static bool fill(struct pool *p, struct shape *sh)
 {
-	unsigned making = count(p, NULL, SANDBOX_KIND_SPARE, SANDBOX_CREATING);
-	unsigned have = count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_SPARE) +
-			count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_CREATING);
+	const struct sandboxes *t = p->table;
 
 	if (sh->template.fds[0] < 0) {
-		if (!sh->casting && count(p, NULL, SANDBOX_KIND_MOULD, SANDBOX_CREATING) == 0)
+		if (!sh->casting && t->count[SANDBOX_KIND_MOULD][SANDBOX_CREATING] == 0)
 			sh->casting = make(p, sh, SANDBOX_KIND_MOULD);
 		return false;
 	}
-	return have < p->depth && making < SPARES_MAKING && make(p, sh, SANDBOX_KIND_SPARE);
+	return t->count[SANDBOX_KIND_SPARE][SANDBOX_CREATING] < SPARES_MAKING &&
+	       count_spares(p, &sh->spec, SANDBOX_SPARE) +
+			       count_spares(p, &sh->spec, SANDBOX_CREATING) <
+		       p->depth &&
+	       make(p, sh, SANDBOX_KIND_SPARE);
 }
 
 static void on_tick(void *arg)
@@ -187,7 +193,7 @@ static void on_tick(void *arg)
 	if (p->table->stopping)
 		return;
 	/* Tenants first: when they have what they want, their change of state comes back here. */
-	if (count(p, NULL, SANDBOX_KIND_TENANT, SANDBOX_CREATING) > 0)
+	if (p->table->count[SANDBOX_KIND_TENANT][SANDBOX_CREATING] > 0)
 		return;
 	if (!host_has_room()) {
 		poke_in(p, RETRY_MS);
@@ -344,9 +350,15 @@ void pool_want(struct pool *p, const struct spec *spec)
 
 struct sandbox *pool_spare(const struct pool *p, const struct spec *spec)
 {
-	for (struct sandbox *s = p->table->first; s != NULL; s = s->next)
-		if (s->state == SANDBOX_SPARE && same_shape(&s->spec, spec))
+	unsigned left = p->table->count[SANDBOX_KIND_SPARE][SANDBOX_SPARE];
+
+	for (struct sandbox *s = p->table->first; s != NULL && left > 0; s = s->next) {
+		if (s->state != SANDBOX_SPARE)
+			continue;
+		if (same_shape(&s->spec, spec))
 			return s;
+		left--;
+	}
 	return NULL;
 }
 
@@ -367,7 +379,7 @@ json_t *pool_json(const struct pool *p)
 				      "image", sh->spec.image, "vcpus", (int)sh->spec.vcpus,
 				      "memory_bytes", (json_int_t)sh->spec.memory_bytes, "template",
 				      sh->template.fds[0] >= 0, "spares",
-				      (int)count(p, &sh->spec, SANDBOX_KIND_SPARE, SANDBOX_SPARE));
+				      (int)count_spares(p, &sh->spec, SANDBOX_SPARE));
 		if (json_array_append_new(list, o) < 0) {
 			json_decref(list);
 			list = NULL;

@@ -309,7 +309,6 @@ static void enter_ended(struct sandbox *s)
 			       s->parked ? 0 : s->spec.vcpus);
 	if (s->kind != SANDBOX_KIND_TENANT)
 		s->table->others--;
-	s->table->records++;
 	if (s->kind == SANDBOX_KIND_MOULD && strcmp(s->reason, "template") != 0)
 		pool_cast(s->table->pool, &s->spec, NULL);
 	if (s->kind == SANDBOX_KIND_SPARE && s->time_ns[SANDBOX_T_CONFIGURED] == 0)
@@ -343,7 +342,7 @@ void sandbox_event(struct sandbox *s, enum sandbox_event ev)
 	BUG_ON(next < 0);
 	if ((enum sandbox_state)next == old)
 		return;
-	s->state = (enum sandbox_state)next;
+	sandbox_become(s, s->kind, (enum sandbox_state)next);
 	s->recorded = false; /* until `changed` has seen the new state */
 	log_debug("sandbox.state", "id=%s old=%s new=%s", s->id, state_names[old],
 		  state_names[next]);
@@ -512,7 +511,7 @@ static void claim(struct sandbox *s, struct spec *spec)
 {
 	s->spec = *spec;
 	*spec = (struct spec){ 0 };
-	s->kind = SANDBOX_KIND_TENANT;
+	sandbox_become(s, SANDBOX_KIND_TENANT, s->state);
 	s->path = SANDBOX_PATH_POOL;
 	s->table->others--;
 	s->table->live++;

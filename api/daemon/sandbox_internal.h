@@ -16,26 +16,33 @@
 struct network;
 struct pool;
 
+enum sandbox_kind {
+	SANDBOX_KIND_TENANT,
+	SANDBOX_KIND_SPARE, /* a tenant's, when it is claimed */
+	SANDBOX_KIND_MOULD, /* boots to become a template */
+	SANDBOX_KIND_COUNT
+};
+
+#define SANDBOX_BUCKETS 1024U
+
 struct sandboxes {
 	struct sandboxes_config cfg;
 	struct pool *pool;     /* NULL: none */
 	struct sandbox *first; /* newest first */
-	size_t live;	       /* tenants' that have not ended or failed */
-	size_t parked;	       /* tenants' that are paused on the disk; not in live */
-	size_t others;	       /* the pool's own */
-	size_t records;	       /* ended or failed */
+	/* What a request looks for, without a walk over all that live. */
+	struct sandbox *by_id[SANDBOX_BUCKETS];
+	unsigned count[SANDBOX_KIND_COUNT][SANDBOX_STATE_COUNT];
+	struct sandbox *record_first, *record_last; /* by their end */
+	size_t live;				    /* tenants' that have not ended or failed */
+	size_t parked;	/* tenants' that are paused on the disk; not in live */
+	size_t others;	/* the pool's own */
+	size_t records; /* ended or failed */
 	size_t adopting;
 	struct usage_queue usage;
 	bool stopping;
 	bool leaving; /* stopped is called when nothing ends any more, else when nothing is left */
 	void (*stopped)(void *arg);
 	void *stopped_arg;
-};
-
-enum sandbox_kind {
-	SANDBOX_KIND_TENANT,
-	SANDBOX_KIND_SPARE, /* a tenant's, when it is claimed */
-	SANDBOX_KIND_MOULD, /* boots to become a template */
 };
 
 /* How it came to run. */
@@ -64,6 +71,8 @@ enum sandbox_time {
 
 struct sandbox {
 	struct sandbox *prev, *next;
+	struct sandbox *bucket_next; /* sandboxes.by_id */
+	struct sandbox *record_next; /* of one that has ended */
 	struct sandboxes *table;
 	char id[SANDBOX_ID_LEN + 1];
 	enum sandbox_state state;
@@ -172,6 +181,8 @@ MUST_USE int sandbox_path_find(const char *name, enum sandbox_path *ret); /* 0 o
 /* sandbox_table.c */
 void sandboxes_link(struct sandboxes *t, struct sandbox *s);
 void sandboxes_unlink(struct sandboxes *t, struct sandbox *s);
+/* Kind and state of one that is linked change nowhere else. */
+void sandbox_become(struct sandbox *s, enum sandbox_kind kind, enum sandbox_state state);
 /* s has become a record: older ones may go, and a stop of all may be complete. The pool's own leave
  * no record: s is gone. */
 void sandboxes_after_end(struct sandboxes *t, struct sandbox *s);

@@ -18,9 +18,19 @@
 
 #define LEASE_GRACE_MS 300U
 
+/* FNV-1a. Ids are random and made by us: nobody can fill one bucket. */
+static unsigned bucket_of(const char *id)
+{
+	uint32_t h = UINT32_C(2166136261);
+
+	for (; *id != '\0'; id++)
+		h = (h ^ (uint8_t)*id) * UINT32_C(16777619);
+	return h % SANDBOX_BUCKETS;
+}
+
 static struct sandbox *find(const struct sandboxes *t, const char *id)
 {
-	for (struct sandbox *s = t->first; s != NULL; s = s->next)
+	for (struct sandbox *s = t->by_id[bucket_of(id)]; s != NULL; s = s->bucket_next)
 		if (strcmp(s->id, id) == 0)
 			return s;
 	return NULL;
@@ -107,7 +117,8 @@ void sandboxes_free(struct sandboxes *t)
 	if (t == NULL)
 		return;
 	while (t->first != NULL) {
-		t->first->state = SANDBOX_STOPPING; /* callbacks of dropped calls do nothing then */
+		/* Callbacks of dropped calls do nothing then. */
+		sandbox_become(t->first, t->first->kind, SANDBOX_STOPPING);
 		sandbox_free(t->first);
 	}
 	pool_free(t->pool);
@@ -116,20 +127,74 @@ void sandboxes_free(struct sandboxes *t)
 
 void sandboxes_link(struct sandboxes *t, struct sandbox *s)
 {
+	struct sandbox **bucket = &t->by_id[bucket_of(s->id)];
+
 	s->next = t->first;
 	if (t->first != NULL)
 		t->first->prev = s;
 	t->first = s;
+	s->bucket_next = *bucket;
+	*bucket = s;
+	t->count[s->kind][s->state]++;
+}
+
+/* A record that is forgotten is mostly the first of the queue, and they are few. */
+static void unlink_record(struct sandboxes *t, const struct sandbox *s)
+{
+	struct sandbox *before = NULL, *r = t->record_first;
+
+	for (; r != NULL && r != s; r = r->record_next)
+		before = r;
+	if (r == NULL)
+		return;
+	if (before == NULL)
+		t->record_first = s->record_next;
+	else
+		before->record_next = s->record_next;
+	if (t->record_last == s)
+		t->record_last = before;
+	t->records--;
 }
 
 void sandboxes_unlink(struct sandboxes *t, struct sandbox *s)
 {
+	struct sandbox **at = &t->by_id[bucket_of(s->id)];
+
 	if (s->prev != NULL)
 		s->prev->next = s->next;
 	else
 		t->first = s->next;
 	if (s->next != NULL)
 		s->next->prev = s->prev;
+	while (*at != s)
+		at = &(*at)->bucket_next;
+	*at = s->bucket_next;
+	t->count[s->kind][s->state]--;
+	unlink_record(t, s);
+}
+
+static void link_record(struct sandboxes *t, struct sandbox *s)
+{
+	s->record_next = NULL;
+	if (t->record_last == NULL)
+		t->record_first = s;
+	else
+		t->record_last->record_next = s;
+	t->record_last = s;
+	t->records++;
+}
+
+void sandbox_become(struct sandbox *s, enum sandbox_kind kind, enum sandbox_state state)
+{
+	struct sandboxes *t = s->table;
+	bool had_ended = sandbox_has_ended(s);
+
+	t->count[s->kind][s->state]--;
+	s->kind = kind;
+	s->state = state;
+	t->count[s->kind][s->state]++;
+	if (!had_ended && sandbox_has_ended(s))
+		link_record(t, s);
 }
 
 struct sandbox *sandboxes_find(const struct sandboxes *t, const char *id)
@@ -152,8 +217,8 @@ size_t sandboxes_parked(const struct sandboxes *t)
 
 static bool any_ends(const struct sandboxes *t)
 {
-	for (const struct sandbox *s = t->first; s != NULL; s = s->next)
-		if (s->state == SANDBOX_STOPPING)
+	for (unsigned k = 0; k < SANDBOX_KIND_COUNT; k++)
+		if (t->count[k][SANDBOX_STOPPING] > 0)
 			return true;
 	return false;
 }
@@ -226,21 +291,17 @@ void sandbox_expect_end(struct sandbox *s)
 /* The oldest records make room for that of newest. */
 static void trim_records(struct sandboxes *t, const struct sandbox *newest)
 {
-	while (t->records > SANDBOX_RECORDS_MAX) {
-		struct sandbox *oldest = NULL;
-		for (struct sandbox *s = t->first; s != NULL; s = s->next)
-			if (s != newest && sandbox_has_ended(s) && s->watches == NULL)
-				oldest = s;
-		if (oldest == NULL)
-			return;
-		sandbox_forget(oldest);
+	for (struct sandbox *s = t->record_first, *next;
+	     s != NULL && t->records > SANDBOX_RECORDS_MAX; s = next) {
+		next = s->record_next;
+		if (s != newest && s->watches == NULL)
+			sandbox_forget(s);
 	}
 }
 
 void sandbox_forget(struct sandbox *s)
 {
 	BUG_ON(!sandbox_has_ended(s) || s->watches != NULL);
-	s->table->records--;
 	sandbox_free(s);
 }
 

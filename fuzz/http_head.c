@@ -55,14 +55,15 @@ static void take_both(const struct http_head *h, const uint8_t *p, size_t len)
 static void try_query(const struct http_head *h)
 {
 	struct http_arg args[HTTP_QUERY_MAX];
-	char *copy = strdup(h->target), *mark = strchr(copy, '?'), param[16];
+	char *copy = strdup(h->target), *mark = strchr(copy, '?');
+	struct http_params p;
 
 	if (mark != NULL) {
 		*mark = '\0';
 		BUG_ON(http_query_parse(mark + 1, args) > (int)HTTP_QUERY_MAX);
 	}
-	if (http_path_matches("/sandboxes/{}", copy, param, sizeof(param)))
-		BUG_ON(strlen(param) >= sizeof(param));
+	if (http_path_matches("/sandboxes/{}/a/{}", copy, &p))
+		BUG_ON(strlen(p.text[1]) >= sizeof(p.text[1]));
 	free(copy);
 }
 

@@ -27,6 +27,7 @@
 #include <sys/types.h>
 
 #include "api/http/head.h"
+#include "api/http/target.h"
 #include "base/compiler.h"
 #include "base/loop.h"
 
@@ -37,7 +38,6 @@
 #define HTTP_BODY_MS	  30000U /* for a body that is waited for */
 #define HTTP_STALL_MS	  60000U /* without a byte taken by the client */
 #define HTTP_IDLE_MS	  60000U /* between requests */
-#define HTTP_PARAM_MAX	  128U
 #define HTTP_ROOM	  65536U /* bytes of a growing answer that wait for the client */
 #define HTTP_ID_LEN	  16U
 
@@ -54,7 +54,7 @@ typedef void http_route_fn(struct http_req *req, void *arg);
 
 struct http_route {
 	const char *method;
-	const char *path; /* as http_path_matches takes it: one "{}" at most */
+	const char *path; /* as http_path_matches takes it */
 	http_route_fn *fn;
 };
 
@@ -93,8 +93,9 @@ void http_count(const struct http *h, struct http_counts *ret);
 enum http_door http_door(const struct http_req *req);
 const char *http_id(const struct http_req *req);
 const struct http_head *http_request_head(const struct http_req *req);
-const char *http_path(const struct http_req *req);  /* as sent, without the query */
-const char *http_param(const struct http_req *req); /* unescaped; "" = the route has none */
+const char *http_path(const struct http_req *req);   /* as sent, without the query */
+const char *http_param(const struct http_req *req);  /* unescaped; "" = the route has none */
+const char *http_param2(const struct http_req *req); /* the same for its second */
 /* The value of a query argument; NULL = not there. */
 const char *http_query(const struct http_req *req, const char *name);
 const char *http_header(const struct http_req *req, const char *name);

@@ -76,7 +76,7 @@ struct http_req {
 	const struct http_route *route;
 	enum http_phase phase;
 	char id[HTTP_ID_LEN + 1];
-	char param[HTTP_PARAM_MAX + 1];
+	struct http_params params;
 	char *text;  /* the head, cut into strings */
 	char *query; /* args' text */
 	struct http_head head;

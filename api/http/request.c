@@ -80,8 +80,7 @@ static void find_route(struct http_req *req)
 
 	for (size_t t = 0; t < cfg->tables_count; t++) {
 		for (const struct http_route *r = cfg->tables[t]; r->method != NULL; r++) {
-			if (!http_path_matches(r->path, http_path(req), req->param,
-					       sizeof(req->param)))
+			if (!http_path_matches(r->path, http_path(req), &req->params))
 				continue;
 			known = true;
 			if (strcmp(r->method, req->head.method) != 0)
@@ -182,7 +181,12 @@ const char *http_path(const struct http_req *req)
 
 const char *http_param(const struct http_req *req)
 {
-	return req->param;
+	return req->params.text[0];
+}
+
+const char *http_param2(const struct http_req *req)
+{
+	return req->params.text[1];
 }
 
 const char *http_query(const struct http_req *req, const char *name)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bug.h"
+
 static int hex(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -36,14 +38,20 @@ int http_unescape(char *s, bool form)
 	return 0;
 }
 
-bool http_path_matches(const char *pattern, const char *path, char *param, size_t cap)
+bool http_path_matches(const char *pattern, const char *path, struct http_params *ret)
 {
+	size_t n = 0;
+
+	for (size_t i = 0; i < HTTP_PARAMS_MAX; i++)
+		ret->text[i][0] = '\0';
 	while (*pattern != '\0') {
 		if (strcmp(pattern, "*") == 0)
 			return true;
 		if (strncmp(pattern, "{}", 2) == 0) {
 			size_t len = strcspn(path, "/");
-			if (len == 0 || len >= cap)
+			BUG_ON(n == HTTP_PARAMS_MAX);
+			char *param = ret->text[n++];
+			if (len == 0 || len > HTTP_PARAM_MAX)
 				return false;
 			memcpy(param, path, len);
 			param[len] = '\0';

@@ -240,16 +240,28 @@ Test(http_head, length_and_end)
 Test(http_head, targets)
 {
 	struct http_arg args[HTTP_QUERY_MAX];
-	char param[16], s[64];
+	struct http_params p;
+	char s[64], path[8 + HTTP_PARAM_MAX + 1];
 
-	cr_assert(http_path_matches("/a/{}/b", "/a/x%3Ay/b", param, sizeof(param)));
-	cr_assert_str_eq(param, "x:y");
-	cr_assert(http_path_matches("/a/*", "/a/b/c", param, sizeof(param)));
-	cr_assert(!http_path_matches("/a/{}", "/a/", param, sizeof(param)));
-	cr_assert(!http_path_matches("/a/{}", "/a/b/c", param, sizeof(param)));
-	cr_assert(!http_path_matches("/a/{}", "/a/b%0", param, sizeof(param)));
-	cr_assert(!http_path_matches("/a/{}", "/a/b%00", param, sizeof(param)));
-	cr_assert(!http_path_matches("/a/{}", "/a/0123456789abcdef", param, sizeof(param)));
+	cr_assert(http_path_matches("/a/{}/b", "/a/x%3Ay/b", &p));
+	cr_assert_str_eq(p.text[0], "x:y");
+	cr_assert_str_eq(p.text[1], "");
+	cr_assert(http_path_matches("/a/{}/b/{}/c", "/a/x/b/%2Fy/c", &p));
+	cr_assert_str_eq(p.text[0], "x");
+	cr_assert_str_eq(p.text[1], "/y");
+	cr_assert(!http_path_matches("/a/{}/b/{}", "/a/x/b/", &p));
+	cr_assert(http_path_matches("/a/*", "/a/b/c", &p));
+	cr_assert(!http_path_matches("/a/{}", "/a/", &p));
+	cr_assert(!http_path_matches("/a/{}", "/a/b/c", &p));
+	cr_assert(!http_path_matches("/a/{}", "/a/b%0", &p));
+	cr_assert(!http_path_matches("/a/{}", "/a/b%00", &p));
+	memset(path, 'x', sizeof(path) - 1);
+	memcpy(path, "/a/", 3);
+	path[3 + HTTP_PARAM_MAX] = '\0';
+	cr_assert(http_path_matches("/a/{}", path, &p));
+	path[3 + HTTP_PARAM_MAX] = 'x';
+	path[3 + HTTP_PARAM_MAX + 1] = '\0';
+	cr_assert(!http_path_matches("/a/{}", path, &p));
 	snprintf(s, sizeof(s), "%s", "a=1&b=x+y%26&&c");
 	cr_assert_eq(http_query_parse(s, args), 3);
 	cr_assert_str_eq(args[1].value, "x y&");

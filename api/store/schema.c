@@ -47,6 +47,35 @@ static const char *const migrations[] = {
 	"  created_ms INTEGER NOT NULL"
 	") STRICT, WITHOUT ROWID;",
 	"ALTER TABLE sandboxes ADD COLUMN life TEXT NOT NULL DEFAULT ''; INSERT INTO secrets VALUES ('hold', randomblob(32));",
+	"CREATE TABLE templates ("
+	"  id TEXT PRIMARY KEY,"
+	"  tenant TEXT NOT NULL REFERENCES tenants (name),"
+	"  name TEXT NOT NULL,"
+	"  public INTEGER NOT NULL CHECK (public IN (0, 1)),"
+	"  created_ms INTEGER NOT NULL,"
+	"  UNIQUE (tenant, name)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE builds ("
+	"  id TEXT PRIMARY KEY,"
+	"  template TEXT NOT NULL REFERENCES templates (id) ON DELETE CASCADE,"
+	"  state TEXT NOT NULL,"
+	"  reason TEXT NOT NULL,"
+	"  config TEXT NOT NULL,"
+	"  snapshot TEXT NOT NULL,"
+	"  vcpus INTEGER NOT NULL CHECK (vcpus > 0),"
+	"  memory INTEGER NOT NULL CHECK (memory > 0),"
+	"  created_ms INTEGER NOT NULL,"
+	"  ended_ms INTEGER NOT NULL"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX builds_of ON builds (template, created_ms);"
+	"CREATE TABLE template_tags ("
+	"  template TEXT NOT NULL REFERENCES templates (id) ON DELETE CASCADE,"
+	"  tag TEXT NOT NULL,"
+	"  build TEXT NOT NULL REFERENCES builds (id) ON DELETE CASCADE,"
+	"  created_ms INTEGER NOT NULL,"
+	"  PRIMARY KEY (template, tag)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE INDEX template_tags_of ON template_tags (build);",
 };
 
 const char *const store_sql[SQL_COUNT] = {
@@ -80,6 +109,30 @@ const char *const store_sql[SQL_COUNT] = {
 	[SQL_IMAGE_FIND] = "SELECT name, digest, bytes, config, created_ms FROM images"
 			   " WHERE name = ?1",
 	[SQL_IMAGES] = "SELECT name, digest, bytes, config, created_ms FROM images ORDER BY name",
+	[SQL_TEMPLATE_ADD] = "INSERT INTO templates VALUES (?1, ?2, ?3, ?4, ?5)",
+	[SQL_TEMPLATE_SHARE] = "UPDATE templates SET public = ?2 WHERE id = ?1",
+	[SQL_TEMPLATE_REMOVE] = "DELETE FROM templates WHERE id = ?1",
+	/* One's own comes before another's of the same name. */
+	[SQL_TEMPLATE_FIND] = "SELECT id, tenant, name, public, created_ms FROM templates"
+			      " WHERE (id = ?2 OR name = ?2) AND (tenant = ?1 OR public = 1)"
+			      " ORDER BY tenant = ?1 DESC, created_ms, id LIMIT 1",
+	[SQL_TEMPLATES] = "SELECT id, tenant, name, public, created_ms FROM templates"
+			  " WHERE tenant = ?1 ORDER BY created_ms, id",
+	[SQL_BUILD_ADD] = "INSERT INTO builds VALUES (?1, ?2, ?3, '', '{}', '', ?4, ?5, ?6, 0)",
+	[SQL_BUILD_STATE] = "UPDATE builds SET state = ?2, reason = ?3, config = ?4, snapshot = ?5,"
+			    " ended_ms = ?6 WHERE id = ?1",
+	[SQL_BUILD_FIND] = "SELECT id, template, state, reason, config, snapshot, vcpus, memory,"
+			   " created_ms, ended_ms FROM builds WHERE id = ?1",
+	[SQL_BUILDS] = "SELECT id, template, state, reason, config, snapshot, vcpus, memory,"
+		       " created_ms, ended_ms FROM builds WHERE template = ?1"
+		       " ORDER BY created_ms DESC, id",
+	[SQL_BUILDS_ABORT] = "UPDATE builds SET state = 'error', reason = ?1, ended_ms = ?2"
+			     " WHERE ended_ms = 0",
+	[SQL_BUILD_REMOVE] = "DELETE FROM builds WHERE id = ?1",
+	[SQL_TAG_PUT] = "INSERT OR REPLACE INTO template_tags VALUES (?1, ?2, ?3, ?4)",
+	[SQL_TAG_REMOVE] = "DELETE FROM template_tags WHERE template = ?1 AND tag = ?2",
+	[SQL_TAGS] = "SELECT tag, build, created_ms FROM template_tags WHERE template = ?1"
+		     " ORDER BY tag",
 };
 
 static int pragma_number(sqlite3 *db, const char *pragma, int64_t *ret)

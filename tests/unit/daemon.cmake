@@ -4,6 +4,10 @@ foreach(name api network openapi spec image_config cpu_template record sandbox t
   casemate_test(daemon_${name} unit
     SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_${name}.c LINKS daemon_core)
 endforeach()
+foreach(name recipe template_ref)
+  casemate_test(daemon_${name} unit
+    SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_${name}.c LINKS daemon_core)
+endforeach()
 target_link_libraries(daemon_network PRIVATE cli_core)
 target_compile_definitions(daemon_openapi PRIVATE OPENAPI_FILE="${CMAKE_SOURCE_DIR}/api/openapi.yaml")
 target_compile_definitions(daemon_cpu_template PRIVATE CPU_POLICIES="${CMAKE_SOURCE_DIR}/policies/cpu")

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
 #
-# casemate image: from a container image to a sandbox that is what the image says; the importer's domain.
+# casemate image: from a container image to a sandbox that is what the image says; the importer's domain; fs-verity.
 
 load helpers
 
@@ -105,6 +105,37 @@ oci_layout() {
 	# The control: what it is for.
 	[[ " $(ask system_u:object_r:user_tmp_t:s0 file) " = *" read "* ]]
 	[[ " $(ask system_u:object_r:user_tmp_t:s0 file) " = *" write "* ]]
+}
+
+@test "with fs-verity the kernel notices a disk that lies" {
+	disk=$BATS_TEST_TMPDIR/disk
+	truncate -s 128M "$disk"
+	mkfs.ext4 -q -O verity -b 4096 "$disk" || skip 'no mkfs.ext4 with verity'
+	pkill -x casemate-jailer
+	until_true 10 sh -c '! pgrep -x casemate-jailer'
+	mount -o loop "$disk" /var/lib/casemate/blobs || { start_jailer; skip 'this kernel mounts no ext4 with verity'; }
+	restorecon -R /var/lib/casemate/blobs
+	start_jailer
+	casemate image import --name oci "$layout"
+	digest=$(casemate image inspect --json oci | jq -r '.digest[7:]')
+	verity=$(casemate image inspect --json oci | jq -r .verity)
+	writable=$( (: >>"/var/lib/casemate/blobs/$digest") 2>/dev/null && echo yes || echo no)
+	good=$(sha256sum <"/var/lib/casemate/blobs/$digest" | cut -d' ' -f1)
+	# The bytes of the file system under it, changed behind its back.
+	block=$(filefrag -v "/var/lib/casemate/blobs/$digest" | awk '$1 == "0:" { sub(/\.\..*/, "", $4); print $4 }')
+	pkill -x casemate-jailer
+	until_true 10 sh -c '! pgrep -x casemate-jailer'
+	umount /var/lib/casemate/blobs
+	printf 'X' | dd of="$disk" bs=1 seek=$((block * 4096 + 5000)) conv=notrunc status=none
+	mount -o loop "$disk" /var/lib/casemate/blobs
+	run sh -c "cat '/var/lib/casemate/blobs/$digest' >/dev/null"
+	umount /var/lib/casemate/blobs
+	start_jailer
+	casemate image rm oci
+	[ "$verity" = true ]
+	[ "$writable" = no ]
+	[ "$good" = "$digest" ]
+	[ "$status" -ne 0 ]
 }
 
 @test "none of this was denied anything" {

@@ -63,7 +63,7 @@ _casemate() {
 	elif [ "$verb" = key ] && [ "$positional" = 0 ]; then
 		word='create list revoke'
 	elif [ "$verb" = image ] && [ "$positional" = 0 ]; then
-		word='import ls inspect rm gc'
+		word='import pull ls inspect rm gc'
 	elif [ "$verb" = image ]; then
 		compopt -o default
 		return

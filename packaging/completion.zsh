@@ -56,7 +56,7 @@ _casemate() {
 		exec) _arguments $reply '1: :_casemate_ids' '*:: :_default' ;;
 		cp) _arguments $reply '*: :{ _casemate_ids -S : ; _files }' ;;
 		key) _arguments $reply '1: :(create list revoke)' ;;
-		image) _arguments $reply '1: :(import ls inspect rm gc)' '*: :_files' ;;
+		image) _arguments $reply '1: :(import pull ls inspect rm gc)' '*: :_files' ;;
 		*)
 			if [[ $help = *' ID'* ]]; then
 				_arguments $reply '*: :_casemate_ids'

@@ -3,13 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/cli/child.h"
 #include "base/buf.h"
 #include "base/fd.h"
 
@@ -40,65 +39,33 @@ static int make_image(int *ret, struct err *err)
 	return 0;
 }
 
-/* In the child: our signals' blocking isn't the program's. */
-NORETURN static void become(const struct importer *i, int archive, int image, int report)
+struct become_arg {
+	const struct importer *importer;
+	int archive, image;
+};
+
+/* In the child. */
+static void become(int report, const void *arg)
 {
+	const struct become_arg *a = arg;
 	char path[512];
 	char *argv[] = { path, NULL, NULL, NULL };
 	char *none[] = { NULL };
-	sigset_t empty;
+	int archive, image;
 
-	(void)snprintf(path, sizeof(path), "%s/casemate-import", i->libexec);
-	if (i->ref != NULL) {
+	(void)snprintf(path, sizeof(path), "%s/casemate-import", a->importer->libexec);
+	if (a->importer->ref != NULL) {
 		argv[1] = (char *)(size_t) "--ref";
-		argv[2] = (char *)(size_t)i->ref;
+		argv[2] = (char *)(size_t)a->importer->ref;
 	}
-	archive = fcntl(archive, F_DUPFD_CLOEXEC, FD_SPARE);
-	image = fcntl(image, F_DUPFD_CLOEXEC, FD_SPARE);
+	archive = fcntl(a->archive, F_DUPFD_CLOEXEC, FD_SPARE);
+	image = fcntl(a->image, F_DUPFD_CLOEXEC, FD_SPARE);
 	report = fcntl(report, F_DUPFD_CLOEXEC, FD_SPARE);
-	(void)sigemptyset(&empty);
-	(void)signal(SIGPIPE, SIG_DFL);
 	if (archive >= 0 && image >= 0 && report >= 0 && dup2(archive, FD_ARCHIVE) >= 0 &&
-	    dup2(image, FD_IMAGE) >= 0 && dup2(report, STDOUT_FILENO) >= 0 &&
-	    sigprocmask(SIG_SETMASK, &empty, NULL) == 0)
+	    dup2(image, FD_IMAGE) >= 0 && dup2(report, STDOUT_FILENO) >= 0 && child_signals() == 0)
 		(void)execve(path, argv, none);
 	(void)fprintf(stderr, "casemate: %s: %s\n", path, strerror(errno));
 	_exit(CLI_FAILED);
-}
-
-struct reading {
-	struct buf *text;
-	bool end;
-	int error;
-};
-
-static void on_report(struct loop_io *io, int fd, uint32_t events, void *arg)
-{
-	struct reading *r = arg;
-	uint8_t *p = buf_reserve(r->text, 4096);
-	ssize_t n = p == NULL ? -1 : read(fd, p, 4096);
-
-	(void)io;
-	(void)events;
-	if (n > 0)
-		buf_commit(r->text, (size_t)n);
-	r->error = p == NULL ? -EFBIG : n < 0 ? -errno : 0;
-	r->end = n <= 0;
-}
-
-/* Its whole report. */
-static int read_report(struct cli *cli, int fd, struct buf *text)
-{
-	struct reading r = { .text = text };
-	struct loop_io *io;
-	int e = loop_io_add(cli->loop, fd, EPOLLIN, on_report, &r, &io);
-
-	if (e < 0)
-		return e;
-	while (e == 0 && !r.end)
-		e = cli->signo != 0 ? -EINTR : loop_step(cli->loop, -1);
-	loop_io_del(io);
-	return e == 0 ? r.error : e;
 }
 
 static int parse_report(const struct buf *text, json_t **ret, struct err *err)
@@ -114,22 +81,15 @@ static int parse_report(const struct buf *text, json_t **ret, struct err *err)
 	return 0;
 }
 
-/* Waits for its end: 0, -EINVAL (it has said why), -EPROTO. */
-static int wait_end(pid_t pid, bool kill_it, struct err *err)
+/* What its end means: 0, -EINVAL (it has said why), -EPROTO. */
+static int explain(int status, struct err *err)
 {
-	int status = 0;
-
-	if (kill_it)
-		(void)kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return err_sys(err, -errno, "casemate-import");
-	if (kill_it)
-		return 0;
-	if (WIFSIGNALED(status))
+	if (status < 0)
+		return err_sys(err, status, "casemate-import");
+	if (status > CLI_SIGNALLED)
 		return err_set(err, -EPROTO, "casemate-import was ended by signal %d",
-			       WTERMSIG(status));
-	return WEXITSTATUS(status) == 0 ? 0 : err_set(err, -EINVAL, "no image could be made of it");
+			       status - CLI_SIGNALLED);
+	return status == 0 ? 0 : err_set(err, -EINVAL, "no image could be made of it");
 }
 
 int importer_run(struct cli *cli, const struct importer *i, int archive, int *ret_image,
@@ -137,30 +97,21 @@ int importer_run(struct cli *cli, const struct importer *i, int archive, int *re
 {
 	CLEANUP(fd_closep) int image = -1;
 	CLEANUP(fd_closep) int reader = -1;
-	struct err ended = { 0 };
 	struct buf text;
-	int ends[2], r = make_image(&image, err);
-	pid_t pid;
+	pid_t pid = -1;
+	int status, r = make_image(&image, err);
 
+	if (r == 0)
+		r = child_start(
+			become,
+			&(struct become_arg){ .importer = i, .archive = archive, .image = image },
+			&pid, &reader, err);
 	if (r < 0)
 		return r;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return err_sys(err, -errno, "pipe");
-	reader = ends[0];
-	pid = fork();
-	if (pid == 0)
-		become(i, archive, image, ends[1]);
-	(void)close(ends[1]);
-	if (pid < 0)
-		return err_sys(err, -errno, "a process for casemate-import");
 	buf_init(&text, REPORT_MAX);
-	r = read_report(cli, reader, &text);
-	if (r < 0)
-		(void)err_sys(err, r, "casemate-import");
-	if (wait_end(pid, r < 0, &ended) < 0 && r == 0) {
-		*err = ended;
-		r = ended.code;
-	}
+	r = child_read(cli, reader, &text);
+	status = child_wait(pid, r < 0);
+	r = r < 0 ? err_sys(err, r, "casemate-import") : explain(status, err);
 	if (r == 0)
 		r = parse_report(&text, ret_report, err);
 	buf_done(&text);

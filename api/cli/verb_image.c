@@ -1,52 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verb_image.c - casemate image: root images from archives, their names, and what is left over. */
-#include <errno.h>
-#include <fcntl.h>
+/* verb_image.c - casemate image: root images, their names, and what is left over. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "api/cli/args.h"
 #include "api/cli/call.h"
-#include "api/cli/http_client.h"
-#include "api/cli/importer.h"
-#include "api/cli/progress.h"
-#include "base/fd.h"
+#include "api/cli/image_internal.h"
 #include "base/num.h"
 
-#define IMAGE_MS       30000U /* the jailer may have some to end first */
-#define IMAGE_NAME_MAX 64U
-#define NAME_CHARS     "abcdefghijklmnopqrstuvwxyz0123456789._-"
-#define DIGEST_SHOW    19 /* "sha256:" and 12 digits */
+#define NAME_CHARS  "abcdefghijklmnopqrstuvwxyz0123456789._-"
+#define DIGEST_SHOW 19 /* "sha256:" and 12 digits */
 
 static const char help[] =
 	"Usage: casemate image import [--name NAME] [--ref REF] [--json] FILE|DIR\n"
+	"       casemate image pull [--name NAME] [--insecure] [--json] REF\n"
 	"       casemate image ls [--json]\n"
 	"       casemate image inspect [--json] NAME\n"
 	"       casemate image rm NAME...\n"
 	"       casemate image gc [--min-age TIME] [--json]\n"
 	"Root images. FILE is a tar of a root directory, an OCI layout in a tar, or what\n"
 	"docker save writes; DIR an OCI layout. It is unpacked here, by casemate-import,\n"
-	"and the image that comes out is sent to the daemon.\n"
+	"and the image that comes out is sent to the daemon. pull has skopeo fetch REF\n"
+	"first: a registry's (debian:12), or what skopeo(1) takes (docker-archive:FILE).\n"
 	"\n"
-	"  --name NAME     what it is called from now on (default: FILE's name)\n"
+	"  --name NAME     what it is called from now on (default: FILE's, or REF's)\n"
 	"  --ref REF       which image of an archive that has several\n"
+	"  --insecure      pull: by HTTP, or with a certificate that nobody vouches for\n"
 	"  --libexec DIR   where casemate-import is (default /usr/libexec/casemate)\n"
 	"  --min-age TIME  gc: leaves images that came later (default 1h)\n"
 	"  --json          for programs";
-
-struct image_opts {
-	const char *name;
-	struct importer importer;
-	uint64_t min_age_ms;
-	bool json;
-};
 
 static int call(struct cli *cli, const char *method, const char *path, const json_t *body,
 		json_t **ret)
@@ -55,108 +42,15 @@ static int call(struct cli *cli, const char *method, const char *path, const jso
 			   &(struct call){ .method = method,
 					   .path = path,
 					   .body = body,
-					   .timeout_ms = IMAGE_MS,
+					   .timeout_ms = IMAGE_CALL_MS,
 					   .what = "images" },
 			   ret);
 }
 
-static bool name_ok(const char *s)
+bool image_name_ok(const char *s)
 {
 	return s[0] != '\0' && s[0] != '.' && strlen(s) <= IMAGE_NAME_MAX &&
 	       s[strspn(s, NAME_CHARS)] == '\0';
-}
-
-/* ---- import -------------------------------------------------------------------------------- */
-
-/* "dir/Debian_12.tar.gz" is debian_12: false when that would be no name. */
-static bool name_from_path(const char *path, char dst[IMAGE_NAME_MAX + 1])
-{
-	size_t len = strlen(path), from;
-
-	while (len > 1 && path[len - 1] == '/')
-		len--;
-	for (from = len; from > 0 && path[from - 1] != '/'; from--)
-		;
-	if (len - from > IMAGE_NAME_MAX)
-		return false;
-	memcpy(dst, path + from, len - from);
-	dst[len - from] = '\0';
-	for (char *c = dst; *c != '\0'; c++)
-		if (*c >= 'A' && *c <= 'Z')
-			*c = (char)(*c - 'A' + 'a');
-	char *tar = strstr(dst, ".tar");
-	if (tar == NULL)
-		tar = strstr(dst, ".tgz");
-	if (tar != NULL)
-		*tar = '\0';
-	return name_ok(dst);
-}
-
-/* The image, and then its name. */
-static int send_image(struct cli *cli, const char *name, int image, const json_t *report,
-		      json_t **ret, struct err *err)
-{
-	const char *digest =
-		json_string_value(json_object_get(json_object_get(report, "image"), "digest"));
-	const json_t *config = json_object_get(report, "config");
-	struct progress p;
-	struct http_client *c = NULL;
-	json_t *body = NULL, *stored = NULL;
-	struct stat st;
-	char path[160];
-	int r = http_client_open(cli, &c, err);
-
-	(void)snprintf(path, sizeof(path), "/v1/images?digest=%.80s", digest);
-	progress_begin(&p, cli, "sending the image");
-	p.total = fstat(image, &st) == 0 ? (uint64_t)st.st_size : 0;
-	if (r == 0)
-		r = http_client_upload(c, path, image, &p.done, &stored, err);
-	progress_end(&p);
-	if (r == 0) {
-		body = json_pack("{s:s, s:O*}", "digest", digest, "config", config);
-		(void)snprintf(path, sizeof(path), "/v1/images/%s", name);
-		r = body == NULL ? err_set(err, -ENOMEM, "out of memory")
-				 : http_client_call(c, "PUT", path, body, IMAGE_MS, ret, NULL, err);
-	}
-	json_decref(body);
-	json_decref(stored);
-	http_client_free(c);
-	return r;
-}
-
-static int import(struct cli *cli, const struct image_opts *o, const char *path)
-{
-	CLEANUP(fd_closep) int archive = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	CLEANUP(fd_closep) int image = -1;
-	json_t *report = NULL, *answer = NULL;
-	char name[IMAGE_NAME_MAX + 1];
-	struct progress p;
-	struct err err = { 0 };
-	int r, status = CLI_OK;
-
-	if (o->name != NULL && !name_ok(o->name))
-		return cli_fail("image import: --name: 1 to 64 of a-z, 0-9, '.', '_' and '-'");
-	if (o->name == NULL && !name_from_path(path, name))
-		return cli_fail("image import: %.64s: is no name for an image; pass --name", path);
-	if (archive < 0)
-		return cli_fail("image import: %.200s: %s", path, strerror(errno));
-	cli->quiet = o->json;
-	progress_begin(&p, cli, "making an image");
-	r = importer_run(cli, &o->importer, archive, &image, &report, &err);
-	progress_end(&p);
-	if (r == 0)
-		r = send_image(cli, o->name != NULL ? o->name : name, image, report, &answer, &err);
-	if (r < 0 && cli->signo != 0)
-		status = CLI_SIGNALLED + cli->signo;
-	else if (r < 0)
-		status = cli_fail("image import: %s", err.msg);
-	else if (o->json)
-		status = cli_print_json(answer);
-	else
-		(void)printf("%s %s\n", cli_text(answer, "name"), cli_text(answer, "digest"));
-	json_decref(report);
-	json_decref(answer);
-	return status;
 }
 
 /* ---- ls, inspect --------------------------------------------------------------------------- */
@@ -193,7 +87,7 @@ static int list(struct cli *cli, bool json)
 		json_array_foreach(json_object_get(answer, "placed"), i, o)
 		{
 			const char *name = json_string_value(o);
-			if (name != NULL && name_ok(name)) /* no control characters */
+			if (name != NULL && image_name_ok(name)) /* no control characters */
 				print_row(name, nothing);
 		}
 		json_array_foreach(json_object_get(answer, "unnamed"), i, o)
@@ -208,7 +102,7 @@ static int list(struct cli *cli, bool json)
 
 static int path_of(const char *name, char path[96])
 {
-	if (!name_ok(name))
+	if (!image_name_ok(name))
 		return cli_fail("image: %.64s: is not the name of an image", name);
 	(void)snprintf(path, 96, "/v1/images/%s", name);
 	return CLI_OK;
@@ -280,6 +174,7 @@ int verb_image(struct cli *cli, int argc, char **argv)
 		{ "ref", 0, ARG_TEXT, &o.importer.ref, 0, 0 },
 		{ "libexec", 0, ARG_TEXT, &o.importer.libexec, 0, 0 },
 		{ "min-age", 0, ARG_TIME, &o.min_age_ms, 1, 24 * UINT64_C(3600000) },
+		{ "insecure", 0, ARG_FLAG, &o.insecure, 0, 0 },
 		{ "json", 0, ARG_FLAG, &o.json, 0, 0 },
 	};
 	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
@@ -289,7 +184,9 @@ int verb_image(struct cli *cli, int argc, char **argv)
 	if (status != ARGS_GO)
 		return status;
 	if (strcmp(verb, "import") == 0 && left == 1)
-		return import(cli, &o, argv[optind + 1]);
+		return image_import(cli, &o, argv[optind + 1]);
+	if (strcmp(verb, "pull") == 0 && left == 1)
+		return image_pull(cli, &o, argv[optind + 1]);
 	if (strcmp(verb, "ls") == 0 && left == 0)
 		return list(cli, o.json);
 	if (strcmp(verb, "inspect") == 0 && left == 1)
@@ -298,5 +195,5 @@ int verb_image(struct cli *cli, int argc, char **argv)
 		return rm(cli, left, argv + optind + 1);
 	if (strcmp(verb, "gc") == 0 && left == 0)
 		return gc(cli, &o);
-	return cli_fail("image: import, ls, inspect, rm or gc; see casemate image --help");
+	return cli_fail("image: import, pull, ls, inspect, rm or gc; see casemate image --help");
 }

@@ -24,7 +24,6 @@
 #include "base/num.h"
 
 #define LISTEN_BACKLOG 128
-#define LISTEN_MODE    0660
 
 #define LISTEN_INHERITED_FD 3 /* SD_LISTEN_FDS_START */
 
@@ -79,14 +78,14 @@ static int clear_stale(const struct sockaddr_un *sa, struct err *err)
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(err, -EEXIST, "socket %s: exists and is not a socket", sa->sun_path);
 	if (is_served(sa))
-		return err_set(err, -EADDRINUSE, "socket %s: another casemated serves it",
+		return err_set(err, -EADDRINUSE, "socket %s: somebody serves it already",
 			       sa->sun_path);
 	if (unlink(sa->sun_path) < 0 && errno != ENOENT)
 		return err_sys(err, -errno, "socket %s: stale", sa->sun_path);
 	return 0;
 }
 
-int listen_unix(const char *path, const struct identity *owner, struct err *err)
+int listen_unix(const char *path, mode_t mode, const struct identity *owner, struct err *err)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	CLEANUP(fd_closep) int fd = -1;
@@ -105,7 +104,7 @@ int listen_unix(const char *path, const struct identity *owner, struct err *err)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(err, -errno, "socket");
-	old = umask(0777 & ~LISTEN_MODE);
+	old = umask(0777 & ~mode);
 	r = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
 	(void)umask(old);
 	if (r < 0)
@@ -115,48 +114,85 @@ int listen_unix(const char *path, const struct identity *owner, struct err *err)
 	return fd_steal(&fd);
 }
 
-static int check_inherited(int fd, struct err *err)
+static int socket_option(int fd, int option, int *ret)
 {
-	static const struct {
-		int option, want;
-	} checks[] = { { SO_DOMAIN, AF_UNIX }, { SO_TYPE, SOCK_STREAM }, { SO_ACCEPTCONN, 1 } };
+	socklen_t len = sizeof(*ret);
 
-	for (size_t i = 0; i < ARRAY_SIZE(checks); i++) {
-		int value = -1;
-		socklen_t len = sizeof(value);
-		if (getsockopt(fd, SOL_SOCKET, checks[i].option, &value, &len) < 0)
-			return err_sys(err, -errno, "LISTEN_FDS: descriptor %d", fd);
-		if (value != checks[i].want)
-			return err_set(
-				err, -EINVAL,
-				"LISTEN_FDS: descriptor %d is not a listening unix stream socket",
-				fd);
-	}
-	return 0;
+	return getsockopt(fd, SOL_SOCKET, option, ret, &len) < 0 ? -errno : 0;
 }
 
-int listen_inherited(struct err *err)
+static int check_inherited(int fd, enum listen_kind kind, struct err *err)
+{
+	int domain = -1, type = -1, listens = 0;
+	bool right;
+	int r = socket_option(fd, SO_DOMAIN, &domain);
+
+	if (r == 0)
+		r = socket_option(fd, SO_TYPE, &type);
+	if (r == 0)
+		r = socket_option(fd, SO_ACCEPTCONN, &listens);
+	if (r < 0)
+		return err_sys(err, r, "LISTEN_FDS: descriptor %d", fd);
+	right = kind == LISTEN_UNIX ? domain == AF_UNIX : domain == AF_INET || domain == AF_INET6;
+	if (!right || type != SOCK_STREAM || listens != 1)
+		return err_set(err, -EINVAL,
+			       "LISTEN_FDS: descriptor %d is not a listening %s stream socket", fd,
+			       kind == LISTEN_UNIX ? "unix" : "TCP");
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_sys(err, -errno, "LISTEN_FDS: descriptor %d", fd);
+	r = fd_set_nonblock(fd, true);
+	return r < 0 ? err_sys(err, r, "LISTEN_FDS: descriptor %d", fd) : 0;
+}
+
+/* The next of the names between colons. One that doesn't fit is none: nobody expects it. */
+static void next_name(const char **names, char ret[LISTEN_NAME_MAX + 1])
+{
+	size_t len = strcspn(*names, ":");
+
+	ret[0] = '\0';
+	if (len <= LISTEN_NAME_MAX) {
+		memcpy(ret, *names, len);
+		ret[len] = '\0';
+	}
+	*names += len + ((*names)[len] == ':' ? 1 : 0);
+}
+
+static int take_inherited(enum listen_kind kind, const char *count, const char *names,
+			  struct listen_passed ret[LISTEN_PASSED_MAX], struct err *err)
+{
+	uint64_t n = 0;
+
+	if (parse_u64(count, 1, LISTEN_PASSED_MAX, &n) < 0)
+		return err_set(err, -EINVAL, "LISTEN_FDS: %.16s sockets: not from 1 to %u", count,
+			       LISTEN_PASSED_MAX);
+	for (uint64_t i = 0; i < n; i++) {
+		int r;
+
+		ret[i].fd = LISTEN_INHERITED_FD + (int)i;
+		r = check_inherited(ret[i].fd, kind, err);
+		if (r < 0)
+			return r;
+		next_name(&names, ret[i].name);
+	}
+	return (int)n;
+}
+
+int listen_inherited(enum listen_kind kind, struct listen_passed ret[LISTEN_PASSED_MAX],
+		     struct err *err)
 {
 	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+	const char *names = getenv("LISTEN_FDNAMES");
 	uint64_t n = 0;
 	int r = -ENOENT;
 
 	/* Variables that are meant for another process are none. */
 	if (pid != NULL && fds != NULL && parse_u64(pid, 1, INT32_MAX, &n) == 0 &&
 	    n == (uint64_t)getpid())
-		r = strcmp(fds, "1") == 0
-			    ? check_inherited(LISTEN_INHERITED_FD, err)
-			    : err_set(err, -EINVAL, "LISTEN_FDS: %.16s sockets instead of 1", fds);
+		r = take_inherited(kind, fds, names == NULL ? "" : names, ret, err);
 	(void)unsetenv("LISTEN_PID");
 	(void)unsetenv("LISTEN_FDS");
 	(void)unsetenv("LISTEN_FDNAMES");
-	if (r < 0)
-		return r;
-	if (fcntl(LISTEN_INHERITED_FD, F_SETFD, FD_CLOEXEC) < 0)
-		return err_sys(err, -errno, "LISTEN_FDS: descriptor %d", LISTEN_INHERITED_FD);
-	r = fd_set_nonblock(LISTEN_INHERITED_FD, true);
-	return r < 0 ? err_sys(err, r, "LISTEN_FDS: descriptor %d", LISTEN_INHERITED_FD)
-		     : LISTEN_INHERITED_FD;
+	return r;
 }
 
 int listen_open(int fd, struct err *err)

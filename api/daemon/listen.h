@@ -17,19 +17,31 @@ struct identity {
 MUST_USE int identity_find(const char *user, struct identity *ret, struct err *err);
 
 /*
- * A socket at path, mode 0660, the owner's unless that is NULL; a stale one is replaced, a live one
- * (somebody accepts there) is an error. The directory is made when it is missing. Nobody can
- * connect until listen_open. The descriptor, or -errno and *err.
+ * A socket at path, the owner's unless that is NULL; a stale one is replaced, a live one (somebody
+ * accepts there) is an error. The directory is made when it is missing. Nobody can connect until
+ * listen_open. The descriptor, or -errno and *err.
  */
-MUST_USE int listen_unix(const char *path, const struct identity *owner, struct err *err);
+MUST_USE int listen_unix(const char *path, mode_t mode, const struct identity *owner,
+			 struct err *err);
+
+#define LISTEN_PASSED_MAX 4U
+#define LISTEN_NAME_MAX	  32U
+
+enum listen_kind { LISTEN_UNIX, LISTEN_TCP };
+
+struct listen_passed {
+	int fd;
+	char name[LISTEN_NAME_MAX + 1]; /* FileDescriptorName=; "" = none was told */
+};
 
 /*
- * The listening unix stream socket that a service manager has made and passed to this process
- * (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS=1, descriptor 3). -ENOENT: none was. Any other failure:
- * what was passed is something else, and *err says what. Takes the variables out of the
+ * The listening stream sockets of that kind that a service manager has made and passed to this
+ * process (sd_listen_fds(3)): how many, 1 to LISTEN_PASSED_MAX. -ENOENT: none were. Any other
+ * failure: what was passed is something else, and *err says what. Takes the variables out of the
  * environment.
  */
-MUST_USE int listen_inherited(struct err *err);
+MUST_USE int listen_inherited(enum listen_kind kind, struct listen_passed ret[LISTEN_PASSED_MAX],
+			      struct err *err);
 
 /* From here on clients come in. 0 or -errno and *err. */
 MUST_USE int listen_open(int fd, struct err *err);

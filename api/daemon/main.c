@@ -9,12 +9,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "api/daemon/doors.h"
 #include "api/daemon/jailer.h"
-#include "api/daemon/listen.h"
 #include "api/daemon/options.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/service.h"
@@ -24,8 +23,6 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
-#include "policies/seccomp/filter.h"
-#include "seccomp/casemated.h"
 
 #define STOP_WAIT_MS	     10000U
 #define HOST_RESERVE	     (UINT64_C(64) * MIB)	     /* memory that no guest may ask for */
@@ -35,14 +32,12 @@
 
 #define RECALL_MS 3000U /* that clients wait for the sandboxes of before */
 
-enum door { DOOR_LOCAL, DOOR_NET, DOOR_COUNT };
-
 struct daemon {
 	struct options opt;
 	struct loop *loop;
 	struct http *http;
 	struct service service;
-	int doors[DOOR_COUNT];	    /* listening, and served by nobody yet; -1 = none */
+	struct doors doors;
 	struct loop_timer *waiting; /* until they are */
 	bool stopping;
 };
@@ -96,64 +91,6 @@ static void on_conn_closed(const void *conn, void *arg)
 	sandboxes_lease_ended(sv->sandboxes, conn);
 }
 
-/* As many descriptors as may be had: three or so a sandbox, two a relay. */
-static void raise_fd_limit(void)
-{
-	struct rlimit lim;
-
-	if (getrlimit(RLIMIT_NOFILE, &lim) < 0)
-		return;
-	lim.rlim_cur = lim.rlim_max;
-	(void)setrlimit(RLIMIT_NOFILE, &lim);
-}
-
-/* ret_made: the unix socket is our own, not a service manager's. */
-static int open_doors(const struct options *o, int fds[DOOR_COUNT], bool *ret_made, struct err *err)
-{
-	struct identity id, *owner = NULL;
-	int r;
-
-	if (geteuid() == 0) {
-		if (o->user == NULL)
-			return err_set(
-				err, -EPERM,
-				"user: will not run as root; pass --user NAME or start it as that user");
-		r = identity_find(o->user, &id, err);
-		if (r < 0)
-			return r;
-		owner = &id;
-	} else if (o->user != NULL) {
-		return err_set(err, -EPERM, "user: only root can become %.64s; leave --user out",
-			       o->user);
-	}
-	raise_fd_limit();
-	r = listen_inherited(err);
-	*ret_made = r == -ENOENT;
-	if (*ret_made)
-		r = listen_unix(o->socket, owner, err);
-	if (r < 0)
-		return r;
-	fds[DOOR_LOCAL] = r;
-	if (o->listen != NULL) {
-		r = listen_tcp(o->listen, err);
-		if (r < 0)
-			return r;
-		fds[DOOR_NET] = r;
-	}
-	r = o->state == NULL ? 0 : listen_state_dir(o->state, owner, err);
-	if (r == 0)
-		r = privilege_drop(owner, err);
-	if (r < 0)
-		return r;
-	r = SECCOMP_INSTALL(seccomp_casemated, 0);
-	if (r < 0)
-		return err_sys(err, r, "seccomp filter");
-	r = listen_open(fds[DOOR_LOCAL], err);
-	if (r == 0 && fds[DOOR_NET] >= 0)
-		r = listen_open(fds[DOOR_NET], err);
-	return r;
-}
-
 static uint64_t host_memory(void)
 {
 	struct sysinfo si;
@@ -198,16 +135,13 @@ static void find_resolvers(struct network_operator *op)
 
 static int open_up(struct daemon *d)
 {
-	static const enum http_door kinds[DOOR_COUNT] = {
-		[DOOR_LOCAL] = HTTP_DOOR_LOCAL, [DOOR_NET] = HTTP_DOOR_NET
-	};
+	struct doors *doors = &d->doors;
 	int r = 0;
 
 	loop_timer_del(d->waiting);
 	d->waiting = NULL;
-	for (int i = 0; i < DOOR_COUNT && r == 0; i++)
-		if (d->doors[i] >= 0)
-			r = http_listen(d->http, fd_steal(&d->doors[i]), kinds[i]);
+	for (size_t i = 0; i < doors->count && r == 0; i++)
+		r = http_listen(d->http, fd_steal(&doors->list[i].fd), doors->list[i].kind);
 	return r;
 }
 
@@ -338,12 +272,10 @@ static void tear_down(struct daemon *d)
 
 static int serve(struct daemon *d, struct err *err)
 {
-	bool made = false, opened;
 	int r = set_up_loop(d, err);
 
 	if (r == 0)
-		r = open_doors(&d->opt, d->doors, &made, err);
-	opened = made && d->doors[DOOR_LOCAL] >= 0;
+		r = doors_open(&d->opt, &d->doors, err);
 	if (r == 0)
 		r = set_up(d, err);
 	if (r == 0) {
@@ -357,17 +289,14 @@ static int serve(struct daemon *d, struct err *err)
 			r = err_sys(err, r, "event loop");
 	}
 	tear_down(d);
-	for (int i = 0; i < DOOR_COUNT; i++)
-		fd_closep(&d->doors[i]);
-	if (opened)
-		(void)unlink(d->opt.socket); /* in a directory of root's it stays, and is stale */
+	doors_close(&d->doors);
 	return r;
 }
 
 int main(int argc, char **argv)
 {
 	struct err err = { 0 };
-	struct daemon d = { .doors = { -1, -1 } };
+	struct daemon d = { 0 };
 	int r = options_parse(argc, argv, &d.opt, &err);
 
 	if (r == OPTIONS_DONE)

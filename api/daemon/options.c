@@ -66,7 +66,8 @@ static const char help[] =
 	"  --user NAME            become NAME once the socket exists; required as root\n"
 	"  --state PATH           remember keys and sandboxes in this file (default\n"
 	"                         /var/lib/casemated/state.db; none = only in memory)\n"
-	"  --listen ADDRESS:PORT  listen on TCP, too: for clients with an API key\n"
+	"  --listen ADDRESS:PORT  listen on TCP, too, for clients with an API key; may be repeated\n"
+	"  --listen unix:PATH     the same on a second unix socket: for casemate-tls\n"
 	"  --domain NAME[:PORT]   what host names of sandboxes end in\n"
 	"  --cors-origin ORIGIN   web pages of this origin may call the API; may be repeated\n"
 	"  --networks             sandboxes may ask for a network (default: none has one)\n"
@@ -121,7 +122,9 @@ static int take(int id, const char *arg, struct options *o, struct err *err)
 		o->state = strcmp(arg, "none") == 0 ? NULL : arg;
 		return 0;
 	case OPT_LISTEN:
-		o->listen = arg;
+		if (o->listen_count == OPTIONS_LISTEN_MAX)
+			return err_set(err, -EINVAL, "--listen: more than %u", OPTIONS_LISTEN_MAX);
+		o->listen[o->listen_count++] = arg;
 		return 0;
 	case OPT_DOMAIN:
 		o->domain = arg;

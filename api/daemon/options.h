@@ -12,13 +12,15 @@
 #include "base/err.h"
 #include "base/log.h"
 
-#define OPTIONS_DONE 1 /* --help or --version has been served */
+#define OPTIONS_DONE	   1 /* --help or --version has been served */
+#define OPTIONS_LISTEN_MAX 2U
 
 struct options {
 	const char *socket;
 	const char *jailer;
-	const char *state;  /* NULL = in memory */
-	const char *listen; /* ADDRESS:PORT; NULL = no TCP */
+	const char *state;			/* NULL = in memory */
+	const char *listen[OPTIONS_LISTEN_MAX]; /* each ADDRESS:PORT or unix:PATH */
+	size_t listen_count;
 	const char *domain; /* NULL = none */
 	struct cors cors;   /* which web pages may call */
 	const char *user;   /* NULL = stay who we are (not root) */

@@ -17,6 +17,9 @@ casemate_test(daemon_serve unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_se
 target_compile_definitions(daemon_serve PRIVATE
   DAEMON_BINARY="$<TARGET_FILE:casemated>" CLI_BINARY="$<TARGET_FILE:casemate>")
 add_dependencies(daemon_serve casemated casemate)
+casemate_test(daemon_doors unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_doors.c LINKS base)
+target_compile_definitions(daemon_doors PRIVATE DAEMON_BINARY="$<TARGET_FILE:casemated>")
+add_dependencies(daemon_doors casemated)
 pkg_check_modules(SQLITE3 REQUIRED IMPORTED_TARGET sqlite3)
 casemate_test(daemon_filter unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_filter.c LINKS PkgConfig::SQLITE3)
 casemate_seccomp(daemon_filter casemated.policy)

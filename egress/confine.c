@@ -16,7 +16,7 @@
 #include "policies/seccomp/filter.h"
 #include "seccomp/egress.h"
 
-/* A connection: two sockets, and one that asks the kernel whose an address is. */
+/* A connection: two sockets. */
 #define FDS_FIXED   (64U + EGRESS_QUERIES_MAX + EGRESS_DNS_CONNS_MAX)
 #define FLOW_BYTES  (UINT64_C(256) << 10)
 #define OTHER_BYTES (UINT64_C(32) << 20)

@@ -17,11 +17,11 @@ struct egress {
 	struct policy *policy; /* NULL before the first: nothing is allowed */
 	struct resolver *resolver;
 	struct counts counts;
+	int routes; /* route_open's */
 };
 
 /*
- * policy_decide, and this host's own addresses, which are special here. They are what a route to
- * them says: a datagram socket that is connected to one has it as its own, and sends nothing.
+ * policy_decide, and this host's own addresses (route.h), which are special here.
  */
 enum policy_verdict egress_decide(const struct egress *e, const char *name, const struct addr *a,
 				  uint16_t port);

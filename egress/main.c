@@ -26,6 +26,7 @@
 #include "egress/dnsd.h"
 #include "egress/egress_fds.h"
 #include "egress/resolver.h"
+#include "egress/route.h"
 
 #define STATUS_USAGE	2
 #define DNS_SOCKETS_MAX 4U
@@ -147,10 +148,19 @@ static void on_signal(int signo, void *arg)
 	loop_stop(arg, 0);
 }
 
+/* Before the filter, which lets no socket of that family be made. */
+static int open_routes(struct egress *e)
+{
+	e->routes = route_open();
+	return e->routes < 0 ? e->routes : 0;
+}
+
 static int set_up(struct parts *p, const struct options *o, struct err *err)
 {
 	int r = loop_new(&p->egress.loop);
 
+	if (r == 0)
+		r = open_routes(&p->egress);
 	if (r == 0)
 		r = loop_signal_add(p->egress.loop, SIGTERM, on_signal, p->egress.loop);
 	if (r == 0)
@@ -174,6 +184,7 @@ static void tear_down(struct parts *p)
 	proxy_free(p->proxy);
 	resolver_free(p->egress.resolver);
 	policy_free(p->egress.policy);
+	fd_closep(&p->egress.routes);
 	loop_free(p->egress.loop);
 }
 

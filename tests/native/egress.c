@@ -139,6 +139,8 @@ Test(egress, special_addresses)
 	world_serve(&rig.world, "10.9.9.9", 80);
 	world_serve(&rig.world, "169.254.169.254", 80);
 	world_serve(&rig.world, "5.5.5.1", 80); /* the host's own, public or not */
+	world_serve(&rig.world, NET_HOST_SECOND, 80);
+	world_serve(&rig.world, "2606::5", 80);
 	rig_policy(&rig, "{'allowOut': ['*.example'], 'denyOut': ['0.0.0.0/0']}");
 	for (size_t i = 0; i < 3; i++)
 		cr_assert_str_eq(GET("8.1.1.3", names[i]), "403", "%s", names[i]);
@@ -149,15 +151,19 @@ Test(egress, special_addresses)
 	cr_assert_str_eq(GET("10.9.9.9", "a.b"), "");
 	cr_assert_str_eq(GET("169.254.169.254", "a.b"), "");
 	cr_assert_str_eq(GET("5.5.5.1", "a.b"), "");
+	cr_assert_str_eq(GET(NET_HOST_SECOND, "a.b"), "");
+	cr_assert_str_eq(GET("2606::5", "a.b"), "");
 	cr_assert_str_eq(GET("::ffff:10.9.9.9", "a.b"), "");
 	cr_assert_str_eq(GET("127.0.0.1", "a.b"), "");
-	cr_assert_geq(rig_count(&rig, "connections_denied_special"), 8);
+	cr_assert_geq(rig_count(&rig, "connections_denied_special"), 10);
 	/* The servers are there: an operator who says so reaches them. */
 	rig_policy(&rig, "{'allow_internet_access': true, 'operator': {'allow':"
-			 "['10.9.9.9', '169.254.169.254:80', '5.5.5.1']}}");
+			 "['10.9.9.9', '169.254.169.254:80', '5.5.5.0/29', '2606::5']}}");
 	cr_assert_str_eq(GET("10.9.9.9", "a.b"), "10.9.9.9");
 	cr_assert_str_eq(GET("169.254.169.254", "a.b"), "169.254.169.254");
 	cr_assert_str_eq(GET("5.5.5.1", "a.b"), "5.5.5.1");
+	cr_assert_str_eq(GET(NET_HOST_SECOND, "a.b"), NET_HOST_SECOND);
+	cr_assert_str_eq(GET("2606::5", "a.b"), "2606::5");
 	stop();
 }
 

@@ -169,11 +169,13 @@ void net_make(struct net *n)
 	n->ns[NET_HOST] = fresh_ns();
 	make_veth("up0", "down0", n->ns[NET_WORLD]);
 	up("up0");
-	add_address("up0", "5.5.5.1", 30);
+	add_address("up0", "5.5.5.1", 29);
+	add_address("up0", NET_HOST_SECOND, 29);
+	add_address("up0", "2606::5", 64);
 	add_address("up0", "2606::1", 64);
 	enter(n, NET_WORLD);
 	up("down0");
-	add_address("down0", "5.5.5.2", 30);
+	add_address("down0", "5.5.5.2", 29);
 	add_address("down0", "2606::2", 64);
 	enter(n, NET_HOST);
 	add_default(AF_INET, "5.5.5.2");

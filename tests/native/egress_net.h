@@ -4,14 +4,17 @@
  *
  *     guest (every address is local, as in a jail)             host ---- veth ---- world
  *
- * The host has 5.5.5.1 and 2606::1 and a default route to the world, which has servers' addresses.
- * Made inside a user namespace of the test's own when there is no root. Fails the test when it
- * can't.
+ * The host has 5.5.5.1 and 2606::1, a second address in each of these networks, and a default route
+ * to the world, which has servers' addresses. Made inside a user namespace of the test's own when
+ * there is no root. Fails the test when it can't.
  */
 #ifndef TESTS_NATIVE_EGRESS_NET_H
 #define TESTS_NATIVE_EGRESS_NET_H
 
 #include <stdint.h>
+
+/* Of the host's. The kernel's route to it has the first one as its source. */
+#define NET_HOST_SECOND "5.5.5.3"
 
 enum net_place { NET_GUEST, NET_HOST, NET_WORLD, NET_COUNT };
 

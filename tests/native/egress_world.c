@@ -135,6 +135,7 @@ static void *serve(void *arg)
 void world_serve(struct world *w, const char *address, uint16_t port)
 {
 	struct serving *s = calloc(1, sizeof(*s));
+	bool hosts_own = strncmp(address, "5.5.5.", 6) == 0 || strcmp(address, "2606::5") == 0;
 	static char known[32][64];
 	size_t i = 0;
 
@@ -142,11 +143,10 @@ void world_serve(struct world *w, const char *address, uint16_t port)
 		i++;
 	if (known[i][0] == '\0') {
 		(void)snprintf(known[i], sizeof(known[i]), "%s", address);
-		if (strcmp(address, "5.5.5.1") != 0)
+		if (!hosts_own)
 			net_world_address(&w->net, address);
 	}
-	s->fd = net_socket(&w->net, strcmp(address, "5.5.5.1") == 0 ? NET_HOST : NET_WORLD,
-			   SOCK_STREAM, address, port);
+	s->fd = net_socket(&w->net, hosts_own ? NET_HOST : NET_WORLD, SOCK_STREAM, address, port);
 	(void)snprintf(s->banner, sizeof(s->banner), "%s", address);
 	start(serve, s);
 }

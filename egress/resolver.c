@@ -150,12 +150,16 @@ static void on_timeout(void *arg)
 
 static int query_open(struct resolver_query *q, int type, loop_io_fn *fn)
 {
-	const struct policy_endpoint *to =
-		&q->resolver->upstream[(q->try - 1) % q->resolver->upstream_count];
+	const struct policy_endpoint *to;
 	struct sockaddr_storage ss;
-	socklen_t len = addr_to_sockaddr(&to->addr, to->port, &ss);
+	socklen_t len;
 	int r;
 
+	/* A policy without any may have come since the last try. */
+	if (q->resolver->upstream_count == 0)
+		return -ENETUNREACH;
+	to = &q->resolver->upstream[(q->try - 1) % q->resolver->upstream_count];
+	len = addr_to_sockaddr(&to->addr, to->port, &ss);
 	q->fd = socket(ss.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (q->fd < 0)
 		return -errno;

@@ -7,12 +7,9 @@
 #include "base/bug.h"
 #include "egress/policy_internal.h"
 
-#define PORT_HTTP  80U
-#define PORT_HTTPS 443U
-
 static bool port_is_web(uint16_t port)
 {
-	return port == PORT_HTTP || port == PORT_HTTPS;
+	return port == POLICY_PORT_HTTP || port == POLICY_PORT_HTTPS;
 }
 
 /* port 0: any. */

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* policy_internal.h - what a policy is made of: for policy.c and policy_parse.c only. */
+/* policy_internal.h - what a policy is made of: for policy.c, policy_parse.c and policy_rules.c
+ * only. */
 #ifndef EGRESS_POLICY_INTERNAL_H
 #define EGRESS_POLICY_INTERNAL_H
 
 #include "egress/policy.h"
+
+#define POLICY_PORT_HTTP  80U
+#define POLICY_PORT_HTTPS 443U
 
 /* A name or a prefix, and a port (0 = see policy_names; of a prefix: any). */
 struct dest {
@@ -31,5 +35,10 @@ struct policy {
 	struct policy_endpoint resolvers[EGRESS_RESOLVERS_MAX];
 	size_t resolvers_count;
 };
+
+/* policy_rules.c: the member of the document; and, when all of it has been read, whether the rules
+ * can be kept. 0 or -errno with err. */
+MUST_USE int policy_take_rules(const json_t *v, struct policy *p, struct err *err);
+MUST_USE int policy_check_rules(const struct policy *p, struct err *err);
 
 #endif

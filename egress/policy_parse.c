@@ -7,16 +7,12 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/num.h"
 #include "egress/egress_fds.h"
 #include "egress/policy_internal.h"
 
 #define DEST_TEXT_MAX (EGRESS_NAME_MAX + 10U) /* "*." and ":65535" */
-#define HEADER_CHARS                                          \
-	"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz" \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 typedef int field_fn(const json_t *v, struct policy *p, struct err *err);
 
@@ -200,119 +196,6 @@ static int take_resolvers(const json_t *v, struct policy *p, struct err *err)
 	return 0;
 }
 
-/* What frames a message or names its server is not a rule's to change. */
-static bool header_is_ours(const char *name)
-{
-	static const char *const ours[] = {
-		"Host",	      "Content-Length", "Transfer-Encoding", "Upgrade",
-		"Connection", "Expect",		"Trailer",	     "TE",
-		"Keep-Alive"
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-		if (strcasecmp(ours[i], name) == 0)
-			return true;
-	return false;
-}
-
-static bool header_is_fine(const char *name, const char *value)
-{
-	if (*name == '\0' || name[strspn(name, HEADER_CHARS)] != '\0' || header_is_ours(name))
-		return false;
-	for (; *value != '\0'; value++)
-		if (((unsigned char)*value < 0x20 && *value != '\t') || *value == 0x7f)
-			return false;
-	return true;
-}
-
-static struct policy_header *find_header(struct policy_rule *r, const char *name)
-{
-	for (size_t i = 0; i < r->count; i++)
-		if (strcasecmp(r->headers[i].name, name) == 0)
-			return &r->headers[i];
-	return NULL;
-}
-
-static int take_headers(const json_t *v, struct policy_rule *r, struct err *err)
-{
-	const char *name;
-	const json_t *value;
-	size_t bytes = 0;
-
-	if (!json_is_object(v))
-		return err_set(err, -EINVAL, "headers: not an object");
-	json_object_foreach((json_t *)(uintptr_t)v, name, value)
-	{
-		struct policy_header *h = &r->headers[r->count];
-
-		if (!json_is_string(value) || !header_is_fine(name, json_string_value(value)))
-			return err_set(err, -EINVAL, "headers: %.40s can't be set", name);
-		bytes += strlen(name) + json_string_length(value) + 4;
-		if (r->count == EGRESS_HEADERS_MAX || bytes > EGRESS_HEADER_BYTES)
-			return err_set(err, -E2BIG, "headers: too many");
-		if (find_header(r, name) != NULL)
-			return err_set(err, -EINVAL, "headers: %.40s twice", name);
-		h->name = strdup(name);
-		h->value = strdup(json_string_value(value));
-		r->count++;
-		if (h->name == NULL || h->value == NULL)
-			return err_set(err, -ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
-/* {"transform": {"headers": {...}}} */
-static int take_transform(const json_t *v, struct policy_rule *r, struct err *err)
-{
-	const json_t *transform = json_object_get(v, "transform");
-	const json_t *headers = json_object_get(transform, "headers");
-
-	if (json_object_size(v) != 1 || json_object_size(transform) != 1 || headers == NULL)
-		return err_set(err, -EINVAL, "not a transform of headers");
-	return take_headers(headers, r, err);
-}
-
-static int take_rule(const char *host, const json_t *list, struct policy_rule *r, struct err *err)
-{
-	size_t n = json_array_size(list);
-
-	if (name_pattern_parse(host, strlen(host), &r->host) < 0)
-		return err_set(err, -EINVAL, "%.40s: not a domain name", host);
-	if (!json_is_array(list) || n > EGRESS_HEADERS_MAX)
-		return err_set(err, -EINVAL, "%.40s: not a short list", host);
-	for (size_t i = 0; i < n; i++) {
-		int e = take_transform(json_array_get(list, i), r, err);
-
-		if (e < 0) {
-			(void)err_wrap(err, "%.40s", host);
-			return e;
-		}
-	}
-	return 0;
-}
-
-static int take_rules(const json_t *v, struct policy *p, struct err *err)
-{
-	const char *host;
-	const json_t *list;
-
-	if (!json_is_object(v))
-		return err_set(err, -EINVAL, "not an object");
-	if (json_object_size(v) > EGRESS_RULES_MAX)
-		return err_set(err, -E2BIG, "more than %u hosts", EGRESS_RULES_MAX);
-	p->rules = calloc(json_object_size(v) + 1, sizeof(*p->rules));
-	if (p->rules == NULL)
-		return err_set(err, -ENOMEM, "out of memory");
-	json_object_foreach((json_t *)(uintptr_t)v, host, list)
-	{
-		int r = take_rule(host, list, &p->rules[p->rules_count++], err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 static int take_proxy_address(const json_t *v, struct policy *p, struct err *err)
 {
 	char text[DEST_TEXT_MAX + 1];
@@ -374,7 +257,7 @@ static int take_document(const json_t *document, struct policy *p, struct err *e
 	static const struct field fields[] = {
 		{ "allowOut", take_allow },
 		{ "denyOut", take_deny },
-		{ "rules", take_rules },
+		{ "rules", policy_take_rules },
 		{ "egressProxy", take_proxy },
 		{ "resolvers", take_resolvers },
 		{ "operator", take_operator },
@@ -384,7 +267,7 @@ static int take_document(const json_t *document, struct policy *p, struct err *e
 
 	if (r == 0 && p->allow.any_names && !denies_the_rest(p))
 		r = err_set(err, -EINVAL, "allowOut: names need 0.0.0.0/0 in denyOut");
-	return r;
+	return r < 0 ? r : policy_check_rules(p, err);
 }
 
 int policy_from_json(const json_t *document, struct policy **ret, struct err *err)

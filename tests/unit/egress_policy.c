@@ -132,7 +132,7 @@ Test(policy, rules)
 	struct policy *p = policy(
 		"{\"rules\": {\"api.example\": [{\"transform\": {\"headers\":"
 		"{\"Authorization\": \"Bearer s3cret\", \"X-A\": \"\"}}}],"
-		"\"*.example\": [{\"transform\": {\"headers\": {\"X-B\": \"1\"}}},"
+		"\"*.example\": [{\"transform\": {\"headers\": {\"X-B\": \"1\"}}}, {},"
 		"{\"transform\": {\"headers\": {\"X-C\": \"2\"}}}], \"*.deep.example\": []}}");
 	const struct policy_rule *r = policy_rule_for(p, "api.example");
 
@@ -219,7 +219,7 @@ Test(policy, refused)
 		"{\"rules\": []}",
 		"{\"rules\": {\"a b\": []}}",
 		"{\"rules\": {\"a.example\": {}}}",
-		"{\"rules\": {\"a.example\": [{}]}}",
+		"{\"rules\": {\"a.example\": [1]}}",
 		"{\"rules\": {\"a.example\": [{\"transform\": {}}]}}",
 		"{\"rules\": {\"a.example\": [{\"transform\": {\"headers\": {}, \"body\": 1}}]}}",
 		RULE("[]"),
@@ -241,6 +241,41 @@ Test(policy, refused)
 
 		cr_assert_eq(r, -EINVAL, "%s", bad[i]);
 		cr_assert_neq(err.msg[0], '\0');
+	}
+}
+
+#define HTTPS_RULE(allow, host)                                                   \
+	"{\"allowOut\": [" allow "], \"rules\": {\"" host "\": [{\"transform\": " \
+	"{\"headers\": {\"X\": \"1\"}}}]}}"
+
+/* Headers for what is reached by TLS alone would mean that it can't be reached. */
+Test(policy, headers_need_plain_http)
+{
+	static const char *const bad[] = {
+		HTTPS_RULE("\"a.example:443\"", "a.example"),
+		HTTPS_RULE("\"*.example:443\"", "a.example"),
+		HTTPS_RULE("\"a.example:443\"", "*.example"),
+		HTTPS_RULE("\"*.example:443\", \"b.test\"", "*.example"),
+	};
+	static const char *const good[] = {
+		HTTPS_RULE("\"a.example\"", "a.example"),
+		HTTPS_RULE("\"a.example:443\", \"*.example:8080\"", "a.example"),
+		HTTPS_RULE("\"a.example:443\"", "b.example"),
+		HTTPS_RULE("\"a.example:443\", \"192.0.2.1\"", "a.example"),
+		HTTPS_RULE("", "a.example"),
+		"{\"allowOut\": [\"a.example:443\"], \"rules\": {\"a.example\": [{}]}}",
+	};
+	struct err err = { 0 };
+	struct policy *p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		cr_assert_eq(policy_parse(bad[i], strlen(bad[i]), &p, &err), -EINVAL, "%s", bad[i]);
+		cr_assert_not_null(strstr(err.msg, "plain HTTP"), "%s", err.msg);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		cr_assert_eq(policy_parse(good[i], strlen(good[i]), &p, &err), 0, "%s: %s", good[i],
+			     err.msg);
+		policy_free(p);
 	}
 }
 

@@ -53,4 +53,5 @@ if(NOT CASEMATE_SANITIZE)
 endif()
 
 # What a sandbox's packets meet, in network namespaces of the test's own.
-casemate_test(gateway native SOURCES native/gateway.c native/tap.c LINKS jailer)
+casemate_test(gateway native SOURCES native/gateway.c native/gateway_rig.c native/tap.c LINKS jailer)
+casemate_test(gateway_churn native SOURCES native/gateway_churn.c native/gateway_rig.c native/tap.c LINKS jailer)

@@ -255,6 +255,15 @@ static bool step_body(struct http_conn *c)
 	return true;
 }
 
+/* Is there room, and has nobody been told of it? */
+static bool is_room_untold(const struct http_conn *c)
+{
+	const struct http_req *req = c->req;
+
+	return c->state == HTTP_CONN_BUSY && req->phase == HTTP_REPLYING && req->flow != NULL &&
+	       req->want_writable && buf_len(&c->out) < HTTP_ROOM;
+}
+
 /* The whole answer is in c->out, or gone through it. */
 static bool answered(const struct http_conn *c)
 {
@@ -350,10 +359,15 @@ void http_conn_step(struct http_conn *c)
 			c->again = true;
 	} while (c->again && c->state != HTTP_CONN_OVER);
 	c->stepping = false;
-	if (c->state == HTTP_CONN_OVER)
+	if (c->state == HTTP_CONN_OVER) {
 		http_conn_free(c);
-	else
-		rearm(c);
+		return;
+	}
+	rearm(c);
+	/* What was flushed at last made room, and no event will tell. In a round of its own, so
+	 * that others have their turn. */
+	if (is_room_untold(c))
+		http_conn_wake(c);
 }
 
 static void on_wake(void *arg)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* handle_save.c - Save, Load and Discard: sandboxes that are paused on the disk. */
+/* handle_save.c - Save, Load and Discard: sandboxes that are paused on the disk, and snapshots. */
 #include <jailer.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +12,10 @@
 struct copying {
 	struct rpc_call *call;
 	struct session *session;
-	struct sealer_job *digest; /* NULL: not yet, or over */
-	struct saves_job *copy;	   /* the same */
-	struct request q;	   /* Save's; its descriptors are ours */
+	struct sealer_job *digest;	     /* NULL: not yet, or over */
+	struct saves_job *copy;		     /* the same */
+	struct request q;		     /* Save's; its descriptors are ours */
+	char snapshot[REQUEST_NAME_MAX + 1]; /* its name; "" = a paused sandbox */
 	bool load;
 };
 
@@ -49,6 +50,21 @@ static struct copying *copying_new(struct rpc_call *call, struct session *s)
 	}
 	*c = (struct copying){ .call = call, .session = s, .q = { .state = -1, .memory = -1 } };
 	return c;
+}
+
+/* Which files a request is about, and whose they are; ret_name is the file's. False: answered. */
+static bool which(struct rpc_call *call, const char *id, const char *snapshot, struct session *s,
+		  struct saves **ret, const void **ret_owner, const char **ret_name)
+{
+	const bool named = snapshot[0] != '\0';
+
+	*ret = named ? s->snapshots : s->saves;
+	*ret_owner = named ? saves_nobody(s->snapshots) : session_owner(s);
+	*ret_name = named ? snapshot : id;
+	if (request_id_ok(*ret_name))
+		return true;
+	rpc_fail(call, RPC_INVALID_ARGUMENT, named ? "not a snapshot's name" : "not an id");
+	return false;
 }
 
 static void reply(const struct copying *c, const uint8_t *seal)
@@ -89,7 +105,10 @@ static void on_digested(void *arg, int r, const uint8_t *seal, const struct err 
 	c->digest = NULL;
 	rpc_call_watch(c->call, NULL, NULL);
 	if (r == 0) {
-		r = saves_put(s->saves, session_owner(s), &c->q, seal, on_copied, c, &c->copy,
+		const bool named = c->snapshot[0] != '\0';
+		struct saves *ss = named ? s->snapshots : s->saves;
+		r = saves_put(ss, named ? saves_nobody(ss) : session_owner(s),
+			      named ? c->snapshot : c->q.id, &c->q, seal, on_copied, c, &c->copy,
 			      &why);
 		err = &why;
 	}
@@ -109,9 +128,12 @@ void handle_save(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	struct err err = { 0 };
 	struct copying *c;
 	struct request q;
+	const void *owner;
+	const char *name;
+	struct saves *ss;
 	const struct jail *j = snapshot_of_jail(call, m->id, fds, s, &q);
 
-	if (j == NULL)
+	if (j == NULL || !which(call, m->id, m->snapshot, s, &ss, &owner, &name))
 		return;
 	if (q.scratch_bytes > 0) { /* the disk isn't kept: its guest would find another one */
 		rpc_fail(call, RPC_FAILED_PRECONDITION,
@@ -122,6 +144,7 @@ void handle_save(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	if (c == NULL)
 		return;
 	c->q = q;
+	memcpy(c->snapshot, m->snapshot, strlen(m->snapshot) + 1);
 	c->q.state = fd_steal(&fds[0]);
 	c->q.memory = fd_steal(&fds[1]);
 	if (sealer_seal(s->sealer, &c->q, on_digested, c, &job, &err) < 0) {
@@ -138,18 +161,18 @@ void handle_load(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	const Casemate__Jailer__V1__LoadRequest *m = (const void *)in;
 	struct session *s = arg;
 	struct err err = { 0 };
+	const void *owner;
+	const char *name;
+	struct saves *ss;
 	struct copying *c;
 
-	if (!request_id_ok(m->id)) {
-		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+	if (!which(call, m->id, m->snapshot, s, &ss, &owner, &name))
 		return;
-	}
 	c = copying_new(call, s);
 	if (c == NULL)
 		return;
 	c->load = true;
-	if (saves_get(s->saves, session_owner(s), m->id, fds[0], fds[1], on_copied, c, &c->copy,
-		      &err) < 0) {
+	if (saves_get(ss, owner, name, fds[0], fds[1], on_copied, c, &c->copy, &err) < 0) {
 		refuse_call(call, &err);
 		copying_free(c);
 	} else {
@@ -162,13 +185,15 @@ void handle_discard(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	const Casemate__Jailer__V1__DiscardRequest *m = (const void *)in;
 	const Casemate__Jailer__V1__DiscardResponse out =
 		CASEMATE__JAILER__V1__DISCARD_RESPONSE__INIT;
-	struct session *s = arg;
+	const void *owner;
+	const char *name;
+	struct saves *ss;
 
 	(void)fds;
-	if (!request_id_ok(m->id))
-		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
-	else if (saves_discard(s->saves, session_owner(s), m->id) < 0)
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "%s is being written or read", m->id);
+	if (!which(call, m->id, m->snapshot, arg, &ss, &owner, &name))
+		return;
+	if (saves_discard(ss, owner, name) < 0)
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "%s is being written or read", name);
 	else
 		rpc_reply(call, &out.base, NULL);
 }

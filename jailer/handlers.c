@@ -262,6 +262,7 @@ static void handle_list(struct rpc_call *call, const ProtobufCMessage *in, int *
 		out.jails = list;
 		out.n_jails = n;
 		out.save_bytes_max = saves_bytes_max(s->saves);
+		out.snapshot_bytes_max = saves_bytes_max(s->snapshots);
 		rpc_reply(call, &out.base, NULL);
 	}
 	free(list);

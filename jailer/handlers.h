@@ -21,7 +21,8 @@ struct session {
 	const struct host *host;
 	struct jails *jails;
 	struct sealer *sealer;
-	struct saves *saves;
+	struct saves *saves; /* paused sandboxes */
+	struct saves *snapshots;
 	struct holds *holds;
 	uid_t uid;	       /* of the client */
 	struct hold *hold;     /* NULL: what it makes ends with its connection */

@@ -195,7 +195,7 @@ static int install_filter(void)
 static int serve(const struct options *o, const struct host *h, uid_t daemon_uid, struct err *err)
 {
 	struct sealer *sealer = NULL;
-	struct saves *saves = NULL;
+	struct saves *saves = NULL, *snapshots = NULL;
 	struct keeper *keeper = NULL;
 	struct blobs blobs = { .dir = -1 };
 	struct server *server = NULL;
@@ -212,12 +212,17 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	if (r == 0 && keeper_new(l, &blobs, &keeper) < 0)
 		r = err_set(err, -ENOMEM, "images");
 	if (r == 0)
-		r = saves_new(l, &h->store, o->paused_bytes_max, &saves, err);
+		r = saves_new(l, &h->store, SAVES_PAUSED, &h->key, o->paused_bytes_max, &saves,
+			      err);
+	if (r == 0)
+		r = saves_new(l, &h->store, SAVES_SNAPSHOTS, &h->key, o->snapshot_bytes_max,
+			      &snapshots, err);
 	if (r == 0) {
 		const struct session shared = { .host = h,
 						.jails = js,
 						.sealer = sealer,
 						.saves = saves,
+						.snapshots = snapshots,
 						.blobs = &blobs,
 						.keeper = keeper };
 		r = server_new(l, &shared, o->socket, daemon_uid, &server, err);
@@ -243,6 +248,7 @@ static int serve(const struct options *o, const struct host *h, uid_t daemon_uid
 	server_free(server);
 	sealer_free(sealer);
 	saves_free(saves);
+	saves_free(snapshots);
 	keeper_free(keeper);
 	blobs_close(&blobs);
 	if (js != NULL && jails_left(js) == 0)

@@ -30,6 +30,7 @@ enum {
 	OPT_IO_BYTES,
 	OPT_IO_OPS,
 	OPT_PAUSED_BYTES,
+	OPT_SNAPSHOT_BYTES,
 	OPT_IMAGE_BYTES,
 	OPT_LEVEL,
 #ifdef CASEMATE_TEST
@@ -57,6 +58,7 @@ static const struct option table[] = {
 	{ "io-bytes", required_argument, NULL, OPT_IO_BYTES },
 	{ "io-ops", required_argument, NULL, OPT_IO_OPS },
 	{ "paused-bytes", required_argument, NULL, OPT_PAUSED_BYTES },
+	{ "snapshot-bytes", required_argument, NULL, OPT_SNAPSHOT_BYTES },
 	{ "image-bytes", required_argument, NULL, OPT_IMAGE_BYTES },
 	{ "log-level", required_argument, NULL, OPT_LEVEL },
 #ifdef CASEMATE_TEST
@@ -91,6 +93,7 @@ static const char help[] =
 	"  --io-bytes SIZE       a jail's disk bandwidth, each way, a second (default 512M; 0 = no limit)\n"
 	"  --io-ops N            a jail's disk requests, each way, a second (default 20000; 0 = no limit)\n"
 	"  --paused-bytes SIZE   disk for all paused sandboxes together (default 64G; 0 = none is kept)\n"
+	"  --snapshot-bytes SIZE disk for all snapshots together (default 64G; 0 = none is kept)\n"
 	"  --image-bytes SIZE    disk for all images that come through the API (default 64G; 0 = none is kept)\n"
 	"  --log-level LEVEL     error, warn, info or debug (default info)\n"
 	"  --version, --help\n";
@@ -212,6 +215,10 @@ static int set_option(struct options *o, int opt, const char *arg)
 		if (parse_size(arg, 0, PAUSED_MAX, &o->paused_bytes_max) < 0)
 			r = wrong("--paused-bytes", "not a size");
 		break;
+	case OPT_SNAPSHOT_BYTES:
+		if (parse_size(arg, 0, PAUSED_MAX, &o->snapshot_bytes_max) < 0)
+			r = wrong("--snapshot-bytes", "not a size");
+		break;
 	case OPT_IMAGE_BYTES:
 		if (parse_size(arg, 0, PAUSED_MAX, &o->image_bytes_max) < 0)
 			r = wrong("--image-bytes", "not a size");
@@ -230,6 +237,7 @@ enum options_result options_parse(struct options *o, int argc, char **argv)
 			       .daemon_user = "casemate",
 			       .jails = { .max = 256, .pool = 4 },
 			       .paused_bytes_max = UINT64_C(64) << 30,
+			       .snapshot_bytes_max = UINT64_C(64) << 30,
 			       .image_bytes_max = UINT64_C(64) << 30,
 			       .level = LOG_LEVEL_INFO,
 			       .host = { .store = "/var/lib/casemate",

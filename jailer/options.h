@@ -14,6 +14,7 @@ struct options {
 	const char *socket;
 	const char *daemon_user;
 	struct jails_config jails;
+	uint64_t snapshot_bytes_max;
 	uint64_t paused_bytes_max; /* of sandboxes that are paused on the disk */
 	uint64_t image_bytes_max;  /* of images that came through the API */
 	enum log_level level;

@@ -45,6 +45,7 @@ struct saves_job {
 
 struct saves {
 	struct loop *loop;
+	enum saves_kind kind;
 	int dir;
 	uint64_t bytes_max, bytes;
 	struct save *first;
@@ -53,45 +54,123 @@ struct saves {
 	unsigned jobs_count;
 };
 
+/* What people call it, and where it lies. */
+static const char *const nouns[] = {
+	[SAVES_PAUSED] = "paused sandbox", [SAVES_SNAPSHOTS] = "snapshot"
+};
+static const char *const places[] = { [SAVES_PAUSED] = "paused", [SAVES_SNAPSHOTS] = "snapshots" };
+
+static const char *const plurals[] = {
+	[SAVES_PAUSED] = "paused sandboxes", [SAVES_SNAPSHOTS] = "snapshots"
+};
+
+static const char *noun(const struct saves *ss)
+{
+	return nouns[ss->kind];
+}
+
 /* ---- The directory ------------------------------------------------------------------------- */
 
-static int sweep(int dir, struct err *err)
+/* A file that stays would be in the way of its id; and it holds a tenant's memory. */
+static int sweep(struct saves *ss, const char *name, const struct sealkey *k, struct err *err)
 {
-	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	(void)k;
+	return unlinkat(ss->dir, name, 0) < 0
+		       ? err_sys(err, -errno, "the store's paused/%.64s", name)
+		       : 0;
+}
+
+/* Ours, whole, and of this host's key? 0 and what its seal says, or -errno. */
+static int look_at(int dir, const char *name, const struct sealkey *k, struct snapseal *ret,
+		   uint64_t *ret_charge, struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	uint8_t seal[SNAPSEAL_BYTES];
+	struct snapseal s;
+	struct stat st;
+	int r;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "it can't be opened");
+	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 ||
+	    st.st_size < (off_t)sizeof(seal))
+		return err_set(err, -EINVAL, "it isn't a file that was written here");
+	r = fd_pread_full(fd, seal, sizeof(seal), (uint64_t)st.st_size - sizeof(seal));
+	if (r < 0)
+		return err_sys(err, r, "it can't be read");
+	r = snapseal_open(seal, sizeof(seal), k->bytes, &s, err);
+	if (r < 0)
+		return r;
+	/* The seal is ours: two lengths that we once allowed. */
+	if (s.memory_bytes + s.state_bytes + sizeof(seal) != (uint64_t)st.st_size)
+		return err_set(err, -EINVAL, "it isn't as long as its seal says");
+	*ret_charge = (uint64_t)st.st_blocks * BLOCK_BYTES;
+	*ret = s;
+	return 0;
+}
+
+static struct save *add(struct saves *ss, const void *owner, const char *id, uint64_t memory_bytes,
+			uint64_t state_bytes, uint64_t charge);
+
+static int take_over(struct saves *ss, const char *name, const struct sealkey *k, struct err *err)
+{
+	struct err why = { 0 };
+	uint64_t charge = 0;
+	struct snapseal q = { 0 };
+	struct save *s;
+
+	if (!request_id_ok(name) || ss->count == SAVES_MAX ||
+	    look_at(ss->dir, name, k, &q, &charge, &why) < 0) {
+		/* It may be somebody's all the same: whose key is on another disk, say. */
+		log_error("snapshot.unknown", "name=%.64s error=\"%s\"", name, why.msg);
+		return 0;
+	}
+	s = add(ss, saves_nobody(ss), name, q.memory_bytes, q.state_bytes, charge);
+	if (s == NULL)
+		return err_sys(err, -ENOMEM, "snapshots");
+	s->whole = true;
+	return 0;
+}
+
+static int each_file(struct saves *ss, const struct sealkey *k,
+		     int (*fn)(struct saves *ss, const char *name, const struct sealkey *k,
+			       struct err *err),
+		     struct err *err)
+{
+	int fd = openat(ss->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
 
 	if (d == NULL) {
 		r = -errno;
 		fd_closep(&fd);
-		return err_sys(err, r, "the store's directory paused");
+		return err_sys(err, r, "the store's directory %s", places[ss->kind]);
 	}
 	while (r == 0 && (e = readdir(d)) != NULL) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		/* A file that stays would be in the way of its id; and it holds a tenant's memory.
-		 */
-		if (unlinkat(dir, e->d_name, 0) < 0)
-			r = err_sys(err, -errno, "the store's paused/%.64s", e->d_name);
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			r = fn(ss, e->d_name, k, err);
 	}
 	(void)closedir(d);
 	return r;
 }
 
-int saves_new(struct loop *l, const struct store *s, uint64_t bytes_max, struct saves **ret,
-	      struct err *err)
+int saves_new(struct loop *l, const struct store *s, enum saves_kind kind, const struct sealkey *k,
+	      uint64_t bytes_max, struct saves **ret, struct err *err)
 {
 	struct saves *ss = calloc(1, sizeof(*ss));
 	int r;
 
 	if (ss == NULL)
-		return err_sys(err, -ENOMEM, "paused sandboxes");
+		return err_sys(err, -ENOMEM, "%s", plurals[kind]);
 	ss->loop = l;
+	ss->kind = kind;
 	ss->bytes_max = bytes_max;
 	ss->dir = -1;
-	r = store_open_paused(s, &ss->dir, err);
+	r = kind == SAVES_PAUSED ? store_open_paused(s, &ss->dir, err)
+				 : store_open_snapshots(s, &ss->dir, err);
 	if (r == 0)
-		r = sweep(ss->dir, err);
+		r = each_file(ss, k, kind == SAVES_PAUSED ? sweep : take_over, err);
 	if (r < 0) {
 		saves_free(ss);
 		return r;
@@ -105,6 +184,11 @@ uint64_t saves_bytes_max(const struct saves *ss)
 	return ss->bytes_max;
 }
 
+const void *saves_nobody(const struct saves *ss)
+{
+	return ss;
+}
+
 /* ---- Files --------------------------------------------------------------------------------- */
 
 static struct save *find(const struct saves *ss, const char *id)
@@ -115,8 +199,8 @@ static struct save *find(const struct saves *ss, const char *id)
 	return NULL;
 }
 
-/* The file and its record. */
-static void remove_save(struct saves *ss, struct save *s)
+/* Its record; and the file, unless that is for the next jailer. */
+static void drop_save(struct saves *ss, struct save *s, bool file)
 {
 	struct save **at = &ss->first;
 
@@ -126,11 +210,17 @@ static void remove_save(struct saves *ss, struct save *s)
 		at = &(*at)->next;
 	}
 	*at = s->next;
-	if (s->whole && unlinkat(ss->dir, s->id, 0) < 0 && errno != ENOENT)
-		log_error("paused.remove", "id=%s error=\"%s\"", s->id, strerror(errno));
+	if (file && s->whole && unlinkat(ss->dir, s->id, 0) < 0 && errno != ENOENT)
+		log_error("save.remove", "path=%s/%s error=\"%s\"", places[ss->kind], s->id,
+			  strerror(errno));
 	ss->bytes -= s->charged;
 	ss->count--;
 	free(s);
+}
+
+static void remove_save(struct saves *ss, struct save *s)
+{
+	drop_save(ss, s, true);
 }
 
 int saves_discard(struct saves *ss, const void *owner, const char *id)
@@ -171,7 +261,7 @@ void saves_free(struct saves *ss)
 	while (ss->jobs != NULL)
 		saves_cancel(ss->jobs);
 	while (ss->first != NULL)
-		remove_save(ss, ss->first);
+		drop_save(ss, ss->first, ss->kind == SAVES_PAUSED);
 	fd_closep(&ss->dir);
 	free(ss);
 }
@@ -252,7 +342,7 @@ static void on_step(void *arg)
 	if (r == 0)
 		r = complete(j);
 	if (r < 0)
-		(void)err_sys(&err, r, "the store's file of paused sandbox %s", j->save->id);
+		(void)err_sys(&err, r, "the store's file of %s %s", noun(j->saves), j->save->id);
 	memcpy(seal, j->seal, sizeof(seal));
 	arg = j->arg;
 	saves_cancel(j);
@@ -303,44 +393,46 @@ static int begin(struct saves *ss, struct save *s, int file, int state, int memo
 /* ---- Put ----------------------------------------------------------------------------------- */
 
 /* What the file will take, and whether there is room for it. */
-static int check_room(const struct saves *ss, const struct request *q, uint64_t *ret_state_bytes,
-		      uint64_t *ret_charge, struct err *err)
+static int check_room(const struct saves *ss, const char *id, const struct request *q,
+		      uint64_t *ret_state_bytes, uint64_t *ret_charge, struct err *err)
 {
 	struct stat memory, state;
 	struct statvfs vfs;
 	uint64_t need, room;
 
 	if (ss->bytes_max == 0)
-		return err_set(err, -EOPNOTSUPP, "this jailer keeps no paused sandboxes");
-	if (find(ss, q->id) != NULL)
-		return err_set(err, -EEXIST, "sandbox %s is paused already", q->id);
+		return err_set(err, -EOPNOTSUPP, "this jailer keeps no %s", plurals[ss->kind]);
+	if (find(ss, id) != NULL)
+		return err_set(err, -EEXIST, "%s %s is there already", noun(ss), id);
 	if (ss->jobs_count == SAVES_JOBS_MAX)
-		return err_set(err, -EBUSY, "%u paused sandboxes are being written or read",
-			       ss->jobs_count);
+		return err_set(err, -EBUSY, "%u %s are being written or read", ss->jobs_count,
+			       plurals[ss->kind]);
 	if (fstat(q->memory, &memory) < 0 || fstat(q->state, &state) < 0 ||
 	    fstatvfs(ss->dir, &vfs) < 0)
-		return err_sys(err, -errno, "paused sandboxes");
+		return err_sys(err, -errno, "%s", plurals[ss->kind]);
 	need = (uint64_t)memory.st_blocks * BLOCK_BYTES + (uint64_t)state.st_size + SNAPSEAL_BYTES;
-	if (ss->count == SAVES_MAX || need > ss->bytes_max - ss->bytes)
+	/* What was taken over may be more than may be now. */
+	if (ss->count == SAVES_MAX || ss->bytes > ss->bytes_max || need > ss->bytes_max - ss->bytes)
 		return err_set(err, -EDQUOT,
-			       "%llu MiB for paused sandboxes are in use, of %llu; "
+			       "%llu MiB for %s are in use, of %llu; "
 			       "this one needs %llu",
-			       (unsigned long long)(ss->bytes / MIB),
+			       (unsigned long long)(ss->bytes / MIB), plurals[ss->kind],
 			       (unsigned long long)(ss->bytes_max / MIB),
 			       (unsigned long long)(need / MIB));
 	room = (uint64_t)vfs.f_bavail * vfs.f_frsize;
 	if (room < STORE_FREE_MIN || need > room - STORE_FREE_MIN)
 		return err_set(err, -ENOSPC,
-			       "the store's disk has %llu MiB free: not enough to pause a sandbox "
+			       "the store's disk has %llu MiB free: not enough for a %s "
 			       "of %llu MiB and leave %llu",
-			       (unsigned long long)(room / MIB), (unsigned long long)(need / MIB),
+			       (unsigned long long)(room / MIB), noun(ss),
+			       (unsigned long long)(need / MIB),
 			       (unsigned long long)(STORE_FREE_MIN / MIB));
 	*ret_state_bytes = (uint64_t)state.st_size;
 	*ret_charge = need;
 	return 0;
 }
 
-static struct save *add(struct saves *ss, const void *owner, const struct request *q,
+static struct save *add(struct saves *ss, const void *owner, const char *id, uint64_t memory_bytes,
 			uint64_t state_bytes, uint64_t charge)
 {
 	struct save *s = calloc(1, sizeof(*s));
@@ -349,30 +441,30 @@ static struct save *add(struct saves *ss, const void *owner, const struct reques
 		return NULL;
 	*s = (struct save){ .next = ss->first,
 			    .owner = owner,
-			    .memory_bytes = q->memory_bytes,
+			    .memory_bytes = memory_bytes,
 			    .state_bytes = state_bytes,
 			    .charged = charge };
-	memcpy(s->id, q->id, sizeof(s->id));
+	memcpy(s->id, id, strlen(id) + 1);
 	ss->first = s;
 	ss->bytes += charge;
 	ss->count++;
 	return s;
 }
 
-int saves_put(struct saves *ss, const void *owner, const struct request *q,
+int saves_put(struct saves *ss, const void *owner, const char *id, const struct request *q,
 	      const uint8_t seal[SNAPSEAL_BYTES], saves_fn *fn, void *arg, struct saves_job **ret,
 	      struct err *err)
 {
 	uint64_t state_bytes = 0, charge = 0;
 	struct save *s;
-	int fd, r = check_room(ss, q, &state_bytes, &charge, err);
+	int fd, r = check_room(ss, id, q, &state_bytes, &charge, err);
 
 	if (r < 0)
 		return r;
 	fd = openat(ss->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_sys(err, -errno, "the store's directory paused");
-	s = add(ss, owner, q, state_bytes, charge);
+		return err_sys(err, -errno, "the store's directory %s", places[ss->kind]);
+	s = add(ss, owner, id, q->memory_bytes, state_bytes, charge);
 	r = s == NULL ? -ENOMEM : 0;
 	if (r == 0 && ftruncate(fd, (off_t)(q->memory_bytes + state_bytes + SNAPSEAL_BYTES)) < 0)
 		r = -errno;
@@ -381,7 +473,7 @@ int saves_put(struct saves *ss, const void *owner, const struct request *q,
 	fd_closep(&fd);
 	if (r < 0 && s != NULL)
 		remove_save(ss, s);
-	return r < 0 ? err_sys(err, r, "the file of paused sandbox %s", q->id) : 0;
+	return r < 0 ? err_sys(err, r, "the file of %s %s", noun(ss), id) : 0;
 }
 
 /* ---- Get ----------------------------------------------------------------------------------- */
@@ -410,16 +502,16 @@ static int open_file(const struct saves *ss, const struct save *s, int *ret, uin
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "the file of paused sandbox %s", s->id);
+		return err_sys(err, -errno, "the file of %s %s", noun(ss), s->id);
 	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 ||
 	    (uint64_t)st.st_size != before + SNAPSEAL_BYTES)
 		return err_set(err, -EBADMSG,
-			       "the file of paused sandbox %s isn't as it was written: uid %u, "
+			       "the file of %s %s isn't as it was written: uid %u, "
 			       "mode %04o, %jd bytes instead of %ju",
-			       s->id, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777),
+			       noun(ss), s->id, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777),
 			       (intmax_t)st.st_size, (uintmax_t)(before + SNAPSEAL_BYTES));
 	if (preadv(fd, &v, 1, (off_t)before) != (ssize_t)SNAPSEAL_BYTES)
-		return err_set(err, -EIO, "the file of paused sandbox %s can't be read", s->id);
+		return err_set(err, -EIO, "the file of %s %s can't be read", noun(ss), s->id);
 	*ret = fd_steal(&fd);
 	return 0;
 }
@@ -432,15 +524,15 @@ int saves_get(struct saves *ss, const void *owner, const char *id, int state, in
 	int fd = -1, r;
 
 	if (s == NULL || s->owner != owner || !s->whole)
-		return err_set(err, -ENOENT, "no paused sandbox %s", id);
+		return err_set(err, -ENOENT, "no %s %s", noun(ss), id);
 	if (ss->jobs_count == SAVES_JOBS_MAX)
-		return err_set(err, -EBUSY, "%u paused sandboxes are being written or read",
-			       ss->jobs_count);
+		return err_set(err, -EBUSY, "%u %s are being written or read", ss->jobs_count,
+			       plurals[ss->kind]);
 	r = check_memfds(s, state, memory, err);
 	if (r == 0)
 		r = open_file(ss, s, &fd, seal, err);
 	if (r < 0)
 		return r;
 	r = begin(ss, s, fd, state, memory, false, seal, fn, arg, ret);
-	return r < 0 ? err_sys(err, r, "paused sandbox %s", id) : 0;
+	return r < 0 ? err_sys(err, r, "%s %s", noun(ss), id) : 0;
 }

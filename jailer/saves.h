@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * saves.h - virtual machines that are paused on the disk: one file each, STORE/paused/ID, root's
- * and mode 0600, with the memory (sparse), the state behind it, and the seal (snapseal.h) at the
- * end.
+ * saves.h - virtual machines on the disk: one file each, root's and mode 0600, with the memory
+ * (sparse), the state behind it, and the seal (snapseal.h) at the end. There are two kinds:
+ *
+ *     STORE/paused/ID        a sandbox that is paused; it lives as long as its owner (hold.h)
+ *     STORE/snapshots/NAME   a snapshot; it lives until it is discarded
  *
  * Theory of operation. A file has no name until it is whole, so whatever dies in the middle leaves
- * nothing. It lives as long as its owner (hold.h) and no longer, and a jailer that starts removes
- * what an earlier one left. So nothing is flushed: no file is ever read after a crash.
+ * nothing. A jailer that starts removes the paused sandboxes of an earlier one, and takes its
+ * snapshots over: how long the parts of one are says its seal, which only this host's key makes.
+ * Nothing is flushed. A paused sandbox is never read after a crash; a snapshot that a power cut has
+ * torn is not what its seal says, and refused when it is wanted.
  *
  * The bytes of all files together are bounded, and STORE_FREE_MIN of the disk stay free: both are
  * looked at before anything is written, by what the memory holds then.
@@ -20,11 +24,14 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "jailer/request.h"
+#include "jailer/sealkey.h"
 #include "jailer/snapseal.h"
 #include "jailer/store.h"
 
 #define SAVES_JOBS_MAX 4U    /* copies under way */
 #define SAVES_MAX      4096U /* files */
+
+enum saves_kind { SAVES_PAUSED, SAVES_SNAPSHOTS };
 
 struct saves;
 struct saves_job;
@@ -33,20 +40,26 @@ struct saves_job;
  * SNAPSEAL_BYTES, as saves_put got it. */
 typedef void saves_fn(void *arg, int r, const uint8_t *seal, const struct err *err);
 
-/* Removes what is there. bytes_max 0: nothing can be kept. -errno and err. */
-MUST_USE int saves_new(struct loop *l, const struct store *s, uint64_t bytes_max,
-		       struct saves **ret, struct err *err);
-/* Removes all files, and drops all jobs without a word. NULL is fine. */
+/* Removes what is there, or takes it over; what can't be one of ours is left alone and not known.
+ * bytes_max 0: nothing can be kept. k: only read here. -errno and err. */
+MUST_USE int saves_new(struct loop *l, const struct store *s, enum saves_kind kind,
+		       const struct sealkey *k, uint64_t bytes_max, struct saves **ret,
+		       struct err *err);
+/* Drops all jobs without a word, and removes the files of paused sandboxes. NULL is fine. */
 void saves_free(struct saves *ss);
 uint64_t saves_bytes_max(const struct saves *ss);
 
+/* The owner of snapshots: whoever may ask at all. */
+const void *saves_nobody(const struct saves *ss);
+
 /*
- * Keeps q's state and memory, which request_check_snapshot has checked, under q's id for owner. q
+ * Keeps q's state and memory, which request_check_snapshot has checked, under this name (of
+ * request_id_ok's form) for owner. q
  * and its descriptors may go when this returns. 0: fn is called once, later; else -errno with err:
  * -EEXIST, -ENOSPC (no room on the disk), -EDQUOT (too many bytes or files), -EBUSY (too much under
  * way), -EOPNOTSUPP (none are kept). After a failure there is no file.
  */
-MUST_USE int saves_put(struct saves *ss, const void *owner, const struct request *q,
+MUST_USE int saves_put(struct saves *ss, const void *owner, const char *id, const struct request *q,
 		       const uint8_t seal[SNAPSEAL_BYTES], saves_fn *fn, void *arg,
 		       struct saves_job **ret, struct err *err);
 /*

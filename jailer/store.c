@@ -55,6 +55,8 @@ int store_open(struct store *s, const char *path, struct err *err)
 		return err_sys(err, -errno, "the store %s: scratch directory", path);
 	if (mkdirat(fd, "paused", 0700) < 0 && errno != EEXIST)
 		return err_sys(err, -errno, "the store %s: directory of paused sandboxes", path);
+	if (mkdirat(fd, "snapshots", 0700) < 0 && errno != EEXIST)
+		return err_sys(err, -errno, "the store %s: directory of snapshots", path);
 	if (mkdirat(fd, "blobs", 0700) < 0 && errno != EEXIST)
 		return err_sys(err, -errno, "the store %s: directory of stored images", path);
 	/* The new process mounts its root over its working directory, in its own namespace. */
@@ -218,6 +220,11 @@ static int open_directory(const struct store *s, const char *name, int *ret, str
 int store_open_paused(const struct store *s, int *ret, struct err *err)
 {
 	return open_directory(s, "paused", ret, err);
+}
+
+int store_open_snapshots(const struct store *s, int *ret, struct err *err)
+{
+	return open_directory(s, "snapshots", ret, err);
 }
 
 int store_open_blobs(const struct store *s, int *ret, struct err *err)

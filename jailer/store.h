@@ -6,6 +6,7 @@
  *     STORE/images/NAME/root.erofs
  *     STORE/scratch/              unnamed files only
  *     STORE/paused/ID             paused sandboxes (saves.h)
+ *     STORE/snapshots/NAME        snapshots (the same)
  *     STORE/blobs/DIGEST          images that came through the API (blobs.h)
  *
  * Paths are resolved by the kernel below one directory descriptor, without symbolic links, so a
@@ -43,6 +44,9 @@ MUST_USE int store_open_scratch(const struct store *s, uint64_t bytes, int *ret,
 
 /* The directory of paused sandboxes: root's, and nobody else writes there. */
 MUST_USE int store_open_paused(const struct store *s, int *ret, struct err *err);
+
+/* The same of snapshots. */
+MUST_USE int store_open_snapshots(const struct store *s, int *ret, struct err *err);
 
 /* The same of images that came through the API. */
 MUST_USE int store_open_blobs(const struct store *s, int *ret, struct err *err);

@@ -23,7 +23,7 @@ struct jailer {
 	struct rpc_conn *conn;
 	bool resumed;
 	bool up; /* List has been answered */
-	uint64_t save_bytes_max;
+	uint64_t save_bytes_max, snapshot_bytes_max;
 	uint64_t retry_ms;
 	struct loop_timer *retry;
 	struct err problem;
@@ -79,6 +79,7 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 		(const Casemate__Jailer__V1__ListResponse *)out;
 	j->up = true;
 	j->save_bytes_max = list->save_bytes_max;
+	j->snapshot_bytes_max = list->snapshot_bytes_max;
 	j->retry_ms = JAILER_RETRY_FIRST_MS;
 	j->problem = (struct err){ 0 };
 	log_info("jailer.up", "path=%s jails=%zu", j->cfg.path, list->n_jails);
@@ -242,6 +243,11 @@ struct rpc_conn *jailer_conn(const struct jailer *j)
 uint64_t jailer_save_bytes_max(const struct jailer *j)
 {
 	return j->up ? j->save_bytes_max : 0;
+}
+
+uint64_t jailer_snapshot_bytes_max(const struct jailer *j)
+{
+	return j->up ? j->snapshot_bytes_max : 0;
 }
 
 const char *jailer_problem(const struct jailer *j)

@@ -41,6 +41,9 @@ const char *jailer_problem(const struct jailer *j);
 /* How many bytes of paused sandboxes it keeps at most; 0 = none, or it is away. */
 uint64_t jailer_save_bytes_max(const struct jailer *j);
 
+/* The same, of snapshots. */
+uint64_t jailer_snapshot_bytes_max(const struct jailer *j);
+
 /* One watcher, of the jails that exist at each (re)connection (resumed: what an earlier one made is
  * there), of each whose VMM has ended without anybody having asked for it, and of the connection's
  * loss, after the calls on it have ended. */

@@ -34,7 +34,8 @@ static void open_saves(uint64_t bytes_max)
 {
 	struct err err = { 0 };
 
-	cr_assert_eq(saves_new(loop, &store, bytes_max, &ss, &err), 0, "%s", err.msg);
+	cr_assert_eq(saves_new(loop, &store, SAVES_PAUSED, NULL, bytes_max, &ss, &err), 0, "%s",
+		     err.msg);
 }
 
 static void setup(void)
@@ -124,7 +125,7 @@ static int put(const void *owner, const struct request *q)
 	struct saves_job *j;
 	struct err err = { 0 };
 
-	return wait_end(saves_put(ss, owner, q, seal, on_end, NULL, &j, &err));
+	return wait_end(saves_put(ss, owner, q->id, q, seal, on_end, NULL, &j, &err));
 }
 
 static int get(const void *owner, const char *id, int state, int memory)
@@ -268,7 +269,7 @@ Test(jailer_saves, cancelled)
 
 	fill(&q, "one");
 	for (unsigned steps = 0; steps < 2; steps++) {
-		cr_assert_eq(saves_put(ss, &loop, &q, seal, on_end, NULL, &j, &err), 0);
+		cr_assert_eq(saves_put(ss, &loop, q.id, &q, seal, on_end, NULL, &j, &err), 0);
 		for (unsigned i = 0; i < steps; i++)
 			cr_assert_geq(loop_step(loop, 1000), 0);
 		cr_assert_eq(saves_discard(ss, &loop, "one"), -EBUSY);
@@ -320,7 +321,7 @@ Test(jailer_saves, full_in_the_middle)
 	cr_assert_eq(pwrite(q.memory, data, sizeof(data), MIB), (ssize_t)sizeof(data));
 	before = free_bytes();
 	for (unsigned steps = 0; steps < 10; steps++) {
-		cr_assert_eq(saves_put(ss, &loop, &q, seal, on_end, NULL, &j, &err), 0);
+		cr_assert_eq(saves_put(ss, &loop, q.id, &q, seal, on_end, NULL, &j, &err), 0);
 		for (unsigned i = 0; i < steps; i++)
 			cr_assert_geq(loop_step(loop, 1000), 0);
 		other = open(path_of("other"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
@@ -365,7 +366,7 @@ Test(jailer_saves, bounded)
 	open_saves(MIB);
 	for (unsigned i = 0; i <= SAVES_JOBS_MAX; i++) {
 		(void)snprintf(q.id, sizeof(q.id), "at-once-%u", i);
-		cr_assert_eq(saves_put(ss, &loop, &q, seal, on_end, NULL, &jobs[i], &err),
+		cr_assert_eq(saves_put(ss, &loop, q.id, &q, seal, on_end, NULL, &jobs[i], &err),
 			     i < SAVES_JOBS_MAX ? 0 : -EBUSY);
 	}
 	done(&q);
@@ -385,5 +386,89 @@ Test(jailer_saves, start)
 	open_saves(MIB);
 	cr_assert_eq(files(), 0);
 	cr_assert_eq(chmod(paused, 0777), 0);
-	cr_assert_eq(saves_new(loop, &store, MIB, &other, &err), -EPERM);
+	cr_assert_eq(saves_new(loop, &store, SAVES_PAUSED, NULL, MIB, &other, &err), -EPERM);
+}
+
+/* ---- Snapshots ----------------------------------------------------------------------------- */
+
+static const uint8_t key_bytes[SNAPSEAL_KEY_BYTES] = { 1, 2, 3 };
+static const struct sealkey key = { .bytes = key_bytes };
+
+/* The next jailer's. */
+static struct saves *open_snapshots(const struct sealkey *k)
+{
+	struct saves *snapshots = NULL;
+	struct err err = { 0 };
+
+	cr_assert_eq(saves_new(loop, &store, SAVES_SNAPSHOTS, k, 64 * MIB, &snapshots, &err), 0,
+		     "%s", err.msg);
+	return snapshots;
+}
+
+static int put_snapshot(struct saves *snapshots, const struct request *q, const char *name)
+{
+	struct snapseal seal_of = { .memory_bytes = MEMORY, .state_bytes = STATE };
+	uint8_t bytes[SNAPSEAL_BYTES];
+	struct err err = { 0 };
+	struct saves_job *j;
+
+	snapseal_make(&seal_of, key_bytes, bytes);
+	return wait_end(saves_put(snapshots, saves_nobody(snapshots), name, q, bytes, on_end, NULL,
+				  &j, &err));
+}
+
+static int get_snapshot(struct saves *snapshots, const char *name)
+{
+	int state = memfd(0), memory = memfd(MEMORY), r;
+	struct err err = { 0 };
+	struct saves_job *j;
+	char text[6] = "";
+
+	r = wait_end(saves_get(snapshots, saves_nobody(snapshots), name, state, memory, on_end,
+			       NULL, &j, &err));
+	if (r == 0) {
+		cr_assert_eq(pread(memory, text, 6, 1234567), 6);
+		cr_assert_eq(memcmp(text, "middle", 6), 0);
+	}
+	close(state);
+	close(memory);
+	return r;
+}
+
+/* It outlives the jailer that wrote it, for one with the same key, until it is discarded. */
+Test(jailer_saves, snapshots_stay)
+{
+	static const uint8_t other_bytes[SNAPSEAL_KEY_BYTES] = { 9 };
+	static const struct sealkey other = { .bytes = other_bytes };
+	char dir_path[128], path[192];
+	struct saves *snapshots;
+	struct request q;
+
+	(void)snprintf(dir_path, sizeof(dir_path), "%s/snapshots", store_path);
+	cr_assert_eq(mkdir(dir_path, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/torn", dir_path);
+	snapshots = open_snapshots(&key);
+	fill(&q, "jail");
+	cr_assert_eq(put_snapshot(snapshots, &q, "snap"), 0);
+	cr_assert_eq(put_snapshot(snapshots, &q, "snap"), -EEXIST);
+	cr_assert_eq(put_snapshot(snapshots, &q, "torn"), 0);
+	saves_free(snapshots);
+	cr_assert_eq(truncate(path, MEMORY), 0);
+
+	snapshots = open_snapshots(&key);
+	cr_assert_eq(get_snapshot(snapshots, "snap"), 0);
+	cr_assert_eq(get_snapshot(snapshots, "torn"), -ENOENT);
+	saves_free(snapshots);
+	snapshots = open_snapshots(&other);
+	cr_assert_eq(get_snapshot(snapshots, "snap"), -ENOENT);
+	saves_free(snapshots);
+	cr_assert_eq(access(path, F_OK), 0, "what isn't known is left alone");
+
+	snapshots = open_snapshots(&key);
+	cr_assert_eq(saves_discard(snapshots, saves_nobody(snapshots), "snap"), 0);
+	saves_free(snapshots);
+	snapshots = open_snapshots(&key);
+	cr_assert_eq(get_snapshot(snapshots, "snap"), -ENOENT);
+	saves_free(snapshots);
+	done(&q);
 }

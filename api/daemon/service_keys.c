@@ -91,6 +91,10 @@ static int take_limits(const json_t *limits, struct store_tenant *t, struct err 
 		r = take_limit(limits, "vcpus", &t->vcpus_max, err);
 	if (r == 0)
 		r = take_limit(limits, "creates_per_minute", &t->creates_per_min, err);
+	if (r == 0)
+		r = take_limit(limits, "snapshots", &t->snapshots_max, err);
+	if (r == 0)
+		r = take_limit(limits, "snapshot_bytes", &t->snapshot_bytes_max, err);
 	return r;
 }
 

@@ -28,9 +28,12 @@ bool tenant_name_valid(const char *s)
 
 struct store_tenant tenant_defaults(const char *name)
 {
-	struct store_tenant t = {
-		.sandboxes_max = 20, .memory_max = 16 * GIB, .vcpus_max = 40, .creates_per_min = 120
-	};
+	struct store_tenant t = { .sandboxes_max = 20,
+				  .memory_max = 16 * GIB,
+				  .vcpus_max = 40,
+				  .creates_per_min = 120,
+				  .snapshots_max = 32,
+				  .snapshot_bytes_max = 16 * GIB };
 
 	(void)snprintf(t.name, sizeof(t.name), "%s", name);
 	return t;
@@ -62,7 +65,9 @@ static int add_local(struct tenants *t)
 				      .sandboxes_max = INT64_MAX,
 				      .memory_max = INT64_MAX,
 				      .vcpus_max = INT64_MAX,
-				      .creates_per_min = INT64_MAX };
+				      .creates_per_min = INT64_MAX,
+				      .snapshots_max = INT64_MAX,
+				      .snapshot_bytes_max = INT64_MAX };
 	struct tenant *unused;
 	struct err err;
 
@@ -152,10 +157,12 @@ json_t *tenant_json(const struct tenant *t)
 {
 	const struct store_tenant *l = &t->limits;
 
-	return json_pack("{s:s, s:{s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I}}", "name", l->name,
-			 "limits", "sandboxes", (json_int_t)l->sandboxes_max, "memory_bytes",
-			 (json_int_t)l->memory_max, "vcpus", (json_int_t)l->vcpus_max,
-			 "creates_per_minute", (json_int_t)l->creates_per_min, "usage", "sandboxes",
+	return json_pack("{s:s, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:{s:I, s:I, s:I}}", "name",
+			 l->name, "limits", "sandboxes", (json_int_t)l->sandboxes_max,
+			 "memory_bytes", (json_int_t)l->memory_max, "vcpus",
+			 (json_int_t)l->vcpus_max, "creates_per_minute",
+			 (json_int_t)l->creates_per_min, "snapshots", (json_int_t)l->snapshots_max,
+			 "snapshot_bytes", (json_int_t)l->snapshot_bytes_max, "usage", "sandboxes",
 			 (json_int_t)t->sandboxes, "memory_bytes", (json_int_t)t->memory, "vcpus",
 			 (json_int_t)t->vcpus);
 }

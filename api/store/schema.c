@@ -76,14 +76,32 @@ static const char *const migrations[] = {
 	"  PRIMARY KEY (template, tag)"
 	") STRICT, WITHOUT ROWID;"
 	"CREATE INDEX template_tags_of ON template_tags (build);",
+	"ALTER TABLE tenants ADD COLUMN snapshots_max INTEGER NOT NULL DEFAULT 32"
+	"  CHECK (snapshots_max >= 0);"
+	"ALTER TABLE tenants ADD COLUMN snapshot_bytes_max INTEGER NOT NULL DEFAULT 17179869184"
+	"  CHECK (snapshot_bytes_max >= 0);"
+	"UPDATE tenants SET snapshots_max = 9223372036854775807,"
+	"  snapshot_bytes_max = 9223372036854775807 WHERE name = 'local';"
+	"CREATE TABLE snapshots ("
+	"  id TEXT PRIMARY KEY,"
+	"  tenant TEXT NOT NULL REFERENCES tenants (name),"
+	"  name TEXT NOT NULL,"
+	"  sandbox TEXT NOT NULL,"
+	"  life TEXT NOT NULL,"
+	"  bytes INTEGER NOT NULL CHECK (bytes >= 0),"
+	"  created_ms INTEGER NOT NULL,"
+	"  whole INTEGER NOT NULL CHECK (whole IN (0, 1))"
+	") STRICT, WITHOUT ROWID;",
 };
 
 const char *const store_sql[SQL_COUNT] = {
-	[SQL_TENANT_PUT] =
-		"INSERT INTO tenants VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (name) DO UPDATE SET"
-		" sandboxes_max = ?2, memory_max = ?3, vcpus_max = ?4, creates_per_min = ?5",
+	[SQL_TENANT_PUT] = "INSERT INTO tenants VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+			   " ON CONFLICT (name) DO UPDATE SET sandboxes_max = ?2, memory_max = ?3,"
+			   " vcpus_max = ?4, creates_per_min = ?5, snapshots_max = ?7,"
+			   " snapshot_bytes_max = ?8",
 	[SQL_TENANTS] = "SELECT name, sandboxes_max, memory_max, vcpus_max, creates_per_min,"
-			" created_ms FROM tenants ORDER BY created_ms, name",
+			" created_ms, snapshots_max, snapshot_bytes_max FROM tenants"
+			" ORDER BY created_ms, name",
 	[SQL_KEY_ADD] = "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0)",
 	[SQL_KEY_REMOVE] = "DELETE FROM keys WHERE id = ?1",
 	[SQL_KEY_FIND] = "SELECT id, tenant, label, admin, created_ms, used_ms FROM keys"
@@ -108,6 +126,11 @@ const char *const store_sql[SQL_COUNT] = {
 	[SQL_IMAGE_REMOVE] = "DELETE FROM images WHERE name = ?1",
 	[SQL_IMAGE_FIND] = "SELECT name, digest, bytes, config, created_ms FROM images"
 			   " WHERE name = ?1",
+	[SQL_SNAPSHOT_PUT] =
+		"INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[SQL_SNAPSHOT_REMOVE] = "DELETE FROM snapshots WHERE id = ?1",
+	[SQL_SNAPSHOTS] = "SELECT id, tenant, name, sandbox, life, bytes, created_ms, whole"
+			  " FROM snapshots ORDER BY created_ms, id",
 	[SQL_IMAGES] = "SELECT name, digest, bytes, config, created_ms FROM images ORDER BY name",
 	[SQL_TEMPLATE_ADD] = "INSERT INTO templates VALUES (?1, ?2, ?3, ?4, ?5)",
 	[SQL_TEMPLATE_SHARE] = "UPDATE templates SET public = ?2 WHERE id = ?1",

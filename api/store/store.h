@@ -49,7 +49,9 @@ struct store_tenant {
 	uint64_t memory_max;	/* bytes, of all of them together */
 	uint64_t vcpus_max;	/* of all of them together */
 	uint64_t creates_per_min;
-	int64_t created_ms; /* Unix */
+	uint64_t snapshots_max;	     /* kept at a time */
+	uint64_t snapshot_bytes_max; /* of the disk, all of them together */
+	int64_t created_ms;	     /* Unix */
 };
 
 /* Adds it, or replaces its limits. */
@@ -102,6 +104,28 @@ MUST_USE int store_image_find(struct store *s, const char *name,
 /* By name; ends when fn returns other than 0, which is returned. fn must not ask for images. */
 MUST_USE int store_images_each(struct store *s, int (*fn)(const struct store_image *i, void *arg),
 			       void *arg);
+
+/* ---- Snapshots ----------------------------------------------------------------------------- */
+
+struct store_snapshot {
+	const char *id;
+	const char *tenant;
+	const char *name;    /* "" = none */
+	const char *sandbox; /* that it is of: its id */
+	const char *life;    /* JSON: what goes on from it (record.h) */
+	uint64_t bytes;	     /* of the disk */
+	int64_t created_ms;  /* Unix */
+	bool whole;	     /* else it is being made, or removed */
+};
+
+/* Adds it, or replaces it. */
+MUST_USE int store_snapshot_put(struct store *s, const struct store_snapshot *p);
+/* No error when there is none. */
+MUST_USE int store_snapshot_remove(struct store *s, const char *id);
+/* Calls fn for each, oldest first; ends when fn returns other than 0, which is returned. The
+ * strings live until fn returns, which may not call the store. */
+MUST_USE int store_snapshots_each(struct store *s,
+				  int (*fn)(const struct store_snapshot *p, void *arg), void *arg);
 
 /* ---- Sandboxes ----------------------------------------------------------------------------- */
 

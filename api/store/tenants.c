@@ -19,6 +19,8 @@ int store_tenant_put(struct store *s, const struct store_tenant *t)
 	(void)sqlite3_bind_int64(q, 4, clamp(t->vcpus_max));
 	(void)sqlite3_bind_int64(q, 5, clamp(t->creates_per_min));
 	(void)sqlite3_bind_int64(q, 6, t->created_ms);
+	(void)sqlite3_bind_int64(q, 7, clamp(t->snapshots_max));
+	(void)sqlite3_bind_int64(q, 8, clamp(t->snapshot_bytes_max));
 	return store_run_durable(s, q);
 }
 
@@ -45,7 +47,9 @@ static int on_tenant(sqlite3_stmt *q, void *arg)
 				  .memory_max = (uint64_t)sqlite3_column_int64(q, 2),
 				  .vcpus_max = (uint64_t)sqlite3_column_int64(q, 3),
 				  .creates_per_min = (uint64_t)sqlite3_column_int64(q, 4),
-				  .created_ms = sqlite3_column_int64(q, 5) };
+				  .created_ms = sqlite3_column_int64(q, 5),
+				  .snapshots_max = (uint64_t)sqlite3_column_int64(q, 6),
+				  .snapshot_bytes_max = (uint64_t)sqlite3_column_int64(q, 7) };
 
 	store_text(q, 0, t.name, sizeof(t.name));
 	return w->fn(&t, w->arg);

@@ -67,6 +67,49 @@ static int see_image(const struct store_image *i, void *arg)
 	return i->bytes == 7 ? 0 : -EIO;
 }
 
+static int see_snapshot(const struct store_snapshot *p, void *arg)
+{
+	struct seen *s = arg;
+
+	s->count++;
+	(void)snprintf(s->name, sizeof(s->name), "%s %s%s", p->id, p->name, p->whole ? "!" : "");
+	return p->bytes == 7 && strcmp(p->tenant, "alice") == 0 ? 0 : -EIO;
+}
+
+Test(store, snapshots, .init = set_up, .fini = clean)
+{
+	struct store_snapshot p = { .id = "s1",
+				    .tenant = "alice",
+				    .name = "n",
+				    .sandbox = "i1",
+				    .life = "{}",
+				    .bytes = 7,
+				    .created_ms = 2 };
+	struct store *s = open_store();
+	struct seen seen = { 0 };
+
+	cr_expect_lt(store_snapshot_put(s, &p), 0, "of no tenant");
+	cr_assert_eq(store_tenant_put(s, &alice), 0);
+	cr_assert_eq(store_snapshot_put(s, &p), 0);
+	p.whole = true;
+	cr_assert_eq(store_snapshot_put(s, &p), 0); /* replaced */
+	p.id = "s0";
+	p.name = "";
+	p.created_ms = 1;
+	cr_assert_eq(store_snapshot_put(s, &p), 0);
+	store_close(s);
+	s = open_store();
+	cr_assert_eq(store_snapshots_each(s, see_snapshot, &seen), 0);
+	cr_expect_eq(seen.count, 2);
+	cr_expect_str_eq(seen.name, "s1 n!", "not the newest last: %s", seen.name);
+	cr_assert_eq(store_snapshot_remove(s, "s1"), 0);
+	cr_assert_eq(store_snapshot_remove(s, "s1"), 0);
+	seen.count = 0;
+	cr_assert_eq(store_snapshots_each(s, see_snapshot, &seen), 0);
+	cr_expect_eq(seen.count, 1);
+	store_close(s);
+}
+
 Test(store, names_of_images, .init = set_up, .fini = clean)
 {
 	static const char

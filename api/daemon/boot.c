@@ -167,8 +167,11 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 			return;
 	}
 	if (st->code != RPC_OK) {
+		/* Not the client's fault. */
 		if (s->path == SANDBOX_PATH_DISK && http_status_of(st->code) != 503)
-			sandbox_fail(s, 500, "resume_failed", "%s", st->msg); /* not the client's */
+			sandbox_fail(s, 500, "resume_failed", "%s", st->msg);
+		else if (s->path == SANDBOX_PATH_SNAPSHOT && http_status_of(st->code) != 503)
+			sandbox_fail(s, 500, "snapshot_lost", "%s", st->msg);
 		else
 			sandbox_fail(s, http_status_of(st->code), error_code_of(st->code), "%s",
 				     st->msg);
@@ -534,7 +537,10 @@ static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreReq
 		restore->seal.len = s->disk_seal_len;
 		return s->template_fds;
 	}
+	if (s->path == SANDBOX_PATH_SNAPSHOT)
+		return snapshot_files(s->snapshot, &restore->seal);
 	if (s->origin != NULL) {
+		s->path = SANDBOX_PATH_FORK;
 		memcpy(s->image_id, origin_image_id(s->origin), sizeof(s->image_id));
 		restore->unsealed = true; /* ours from the beginning */
 		return origin_fds(s->origin);
@@ -544,6 +550,7 @@ static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreReq
 	t = pool_template(s->table->pool, &s->spec);
 	if (t == NULL)
 		return NULL;
+	s->path = SANDBOX_PATH_RESTORE;
 	memcpy(s->image_id, t->image_id, sizeof(s->image_id));
 	restore->seal.data = (uint8_t *)(uintptr_t)t->seal;
 	restore->seal.len = t->seal_len;
@@ -578,8 +585,6 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 		req.image_id.data = s->image_id;
 		req.image_id.len = sizeof(s->image_id);
 		req.kernel = (char *)(uintptr_t) "";
-		if (s->path != SANDBOX_PATH_DISK)
-			s->path = s->origin != NULL ? SANDBOX_PATH_FORK : SANDBOX_PATH_RESTORE;
 	}
 	r = rpc_start(jailer, &jailer_methods[files != NULL ? JAILER_RESTORE : JAILER_CREATE],
 		      files != NULL ? &restore.base : &req.base, files, 0, &ops, s,

@@ -91,7 +91,7 @@ static int send_identity(struct sandbox *s)
 	req.default_cwd = s->spec.cwd;
 	BUG_ON(getrandom(s->token, sizeof(s->token), 0) != (ssize_t)sizeof(s->token));
 	req.token = (ProtobufCBinaryData){ .len = sizeof(s->token), .data = s->token };
-	if (s->origin != NULL || s->path == SANDBOX_PATH_DISK) {
+	if (s->origin != NULL || s->path == SANDBOX_PATH_DISK || s->path == SANDBOX_PATH_SNAPSHOT) {
 		memcpy(before, s->origin != NULL ? origin_token(s->origin) : s->token_saved,
 		       sizeof(before));
 		req.token_before = (ProtobufCBinaryData){ .len = sizeof(before), .data = before };

@@ -11,6 +11,7 @@
 #include <vmm.pb-c.h>
 
 #include "api/daemon/jailer.h"
+#include "api/daemon/memory.h"
 #include "api/daemon/origin.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/sandbox_internal.h"
@@ -19,9 +20,8 @@
 #include "base/log.h"
 #include "base/num.h"
 
-#define RESERVE_MS     5000U
-#define SNAPSHOT_MS    30000U
-#define MEMORY_RESERVE (256 * MIB) /* of the host's, not to be used up by forks */
+#define RESERVE_MS  5000U
+#define SNAPSHOT_MS 30000U
 
 struct child {
 	struct fork *fork;
@@ -269,24 +269,6 @@ static int reserve(struct fork *f, const struct sandbox *parent, struct err *err
 
 /* ---- May it? ----------------------------------------------------------------------------- */
 
-/* MemAvailable; 0 when the kernel doesn't say. */
-static uint64_t host_available(void)
-{
-	static const char key[] = "MemAvailable:";
-	char text[4096], *at;
-	uint64_t kib = 0;
-
-	if (fd_read_file(AT_FDCWD, "/proc/meminfo", text, sizeof(text)) < 0)
-		return 0;
-	at = strstr(text, key);
-	if (at == NULL)
-		return 0;
-	at += strlen(key);
-	at += strspn(at, " ");
-	at[strspn(at, "0123456789")] = '\0';
-	return parse_u64(at, 0, UINT64_MAX / KIB, &kib) == 0 ? kib * KIB : 0;
-}
-
 static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 {
 	const struct sandboxes *t = s->table;
@@ -299,7 +281,8 @@ static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 	if (s->rest != SANDBOX_AWAKE)
 		return err_set(err, -ESTALE, "sandbox %s: is paused; resume it first", s->id);
 	if (s->forking)
-		return err_set(err, -EALREADY, "sandbox %s: a fork of it is under way", s->id);
+		return err_set(err, -EALREADY, "sandbox %s: a fork or snapshot of it is under way",
+			       s->id);
 	if (s->spec.scratch_bytes > 0)
 		return err_set(err, -ENOTSUP, "sandbox %s: one with a scratch disk can't be forked",
 			       s->id);
@@ -310,10 +293,7 @@ static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 		return err_set(err, -EBUSY, "sandboxes: %zu of %zu in use; %u more are too many",
 			       t->live, t->cfg.max, count);
 	/* The most that the snapshot can take; children take what they write. */
-	if (host_available() < s->spec.memory_bytes + MEMORY_RESERVE)
-		return err_set(err, -ENOMEM, "host: less than %" PRIu64 " MiB of memory available",
-			       (s->spec.memory_bytes + MEMORY_RESERVE) / MIB);
-	return 0;
+	return memory_check(s->spec.memory_bytes, err);
 }
 
 int fork_begin(struct sandbox *parent, unsigned count, const void *lease,

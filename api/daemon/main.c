@@ -17,6 +17,7 @@
 #include "api/daemon/options.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/service.h"
+#include "api/daemon/snapshot.h"
 #include "api/http/http.h"
 #include "base/bug.h"
 #include "base/clock.h"
@@ -208,6 +209,7 @@ static int set_up_http(struct daemon *d, struct err *err)
 {
 	static const struct http_route *const tables[] = { service_routes, service_key_routes,
 							   service_image_routes,
+							   service_snapshot_routes,
 							   service_e2b_routes };
 	struct service *sv = &d->service;
 	const struct http_config hc = { .loop = d->loop,
@@ -238,6 +240,7 @@ static int set_up_loop(struct daemon *d, struct err *err)
 static int set_up(struct daemon *d, struct err *err)
 {
 	struct service *sv = &d->service;
+	struct snapshots *snapshots;
 	int r = open_store(d, err);
 
 	if (r == 0)
@@ -256,7 +259,13 @@ static int set_up(struct daemon *d, struct err *err)
 	if (r < 0)
 		return r;
 	r = service_recall(sv);
-	return r < 0 ? err_sys(err, r, "sandboxes of before") : 0;
+	if (r < 0)
+		return err_sys(err, r, "sandboxes of before");
+	/* Without a state nobody would know of them again. */
+	r = d->opt.state == NULL
+		    ? 0
+		    : snapshots_new(sv->sandboxes, sv->store, sv->auth.tenants, &snapshots);
+	return r < 0 ? err_sys(err, r, "snapshots") : 0;
 }
 
 /* The jailer first: its calls end while those who wait for them still exist. */

@@ -20,6 +20,7 @@
 #include "api/daemon/pool.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/sandbox_internal.h"
+#include "api/daemon/snapshot.h"
 #include "api/daemon/tenant.h"
 #include "api/proto/contract.h"
 #include "base/bug.h"
@@ -138,8 +139,12 @@ static void drop_origin(struct sandbox *s)
 {
 	struct origin *o = s->origin;
 
+	struct snapshot *p = s->snapshot;
+
 	s->origin = NULL;
+	s->snapshot = NULL;
 	origin_unref(o);
+	snapshot_unuse(p);
 	explicit_bzero(s->token, sizeof(s->token));
 }
 
@@ -295,6 +300,8 @@ static void enter_paused(struct sandbox *s)
 	/* Its token stays: the agent in the file will ask for it. */
 	origin_unref(s->origin);
 	s->origin = NULL;
+	snapshot_unuse(s->snapshot);
+	s->snapshot = NULL;
 	sandbox_parked(s);
 }
 
@@ -521,8 +528,14 @@ static void claim(struct sandbox *s, struct spec *spec)
 	boot_claimed(s);
 }
 
+/* What it goes on from; neither = it boots, or is restored. */
+struct source {
+	struct origin *origin;
+	struct snapshot *snapshot;
+};
+
 static int create(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
-		  struct origin *origin, struct sandbox **ret, struct err *err)
+		  struct source from, struct sandbox **ret, struct err *err)
 {
 	struct sandbox *s;
 	int r = may_create(t, spec, kind, err);
@@ -539,15 +552,21 @@ static int create(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind
 	*spec = (struct spec){ 0 };
 	s->created_unix_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	sandbox_id_make(s->id);
-	if (origin != NULL) {
-		s->origin = origin_ref(origin);
-		memcpy(s->parent, origin_parent(origin), sizeof(s->parent));
+	if (from.origin != NULL) {
+		s->origin = origin_ref(from.origin);
+		memcpy(s->parent, origin_parent(from.origin), sizeof(s->parent));
 	}
 	sandboxes_link(t, s);
-	r = boot_begin(s, jailer_conn(t->cfg.jailer));
+	if (from.snapshot != NULL) {
+		snapshot_give(from.snapshot, s);
+		r = snapshot_begin(s, err);
+	} else {
+		r = boot_begin(s, jailer_conn(t->cfg.jailer));
+		r = r < 0 ? err_sys(err, r, "jailer: Create") : 0;
+	}
 	if (r < 0) {
 		sandbox_free(s);
-		return err_sys(err, r, "jailer: Create");
+		return r;
 	}
 	if (kind == SANDBOX_KIND_TENANT) {
 		t->live++;
@@ -562,13 +581,19 @@ static int create(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind
 int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sandbox_kind kind,
 			struct sandbox **ret, struct err *err)
 {
-	return create(t, spec, kind, NULL, ret, err);
+	return create(t, spec, kind, (struct source){ 0 }, ret, err);
 }
 
 int sandbox_create_child(struct sandboxes *t, struct spec *spec, struct origin *origin,
 			 struct sandbox **ret, struct err *err)
 {
-	return create(t, spec, SANDBOX_KIND_TENANT, origin, ret, err);
+	return create(t, spec, SANDBOX_KIND_TENANT, (struct source){ .origin = origin }, ret, err);
+}
+
+int sandbox_create_from(struct sandboxes *t, struct spec *spec, struct snapshot *p,
+			struct sandbox **ret, struct err *err)
+{
+	return create(t, spec, SANDBOX_KIND_TENANT, (struct source){ .snapshot = p }, ret, err);
 }
 
 int sandbox_create(struct sandboxes *t, struct spec *spec, struct sandbox **ret, struct err *err)

@@ -15,6 +15,8 @@
 
 struct network;
 struct pool;
+struct snapshot;
+struct snapshots;
 
 enum sandbox_kind {
 	SANDBOX_KIND_TENANT,
@@ -27,8 +29,9 @@ enum sandbox_kind {
 
 struct sandboxes {
 	struct sandboxes_config cfg;
-	struct pool *pool;     /* NULL: none */
-	struct sandbox *first; /* newest first */
+	struct pool *pool;	     /* NULL: none */
+	struct snapshots *snapshots; /* NULL: none; ours */
+	struct sandbox *first;	     /* newest first */
 	/* What a request looks for, without a walk over all that live. */
 	struct sandbox *by_id[SANDBOX_BUCKETS];
 	unsigned count[SANDBOX_KIND_COUNT][SANDBOX_STATE_COUNT];
@@ -52,6 +55,7 @@ enum sandbox_path {
 	SANDBOX_PATH_POOL,
 	SANDBOX_PATH_FORK,
 	SANDBOX_PATH_DISK,
+	SANDBOX_PATH_SNAPSHOT,
 };
 
 #define SANDBOX_TOKEN_BYTES 32U
@@ -93,7 +97,7 @@ struct sandbox {
 	enum sandbox_keep keep; /* what was asked for */
 	uint8_t disk_seal[SANDBOX_SEAL_MAX];
 	size_t disk_seal_len;
-	uint8_t token_saved[SANDBOX_TOKEN_BYTES]; /* of the agent in the file */
+	uint8_t token_saved[SANDBOX_TOKEN_BYTES]; /* of the agent in the file, or in its snapshot */
 	unsigned streams;			  /* requests of clients under way in its guest */
 	int64_t end_unix_ms;			  /* its timeout; 0 = none */
 	const void *lease;
@@ -111,7 +115,8 @@ struct sandbox {
 	char parent[SANDBOX_ID_LEN + 1];
 	uint64_t origin_number; /* of one that was recalled, until that has its origin again */
 	unsigned origins;
-	bool forking;			    /* one is under way */
+	bool forking;		   /* one, or a snapshot, is under way */
+	struct snapshot *snapshot; /* that it came from (snapshot_give); NULL = none, or long ago */
 	uint8_t token[SANDBOX_TOKEN_BYTES]; /* its agent's: identity once more, in a child */
 	struct loop_timer *end_timer;	    /* VMM gone: how long to wait for the jailer's reason */
 
@@ -199,6 +204,20 @@ MUST_USE int sandbox_create_kind(struct sandboxes *t, struct spec *spec, enum sa
 /* One that goes on from origin. */
 MUST_USE int sandbox_create_child(struct sandboxes *t, struct spec *spec, struct origin *origin,
 				  struct sandbox **ret, struct err *err);
+
+/* snapshot.c: the jailer is back. NULL is fine, for all of these. */
+void snapshots_settle(struct snapshots *ss);
+/* Before the sandboxes go: ends what is under way. */
+void snapshots_stop(struct snapshots *ss);
+void snapshots_free(struct snapshots *ss);
+/* snapshot_boot.c: s, which was just made, is to go on from p, with what its agent has to be told;
+ * and doesn't use it any more, which may be p's end. */
+void snapshot_give(struct snapshot *p, struct sandbox *s);
+void snapshot_unuse(struct snapshot *p);
+/* Lets s, which was just made, begin: at once or when its files are there. 0 or -errno with err. */
+MUST_USE int snapshot_begin(struct sandbox *s, struct err *err);
+/* Its state and memory, which are there, and their seal. */
+const int *snapshot_files(const struct snapshot *p, ProtobufCBinaryData *ret_seal);
 
 /* sandbox_disk.c: begins to pause it to the disk; the checks are made. 0 or -errno with err. */
 MUST_USE int sandbox_park(struct sandbox *s, enum sandbox_keep keep, struct err *err);

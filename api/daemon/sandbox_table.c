@@ -75,7 +75,10 @@ static void on_jail_ended(const Casemate__Jailer__V1__EventsResponse *jail, void
 static void on_jailer_up(struct rpc_conn *conn, bool resumed,
 			 Casemate__Jailer__V1__JailInfo *const *jails, size_t count, void *arg)
 {
-	sandboxes_reconcile(arg, conn, resumed, jails, count);
+	struct sandboxes *t = arg;
+
+	sandboxes_reconcile(t, conn, resumed, jails, count);
+	snapshots_settle(t->snapshots);
 }
 
 /* Files of paused sandboxes end with the connection that they were made over: whoever waits for one
@@ -116,11 +119,13 @@ void sandboxes_free(struct sandboxes *t)
 {
 	if (t == NULL)
 		return;
+	snapshots_stop(t->snapshots);
 	while (t->first != NULL) {
 		/* Callbacks of dropped calls do nothing then. */
 		sandbox_become(t->first, t->first->kind, SANDBOX_STOPPING);
 		sandbox_free(t->first);
 	}
+	snapshots_free(t->snapshots);
 	pool_free(t->pool);
 	free(t);
 }

@@ -86,11 +86,11 @@ void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, voi
 	}
 }
 
-static const char *const path_names[] = { [SANDBOX_PATH_COLD] = "cold",
-					  [SANDBOX_PATH_RESTORE] = "restore",
-					  [SANDBOX_PATH_POOL] = "pool",
-					  [SANDBOX_PATH_FORK] = "fork",
-					  [SANDBOX_PATH_DISK] = "disk" };
+static const char *const path_names[] = {
+	[SANDBOX_PATH_COLD] = "cold", [SANDBOX_PATH_RESTORE] = "restore",
+	[SANDBOX_PATH_POOL] = "pool", [SANDBOX_PATH_FORK] = "fork",
+	[SANDBOX_PATH_DISK] = "disk", [SANDBOX_PATH_SNAPSHOT] = "snapshot"
+};
 
 const char *sandbox_path_name(const struct sandbox *s)
 {

@@ -227,12 +227,8 @@ static void create(struct http_req *req, void *arg)
 	if (r == 0) {
 		lease = spec.lease;
 		spec.tenant = auth_principal(req)->tenant;
-		r = service_image(sv, &spec, &err);
-		if (r < 0)
-			spec_done(&spec);
+		r = service_create(sv, &spec, &s, &err);
 	}
-	if (r == 0)
-		r = sandbox_create(sv->sandboxes, &spec, &s, &err);
 	if (r < 0) {
 		service_answer_refused(req, r, err.msg);
 		return;

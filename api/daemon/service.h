@@ -46,9 +46,10 @@ struct service {
 };
 
 extern const struct http_route service_routes[];
-extern const struct http_route service_e2b_routes[];   /* service_e2b.c */
-extern const struct http_route service_key_routes[];   /* service_keys.c */
-extern const struct http_route service_image_routes[]; /* service_images.c */
+extern const struct http_route service_e2b_routes[];	  /* service_e2b.c */
+extern const struct http_route service_key_routes[];	  /* service_keys.c */
+extern const struct http_route service_image_routes[];	  /* service_images.c */
+extern const struct http_route service_snapshot_routes[]; /* service_snapshots.c */
 
 /* For http_config and sandboxes_config. */
 void service_admit(struct http_req *req, void *arg);
@@ -87,6 +88,17 @@ void service_resume(struct http_req *req, void *arg);
 /* service_network.c */
 void service_network(struct http_req *req, void *arg);
 void service_network_e2b(struct http_req *req, void *arg);
+
+/* service_snapshots.c: makes what spec, whose tenant is set, asks for: from its snapshot, or of its
+ * image. spec is taken over. Errors as service_image and sandbox_create have them; -ENOENT: no
+ * such snapshot. */
+MUST_USE int service_create(const struct service *sv, struct spec *spec, struct sandbox **ret,
+			    struct err *err);
+/* The same where a template is named, which may be a snapshot. */
+MUST_USE int service_create_e2b(const struct service *sv, const char *template, struct spec *spec,
+				struct sandbox **ret, struct err *err);
+/* POST /sandboxes/ID/snapshots, of s. */
+void service_e2b_snapshot(struct http_req *req, struct service *sv, struct sandbox *s);
 
 /* Routes with a file of their own. */
 void service_status(struct http_req *req, void *arg);	  /* service_status.c */

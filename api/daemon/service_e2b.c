@@ -95,12 +95,8 @@ static void create(struct http_req *req, struct service *sv, unsigned v)
 
 	if (r == 0) {
 		spec.tenant = auth_principal(req)->tenant;
-		r = service_image(sv, &spec, &err);
-		if (r < 0)
-			spec_done(&spec);
+		r = service_create_e2b(sv, profile->template, &spec, &s, &err);
 	}
-	if (r == 0)
-		r = sandbox_create(sv->sandboxes, &spec, &s, &err);
 	if (r < 0) {
 		profile_free(profile);
 		service_answer_refused(req, r, err.msg);
@@ -486,6 +482,14 @@ static void fork_it(struct http_req *req, void *arg)
 		e2b_fork(req, arg, s);
 }
 
+static void snapshot_it(struct http_req *req, void *arg)
+{
+	struct sandbox *s = find_awake(req, arg);
+
+	if (s != NULL)
+		service_e2b_snapshot(req, arg, s);
+}
+
 /* ---- The rest ------------------------------------------------------------------------------ */
 
 static void health(struct http_req *req, void *arg)
@@ -536,9 +540,8 @@ const struct http_route service_e2b_routes[] = {
 	{ "GET", "/v2/sandboxes/{}/logs", e2b_logs_v2 },
 	{ "POST", "/sandboxes/{}/pause", pause_it },
 	{ "POST", "/sandboxes/{}/fork", fork_it },
-	{ "POST", "/sandboxes/{}/snapshots", not_yet },
+	{ "POST", "/sandboxes/{}/snapshots", snapshot_it },
 	{ "PUT", "/sandboxes/{}/network", service_network_e2b },
-	{ "GET", "/snapshots", not_yet },
 	{ "GET", "/health", health },
 	{ "GET", "/teams", teams },
 	NOT_YET("/templates"),

@@ -10,6 +10,7 @@
 #include "api/daemon/images_internal.h"
 #include "api/daemon/jailer.h"
 #include "api/daemon/profile.h"
+#include "api/daemon/snapshot.h"
 #include "api/proto/contract.h"
 #include "base/clock.h"
 
@@ -33,13 +34,15 @@ static bool find_user(struct sandbox *s, void *arg)
 	return u->id == NULL;
 }
 
-/* The id of a sandbox that was made from it and is still there, paused ones included; NULL. */
+/* The id of a sandbox that was made from it and is still there, paused ones included, or of a
+ * snapshot of one; NULL. */
 static const char *user_of(const struct service *sv, const char *digest)
 {
 	struct users u = { .digest = digest };
 
 	sandboxes_each(sv->sandboxes, find_user, &u);
-	return u.id;
+	return u.id != NULL ? u.id
+			    : snapshots_image_user(sandboxes_snapshots(sv->sandboxes), digest);
 }
 
 static void remove_next(struct images_op *op);
@@ -180,7 +183,8 @@ void images_delete(struct http_req *req, void *arg)
 	}
 	user = r == 0 ? user_of(sv, op->digest) : NULL;
 	if (names == 1 && user != NULL) {
-		http_error(req, 409, "conflict", "image %s: sandbox %s uses it", op->name, user);
+		http_error(req, 409, "conflict", "image %s: %s %s uses it", op->name,
+			   user[0] == 's' ? "snapshot" : "sandbox", user);
 		return;
 	}
 	if (r == 0 && names >= 0)

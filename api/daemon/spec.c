@@ -121,6 +121,13 @@ static int set_image(const json_t *v, const struct spec_limits *lim, struct spec
 	return take_store_name("image", v, s->image, err);
 }
 
+static int set_snapshot(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			struct err *err)
+{
+	(void)lim;
+	return take_store_name("snapshot", v, s->snapshot, err);
+}
+
 bool spec_env_name_ok(const char *name, size_t len)
 {
 	return len > 0 && !(name[0] >= '0' && name[0] <= '9') && strspn(name, CHARS_ENV) >= len;
@@ -319,6 +326,7 @@ static const struct {
 	{ "memory_bytes", set_memory },
 	{ "kernel", set_kernel },
 	{ "image", set_image },
+	{ "snapshot", set_snapshot },
 	{ "envs", set_envs },
 	{ "user", set_user },
 	{ "cwd", set_cwd },
@@ -415,6 +423,19 @@ int spec_parse_fork(const char *body, size_t len, struct spec_fork *ret, struct 
 	return r;
 }
 
+/* A snapshot is of a machine; another one can't go on from it. */
+static int check_snapshot(const json_t *root, struct err *err)
+{
+	static const char *const shape[] = { "vcpus", "memory_bytes",  "kernel",
+					     "image", "scratch_bytes", "huge_pages",
+					     "root",  "cpu_template" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(shape); i++)
+		if (json_object_get(root, shape[i]) != NULL)
+			return err_set(err, -EINVAL, "%s: is the snapshot's", shape[i]);
+	return 0;
+}
+
 int spec_parse(const char *body, size_t len, const struct spec_limits *lim, struct spec *ret,
 	       struct err *err)
 {
@@ -428,6 +449,8 @@ int spec_parse(const char *body, size_t len, const struct spec_limits *lim, stru
 	for (void *it = json_object_iter(root); it != NULL && r == 0;
 	     it = json_object_iter_next(root, it))
 		r = set_field(json_object_iter_key(it), json_object_iter_value(it), lim, &s, err);
+	if (r == 0 && s.snapshot[0] != '\0')
+		r = check_snapshot(root, err);
 	json_decref(root);
 	if (r < 0) {
 		spec_done(&s);

@@ -53,6 +53,7 @@ struct spec {
 	char image[SPEC_NAME_MAX + 1];
 	char digest[SPEC_DIGEST_LEN +
 		    1]; /* what the image's name stood for; "" = the store's own */
+	char snapshot[SPEC_NAME_MAX + 1]; /* to go on from, which says the shape; "" = none */
 	char hostname[SPEC_HOST_MAX + 1]; /* "" = the sandbox's id */
 	char user[SPEC_USER_MAX + 1];	  /* "" = the agent's default */
 	char cwd[SPEC_CWD_MAX + 1];	  /* "" = the user's home */

@@ -103,6 +103,27 @@ static uint32_t put_command(uint8_t *out, uint32_t cap)
 	return at;
 }
 
+/* "/note=TEXT" keeps it, "/note " has it: what is in the memory, and stays there. */
+static uint32_t put_note(const uint8_t *path, uint32_t len, uint8_t *out, uint32_t cap)
+{
+	static char note[32];
+	uint32_t n = 0, at;
+
+	if (len > 6 && path[5] == '=') {
+		while (n < sizeof(note) - 1 && 6 + n < len && path[6 + n] != ' ') {
+			note[n] = (char)path[6 + n];
+			n++;
+		}
+		note[n] = '\0';
+	}
+	for (n = 0; note[n] != '\0'; n++)
+		;
+	at = put(out, 0, cap, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ");
+	at = put_number(out, at, cap, n);
+	at = put(out, at, cap, "\r\n\r\n");
+	return put(out, at, cap, note);
+}
+
 uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap, unsigned *times,
 		    bool *close)
 {
@@ -121,6 +142,10 @@ uint32_t agent_http(const uint8_t *req, uint32_t len, uint8_t *out, uint32_t cap
 	if (begins(req + path + 1, len > path ? len - path - 1 : 0, "/process.Process/Start")) {
 		*close = true;
 		return put_command(out, cap);
+	}
+	if (begins(req + path + 1, len > path ? len - path - 1 : 0, "/note")) {
+		*close = true;
+		return put_note(req + path + 1, len - path - 1, out, cap);
 	}
 	/* The request itself comes back. */
 	at = put(out, at, cap, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ");

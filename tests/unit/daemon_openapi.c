@@ -10,7 +10,8 @@
 #include "api/daemon/service.h"
 
 static const struct http_route *const tables[] = { service_routes, service_e2b_routes,
-						   service_key_routes, service_image_routes };
+						   service_key_routes, service_image_routes,
+						   service_snapshot_routes };
 
 static json_t *load(void)
 {

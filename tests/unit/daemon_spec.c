@@ -194,6 +194,27 @@ Test(spec, fork)
 	}
 }
 
+Test(spec, of_a_snapshot)
+{
+	struct err err = { 0 };
+	struct spec s;
+
+	cr_assert_eq(
+		parse("{\"snapshot\":\"x\",\"timeout_ms\":5,\"envs\":{\"A\":\"1\"}}", &s, &err), 0,
+		"%s", err.msg);
+	cr_assert_str_eq(s.snapshot, "x");
+	cr_assert_eq(s.timeout_ms, 5);
+	spec_done(&s);
+	refuse("{\"snapshot\":\"\"}", "snapshot");
+	refuse("{\"snapshot\":\"../x\"}", "snapshot");
+	refuse("{\"snapshot\":\"x\",\"vcpus\":1}", "vcpus: is the snapshot's");
+	refuse("{\"image\":\"base\",\"snapshot\":\"x\"}", "image: is the snapshot's");
+	refuse("{\"snapshot\":\"x\",\"scratch_bytes\":0}", "scratch_bytes: is the snapshot's");
+	cr_assert_eq(parse("{}", &s, &err), 0);
+	cr_assert_str_eq(s.snapshot, "");
+	spec_done(&s);
+}
+
 Test(spec, copy)
 {
 	struct err err = { 0 };

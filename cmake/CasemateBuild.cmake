@@ -14,6 +14,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 option(CASEMATE_WERROR "Treat warnings as errors" ON)
 set(CASEMATE_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined")
+set(CASEMATE_TESTS unit native CACHE STRING "Tiers whose test programs are built without being asked for")
 option(CASEMATE_FUZZ "Build the fuzz targets (clang and libFuzzer)" OFF)
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -121,6 +122,9 @@ function(casemate_test name tier)
   target_link_options(${name} PRIVATE -pie)
   if(CASEMATE_SANITIZE MATCHES address)
     target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests/lsan.c)
+  endif()
+  if(NOT tier IN_LIST CASEMATE_TESTS)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   # A program without a test is a mistake, not a success.

@@ -36,6 +36,7 @@ vmm_native_test(vmm_hostile native/vmm_hostile.c native/usage.c native/tap.c)
 if(CASEMATE_SANITIZE)
   # ./dev test asan runs these too: all devices, good and hostile.
   set_tests_properties(vmm_hostile vmm_devices vmm_net PROPERTIES LABELS "native;sanitized")
+  set_target_properties(vmm_hostile vmm_devices vmm_net PROPERTIES EXCLUDE_FROM_ALL OFF)
 endif()
 
 # A tool: boots any kernel in a casemate-vmm without a jail and shows its console.

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-casemate_test(egress_program native
-  SOURCES native/egress.c native/egress_rig.c native/egress_world.c native/egress_net.c LINKS egress)
-target_compile_definitions(egress_program PRIVATE EGRESS_PROGRAM="$<TARGET_FILE:casemate-egress>")
-if(CASEMATE_SANITIZE)
-  target_compile_definitions(egress_program PRIVATE CASEMATE_NO_FILTERS)
-endif()
-add_dependencies(egress_program casemate-egress)
+set(egress_rig native/egress_rig.c native/egress_world.c native/egress_net.c)
+casemate_test(egress_program native SOURCES native/egress.c ${egress_rig} LINKS egress)
+casemate_test(egress_load native SOURCES native/egress_load.c ${egress_rig} LINKS egress)
+foreach(test egress_program egress_load)
+  target_compile_definitions(${test} PRIVATE EGRESS_PROGRAM="$<TARGET_FILE:casemate-egress>")
+  if(CASEMATE_SANITIZE)
+    target_compile_definitions(${test} PRIVATE CASEMATE_NO_FILTERS)
+  endif()
+  add_dependencies(${test} casemate-egress)
+endforeach()

@@ -34,6 +34,12 @@ casemate_executable(bench_start_lab SOURCES ${bench_dir}/start_lab.c ${bench_dir
 casemate_executable(bench_api SOURCES ${bench_dir}/api.c ${bench_dir}/start_stack.c ${bench_dir}/stat.c LINKS cli_core m)
 add_dependencies(bench_api casemated casemate-jailer casemate-vmm guest.elf)
 
+# The way to a network: casemate-egress beside nothing, and sandboxes with and without one.
+casemate_executable(bench_net
+  SOURCES ${bench_dir}/net.c ${bench_dir}/net_way.c ${bench_dir}/start_stack.c ${bench_dir}/stat.c
+  LINKS cli_core jailer m)
+add_dependencies(bench_net casemated casemate-jailer casemate-vmm casemate-egress guest.elf)
+
 # Jails alone, beside bubblewrap's; the program in them says that it runs and no more.
 casemate_executable(bench_jail_hello STATIC SOURCES ${bench_dir}/jail_hello.c)
 casemate_executable(bench_jail

@@ -148,6 +148,8 @@ static void start_jailer(void)
 			       jails,
 			       "--pool",
 			       "8",
+			       "--egress",
+			       programs.egress == NULL ? "" : programs.egress,
 			       NULL };
 
 	(void)snprintf(cgroup, sizeof(cgroup), "casemate-bench-%d", (int)getpid());
@@ -196,6 +198,7 @@ void stack_start_daemon(unsigned depth)
 			       most,
 			       "--log-level",
 			       "warn",
+			       programs.egress == NULL ? "--log-level=warn" : "--networks",
 			       programs.listen == NULL ? NULL : "--listen",
 			       programs.listen,
 			       NULL };

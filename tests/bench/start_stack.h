@@ -18,6 +18,7 @@
 
 struct stack_programs {
 	const char *daemon, *jailer, *vmm, *guest; /* files */
+	const char *egress;			   /* sandboxes may have networks; NULL = none */
 	const char *listen;			   /* ADDRESS:PORT for casemated; NULL = none */
 	unsigned max;				   /* sandboxes at a time; 0 = STACK_MAX */
 };

@@ -62,6 +62,8 @@ _casemate() {
 		word=$(sed -nE 's/^  ([a-z]+) .*/\1/p' <<<"$help")
 	elif [ "$verb" = key ] && [ "$positional" = 0 ]; then
 		word='create list revoke'
+	elif [ "$verb" = snapshot ] && [ "$positional" = 0 ]; then
+		word='create ls rm'
 	elif [ "$verb" = image ] && [ "$positional" = 0 ]; then
 		word='import pull ls inspect rm gc'
 	elif [ "$verb" = image ]; then

@@ -56,6 +56,7 @@ _casemate() {
 		exec) _arguments $reply '1: :_casemate_ids' '*:: :_default' ;;
 		cp) _arguments $reply '*: :{ _casemate_ids -S : ; _files }' ;;
 		key) _arguments $reply '1: :(create list revoke)' ;;
+		snapshot) _arguments $reply '1: :(create ls rm)' '2: :_casemate_ids' ;;
 		image) _arguments $reply '1: :(import pull ls inspect rm gc)' '*: :_files' ;;
 		*)
 			if [[ $help = *' ID'* ]]; then

@@ -157,6 +157,7 @@ static int set_net(struct run_opts *o, const char *arg, struct err *err)
 SET_TEXT(cwd)
 SET_TEXT(user)
 SET_TEXT(image)
+SET_TEXT(snapshot)
 SET_TEXT(kernel)
 SET_TEXT(hostname)
 SET_TEXT(huge_pages)
@@ -183,6 +184,8 @@ static const struct {
 	{ "scratch", "SIZE", 0, RUN | CREATE, set_scratch,
 	  "a writable disk for the overlay (default: in memory)" },
 	{ "image", "NAME", 0, RUN | CREATE, set_image, "root image in the host's store" },
+	{ "snapshot", "NAME", 0, RUN | CREATE, set_snapshot,
+	  "go on from this snapshot, which says what the machine is" },
 	{ "kernel", "NAME", 0, RUN | CREATE, set_kernel, "guest kernel in the host's store" },
 	{ "hostname", "NAME", 0, RUN | CREATE, set_hostname,
 	  "the guest's host name (default: the id)" },

@@ -35,6 +35,7 @@ struct run_opts {
 	const char *cwd;     /* NULL = default; so the others */
 	const char *user;
 	const char *image;
+	const char *snapshot;
 	const char *kernel;
 	const char *hostname;
 	const char *huge_pages;

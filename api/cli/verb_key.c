@@ -26,6 +26,9 @@ static int key_help(void)
 		"  --max-memory SIZE    of all its sandboxes together (16G)\n"
 		"  --max-vcpus N        of all its sandboxes together (40)\n"
 		"  --max-rate N         creations a minute (120)\n"
+		"  --max-snapshots N    of this tenant (32)\n"
+		"  --max-snapshot-bytes SIZE\n"
+		"                       of all its snapshots together (16G)\n"
 		"  --json               for programs");
 	return CLI_OK;
 }
@@ -86,6 +89,10 @@ static int take(int c, const char *arg, struct key_opts *o)
 		return add_limit(o->body, "max-vcpus", "vcpus", arg, false);
 	case 'r':
 		return add_limit(o->body, "max-rate", "creates_per_minute", arg, false);
+	case 'n':
+		return add_limit(o->body, "max-snapshots", "snapshots", arg, false);
+	case 'b':
+		return add_limit(o->body, "max-snapshot-bytes", "snapshot_bytes", arg, true);
 	case 'j':
 		o->json = true;
 		return 0;
@@ -106,6 +113,8 @@ static int parse(int argc, char **argv, struct key_opts *o)
 		{ "max-memory", required_argument, NULL, 'm' },
 		{ "max-vcpus", required_argument, NULL, 'v' },
 		{ "max-rate", required_argument, NULL, 'r' },
+		{ "max-snapshots", required_argument, NULL, 'n' },
+		{ "max-snapshot-bytes", required_argument, NULL, 'b' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },

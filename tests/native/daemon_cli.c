@@ -101,6 +101,37 @@ Test(daemon_cli, pause_and_fork, .init = set_up, .fini = tear_down, .timeout = 1
 	cr_assert_eq(CLI(&d, &r, "pause", "--disk", "--memory", first), 125);
 }
 
+Test(daemon_cli, snapshots, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32], snapshot[32];
+	json_t *o;
+
+	create(id);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "create", id), 0, "%s", r.err);
+	cr_assert_eq(strlen(r.out), 21, "%s", r.out);
+	(void)snprintf(snapshot, sizeof(snapshot), "%.20s", r.out);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "create", "--json", "--name", "x", id), 0, "%s",
+		     r.err);
+	o = printed();
+	cr_assert_str_eq(text_of(o, "name"), "x");
+	json_decref(o);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "create", "--name", "X", id), 125);
+	cr_assert_eq(CLI(&d, &r, "create", "--json", "--snapshot", "x"), 0, "%s", r.err);
+	o = printed();
+	cr_assert_str_eq(text_of(o, "path"), "snapshot");
+	json_decref(o);
+	cr_assert_eq(CLI(&d, &r, "create", "--snapshot", "x", "--cpus", "2"), 125);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "ls"), 0, "%s", r.err);
+	cr_assert_not_null(strstr(r.out, snapshot), "%s", r.out);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "rm", "x", snapshot), 0, "%s", r.err);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "rm", snapshot), 125);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "rm", "../x"), 125);
+	cr_assert_eq(CLI(&d, &r, "snapshot", "ls", "--json"), 0);
+	o = printed();
+	cr_assert_eq(json_array_size(json_object_get(o, "snapshots")), 0);
+	json_decref(o);
+}
+
 /* Each line is an object, whatever the guest wrote. */
 Test(daemon_cli, logs, .init = set_up, .fini = tear_down, .timeout = 120)
 {

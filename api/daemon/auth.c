@@ -91,16 +91,22 @@ static const struct principal *find(const struct auth *a, const char *key)
 	return k.admin ? &t->as_admin : &t->as_user;
 }
 
+bool auth_host_admit(const struct auth *a, struct http_req *req)
+{
+	if (http_door(req) != HTTP_DOOR_NET ||
+	    auth_host_ok(http_request_head(req)->host, a->domain))
+		return true;
+	http_error(req, 421, "misdirected", "Host: not a name of this service");
+	return false;
+}
+
 void auth_admit(const struct auth *a, struct http_req *req)
 {
 	const char *key = key_of(req);
 	const struct principal *p;
 
-	if (http_door(req) == HTTP_DOOR_NET &&
-	    !auth_host_ok(http_request_head(req)->host, a->domain)) {
-		http_error(req, 421, "misdirected", "Host: not a name of this service");
+	if (!auth_host_admit(a, req))
 		return;
-	}
 	if (key == NULL && http_door(req) == HTTP_DOOR_LOCAL) {
 		http_set_principal(req, &tenants_local(a->tenants)->as_admin);
 		return;

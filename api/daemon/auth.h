@@ -20,6 +20,8 @@ struct auth {
 	const char *domain; /* also served as Host, with its sub-domains; NULL = none */
 };
 
+/* False: it came to a Host that isn't served, and has been answered 421. */
+bool auth_host_admit(const struct auth *a, struct http_req *req);
 /* Sets the request's principal, or answers 401, 403 or 421. */
 void auth_admit(const struct auth *a, struct http_req *req);
 /* The principal; a request that auth_admit let pass has one. */

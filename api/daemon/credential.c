@@ -54,7 +54,9 @@ void credential_token(const uint8_t secret[CREDENTIAL_SECRET_BYTES], enum creden
 		      const char *id, char token[CREDENTIAL_TOKEN_LEN + 1])
 {
 	static const char *const labels[] = {
-		[CREDENTIAL_ACCESS] = "access:", [CREDENTIAL_TRAFFIC] = "traffic:"
+		[CREDENTIAL_ACCESS] = "access:",
+		[CREDENTIAL_TRAFFIC] = "traffic:",
+		[CREDENTIAL_UPLOAD] = "upload:",
 	};
 	crypto_auth_hmacsha256_state ctx;
 	uint8_t raw[crypto_hash_sha256_BYTES];

@@ -30,6 +30,7 @@ MUST_USE int credential_key_hash(const char *text, uint8_t hash[CREDENTIAL_HASH_
 enum credential_use {
 	CREDENTIAL_ACCESS,  /* to the sandbox's agent */
 	CREDENTIAL_TRAFFIC, /* to the other ports */
+	CREDENTIAL_UPLOAD,  /* build_upload.h; the id says of what */
 };
 
 /* The token of the sandbox with this id. */

@@ -46,6 +46,8 @@ void images_fail(struct images_op *op, unsigned status, const char *code, const 
 /* "sha256:HEX" or HEX, into dst. */
 bool images_take_digest(const char *s, char dst[SPEC_DIGEST_LEN + 1]);
 json_t *images_digest_json(const char *digest);
+/* Is it one that the operator has put into the store? */
+bool images_is_placed(const images_listing *m, const char *name);
 /* How many names it has; -errno. */
 int images_names_of(const struct service *sv, const char *digest);
 

@@ -12,12 +12,15 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include "api/daemon/build.h"
+#include "api/daemon/build_files.h"
 #include "api/daemon/doors.h"
 #include "api/daemon/jailer.h"
 #include "api/daemon/options.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/service.h"
 #include "api/daemon/snapshot.h"
+#include "api/daemon/templates.h"
 #include "api/http/http.h"
 #include "base/bug.h"
 #include "base/clock.h"
@@ -207,10 +210,10 @@ static int set_up_sandboxes(struct daemon *d, struct err *err)
 
 static int set_up_http(struct daemon *d, struct err *err)
 {
-	static const struct http_route *const tables[] = { service_routes, service_key_routes,
-							   service_image_routes,
-							   service_snapshot_routes,
-							   service_e2b_routes };
+	static const struct http_route *const tables[] = {
+		service_routes,		 service_key_routes,	  service_image_routes,
+		service_snapshot_routes, service_template_routes, service_e2b_routes
+	};
 	struct service *sv = &d->service;
 	const struct http_config hc = { .loop = d->loop,
 					.tables = tables,
@@ -235,6 +238,18 @@ static int set_up_loop(struct daemon *d, struct err *err)
 	if (r == 0)
 		r = loop_signal_add(d->loop, SIGINT, on_stop_signal, d);
 	return r < 0 ? err_sys(err, r, "event loop") : 0;
+}
+
+static int set_up_templates(struct daemon *d, struct err *err)
+{
+	struct service *sv = &d->service;
+	int r = build_files_new(d->loop, d->opt.state, &sv->files);
+
+	if (r == 0)
+		r = builds_new(sv, sv->files, &sv->builds);
+	if (r == 0)
+		templates_sweep(sv);
+	return r < 0 ? err_sys(err, r, "templates") : 0;
 }
 
 static int set_up(struct daemon *d, struct err *err)
@@ -265,13 +280,15 @@ static int set_up(struct daemon *d, struct err *err)
 	r = d->opt.state == NULL
 		    ? 0
 		    : snapshots_new(sv->sandboxes, sv->store, sv->auth.tenants, &snapshots);
-	return r < 0 ? err_sys(err, r, "snapshots") : 0;
+	return r < 0 ? err_sys(err, r, "snapshots") : set_up_templates(d, err);
 }
 
 /* The jailer first: its calls end while those who wait for them still exist. */
 static void tear_down(struct daemon *d)
 {
 	http_free(d->http);
+	builds_free(d->service.builds);
+	build_files_free(d->service.files);
 	jailer_free(d->service.jailer);
 	sandboxes_free(d->service.sandboxes);
 	tenants_free(d->service.auth.tenants);

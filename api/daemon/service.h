@@ -13,6 +13,8 @@
 #include "api/http/http.h"
 #include "base/loop.h"
 
+struct build_files;
+struct builds;
 struct jailer;
 struct service;
 struct subscriber;
@@ -35,6 +37,8 @@ struct service {
 	struct store *store;
 	struct auth auth;
 	struct http *http;
+	struct build_files *files; /* build_files.h */
+	struct builds *builds;	   /* build.h */
 	const struct cors *cors;
 	const char *domain; /* of sandboxes' host names; NULL = none */
 	struct spec_limits limits;
@@ -50,6 +54,7 @@ extern const struct http_route service_e2b_routes[];	  /* service_e2b.c */
 extern const struct http_route service_key_routes[];	  /* service_keys.c */
 extern const struct http_route service_image_routes[];	  /* service_images.c */
 extern const struct http_route service_snapshot_routes[]; /* service_snapshots.c */
+extern const struct http_route service_template_routes[]; /* service_templates.c */
 
 /* For http_config and sandboxes_config. */
 void service_admit(struct http_req *req, void *arg);
@@ -97,6 +102,8 @@ MUST_USE int service_create(const struct service *sv, struct spec *spec, struct 
 /* The same where a template is named, which may be a snapshot. */
 MUST_USE int service_create_e2b(const struct service *sv, const char *template, struct spec *spec,
 				struct sandbox **ret, struct err *err);
+/* A route: DELETE of the snapshot that the path names. */
+void service_delete_snapshot(struct http_req *req, void *arg);
 /* POST /sandboxes/ID/snapshots, of s. */
 void service_e2b_snapshot(struct http_req *req, struct service *sv, struct sandbox *s);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/daemon/build_upload.h"
 #include "api/daemon/credential.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/proxy.h"
@@ -171,7 +172,9 @@ void service_admit(struct http_req *req, void *arg)
 	struct route r;
 
 	route_find(http_request_head(req), http_path(req), &r);
-	if (r.kind == ROUTE_CONTROL) {
+	if (r.kind == ROUTE_CONTROL && build_upload_is(req)) {
+		build_upload_begin(sv, req); /* its URL is its credential */
+	} else if (r.kind == ROUTE_CONTROL) {
 		if (!cors_admit(sv->cors, req))
 			auth_admit(&sv->auth, req);
 		if (http_principal(req) != NULL && upload_is(req) && auth_admin(req))

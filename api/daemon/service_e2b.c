@@ -13,6 +13,7 @@
 #include "api/daemon/e2b_view.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/service.h"
+#include "api/daemon/templates.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -95,7 +96,9 @@ static void create(struct http_req *req, struct service *sv, unsigned v)
 
 	if (r == 0) {
 		spec.tenant = auth_principal(req)->tenant;
-		r = service_create_e2b(sv, profile->template, &spec, &s, &err);
+		r = templates_create(sv, profile->template, &spec, &s, &err);
+		if (r == -ENOENT)
+			r = service_create_e2b(sv, profile->template, &spec, &s, &err);
 	}
 	if (r < 0) {
 		profile_free(profile);
@@ -544,12 +547,6 @@ const struct http_route service_e2b_routes[] = {
 	{ "PUT", "/sandboxes/{}/network", service_network_e2b },
 	{ "GET", "/health", health },
 	{ "GET", "/teams", teams },
-	NOT_YET("/templates"),
-	NOT_YET("/templates/*"),
-	NOT_YET("/v2/templates"),
-	NOT_YET("/v2/templates/*"),
-	NOT_YET("/v3/templates"),
-	NOT_YET("/v3/templates/*"),
 	NOT_YET("/volumes"),
 	NOT_YET("/volumes/*"),
 	NOT_YET("/secrets"),

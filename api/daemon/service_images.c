@@ -308,57 +308,12 @@ static void show(struct http_req *req, void *arg)
 		images_ask(op);
 }
 
-/* ---- The E2B API: is there a template of this name? ------------------------------------------ */
-
-static bool is_placed(const images_listing *m, const char *name)
+bool images_is_placed(const images_listing *m, const char *name)
 {
 	for (size_t i = 0; i < m->n_placed; i++)
 		if (strcmp(m->placed[i], name) == 0)
 			return true;
 	return false;
-}
-
-static int is_there(const struct store_image *i, void *arg)
-{
-	(void)i;
-	(void)arg;
-	return 0;
-}
-
-static void answer_alias(struct images_op *op, const images_listing *m)
-{
-	int r = is_placed(m, op->name) ? 0
-				       : store_image_find(op->sv->store, op->name, is_there, NULL);
-
-	if (r == 0)
-		http_answer(op->req, 200,
-			    json_pack("{s:s, s:b}", "templateID", op->name, "public", 1));
-	else if (r == -ENOENT)
-		images_fail(op, 404, "not_found", "template: no such template");
-	else
-		images_fail(op, 500, "internal", "state: can't be read");
-}
-
-/* The name up to a colon, as in a templateID; "base" is the daemon's default. */
-static void alias(struct http_req *req, void *arg)
-{
-	struct service *sv = arg;
-	const char *name = http_param(req);
-	struct images_op *op = images_begin(req, sv, answer_alias);
-	size_t len = strcspn(name, ":");
-
-	if (op == NULL)
-		return;
-	if (len == 4 && strncmp(name, "base", len) == 0) {
-		name = sv->limits.image;
-		len = strlen(name);
-	}
-	if (len <= SPEC_NAME_MAX)
-		memcpy(op->name, name, len);
-	if (name_ok(op->name))
-		images_ask(op);
-	else
-		images_fail(op, 404, "not_found", "template: no such template");
 }
 
 /* ---- PUT ----------------------------------------------------------------------------------- */
@@ -371,7 +326,7 @@ static void give_name(struct images_op *op, const images_listing *m)
 				 .config = op->config,
 				 .created_ms = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000) };
 
-	if (is_placed(m, op->name)) {
+	if (images_is_placed(m, op->name)) {
 		images_fail(op, 409, "conflict", "image: one of the store's own has this name");
 		return;
 	}
@@ -432,6 +387,5 @@ const struct http_route service_image_routes[] = {
 	{ "GET", "/v1/images/{}", show },
 	{ "PUT", "/v1/images/{}", put },
 	{ "DELETE", "/v1/images/{}", images_delete },
-	{ "GET", "/templates/aliases/{}", alias },
 	{ NULL, NULL, NULL },
 };

@@ -191,7 +191,7 @@ static void show(struct http_req *req, void *arg)
 		http_answer(req, 200, snapshot_json(p));
 }
 
-static void delete (struct http_req *req, void *arg)
+void service_delete_snapshot(struct http_req *req, void *arg)
 {
 	struct snapshot *p = find(req, arg);
 
@@ -344,8 +344,7 @@ const struct http_route service_snapshot_routes[] = {
 	{ "POST", "/v1/sandboxes/{}/snapshots", make_native },
 	{ "GET", "/v1/snapshots", list },
 	{ "GET", "/v1/snapshots/{}", show },
-	{ "DELETE", "/v1/snapshots/{}", delete },
+	{ "DELETE", "/v1/snapshots/{}", service_delete_snapshot },
 	{ "GET", "/snapshots", e2b_list },
-	{ "DELETE", "/templates/{}", delete },
 	{ NULL, NULL, NULL },
 };

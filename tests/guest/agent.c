@@ -5,7 +5,8 @@
  * for ever, so that starting a sandbox can be measured without a Linux in it. On ports 49983 (HTTP)
  * and 49984 (the forwarder: port 3000 is open, others aren't) it serves agent_http.c. `dirty=MIB`
  * makes it write that much memory first; so does a request in which "dirty-MIB" stands, as a host
- * name.
+ * name. A command that is to be started "runs", says "ran" and ends at once: with status 3 when
+ * "exit-3" stands in it, and not at all when "linger" does.
  *
  * GET /who on port 49983 tells, in hexadecimal digits, the machine's generation id and then the
  * last call that came to port 1024: with casemated it is Identify's.
@@ -179,6 +180,59 @@ static uint32_t say_who(void)
 	return put_hex(at, last_call, last_call_len);
 }
 
+static bool has(const uint8_t *data, uint32_t len, const char *text)
+{
+	uint32_t n = 0;
+
+	while (text[n] != '\0')
+		n++;
+	for (uint32_t i = 0; i + n <= len; i++)
+		if (memcmp(data + i, text, n) == 0)
+			return true;
+	return false;
+}
+
+/* Is it process.Process/Start? Request.service, Request.method. */
+static bool is_start(const uint8_t *request, uint32_t len)
+{
+	static const char start[] = "\x0a\x0fprocess.Process\x12\x05Start";
+
+	return len >= sizeof(start) - 1 && memcmp(request, start, sizeof(start) - 1) == 0;
+}
+
+/* A message of a stream: type 3, StartResponse. */
+static void send_event(const struct header *h, const uint8_t *stream, const void *event,
+		       uint32_t len)
+{
+	static uint8_t frame[FRAME_BYTES + 32];
+
+	memset(frame, 0, FRAME_BYTES);
+	frame[3] = (uint8_t)len;
+	memcpy(frame + 4, stream, 4);
+	frame[8] = 3;
+	memcpy(frame + FRAME_BYTES, event, len);
+	send(h, OP_RW, 0, frame, FRAME_BYTES + len);
+}
+
+/* False: it goes on for ever. */
+static bool run(const struct header *h, const uint8_t *stream, const uint8_t *request, uint32_t len)
+{
+	static const uint8_t started[] = { 0x0a, 4, 0x0a, 2, 0x08, 7 }; /* pid 7 */
+	static const uint8_t output[] = { 0x0a, 8, 0x12, 6, 0x0a, 4, 'r', 'a', 'n', '\n' };
+	static const uint8_t ended[] = { 0x0a, 4, 0x1a, 2, 0x10, 1 };		/* exited */
+	static const uint8_t failed[] = { 0x0a, 6, 0x1a, 4, 0x08, 6, 0x10, 1 }; /* with 3 */
+
+	send_event(h, stream, started, sizeof(started));
+	send_event(h, stream, output, sizeof(output));
+	if (has(request, len, "linger"))
+		return false;
+	if (has(request, len, "exit-3"))
+		send_event(h, stream, failed, sizeof(failed));
+	else
+		send_event(h, stream, ended, sizeof(ended));
+	return true;
+}
+
 /* Every request in the packet is answered: stream as asked, type 2, no bytes. */
 static void serve(const struct header *h, const uint8_t *data)
 {
@@ -191,7 +245,9 @@ static void serve(const struct header *h, const uint8_t *data)
 			look_for_orders(data + off, FRAME_BYTES + len);
 		if (data[off + 8] == 1 && off + FRAME_BYTES + len <= h->len)
 			keep_call(data + off + FRAME_BYTES, len);
-		if (data[off + 8] == 1)
+		if (data[off + 8] == 1 &&
+		    (off + FRAME_BYTES + len > h->len || !is_start(data + off + FRAME_BYTES, len) ||
+		     run(h, data + off + 4, data + off + FRAME_BYTES, len)))
 			send(h, OP_RW, 0, answer, sizeof(answer));
 		off += FRAME_BYTES + len;
 	}

@@ -100,7 +100,9 @@ static void check(json_t *schema, json_t *v, const char *where)
 	schema = deref(schema);
 	type = text_of(schema, "type");
 	cr_assert_not_null(type, "%s", where);
-	if (strcmp(type, "object") == 0) {
+	if (json_is_null(v)) {
+		cr_assert(json_is_true(json_object_get(schema, "nullable")), "%s: null", where);
+	} else if (strcmp(type, "object") == 0) {
 		cr_assert(json_is_object(v), "%s: not an object", where);
 		check_object(schema, v, where);
 	} else if (strcmp(type, "array") == 0) {

@@ -9,9 +9,10 @@
 
 #include "api/daemon/service.h"
 
-static const struct http_route *const tables[] = { service_routes, service_e2b_routes,
-						   service_key_routes, service_image_routes,
-						   service_snapshot_routes };
+static const struct http_route *const tables[] = {
+	service_routes,	      service_e2b_routes,      service_key_routes,
+	service_image_routes, service_template_routes, service_snapshot_routes
+};
 
 static json_t *load(void)
 {
@@ -72,7 +73,8 @@ static bool is_refused(const struct http_route *table, const char *path)
 /* An upload is taken before there are routes: its body isn't collected. */
 static bool is_upload(const char *path, const char *method)
 {
-	return strcmp(path, "/v1/images") == 0 && is_method(method, "POST");
+	return (strcmp(path, "/v1/images") == 0 && is_method(method, "POST")) ||
+	       (strcmp(path, "/templates/{id}/files/{hash}") == 0 && is_method(method, "PUT"));
 }
 
 static bool is_routed(const char *path, const char *method)

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon_templates.c - builds of templates through the API, whose guest takes each command for
+ * done: who may do what, what becomes of a build that fails, and what is left of one.
+ */
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/num.h"
+#include "tests/native/daemon_http_rig.h"
+#include "tests/native/openapi.h"
+
+#define HASH	"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define OTHER	"1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define WAIT_MS 60000
+
+static char template[32], build[48], status[1024];
+
+/* The openapi's path for one with parameters is found by its form. */
+static unsigned order(const char *key, const char *name)
+{
+	char body[256];
+
+	(void)snprintf(body, sizeof(body), "{\"name\":\"%s\",\"cpuCount\":1,\"memoryMB\":64}",
+		       name);
+	if (ask("POST", "/v3/templates", key, body) != 202)
+		return a.status;
+	(void)snprintf(template, sizeof(template), "%s", answer_text(&a, "templateID"));
+	(void)snprintf(build, sizeof(build), "%s", answer_text(&a, "buildID"));
+	return 202;
+}
+
+static unsigned begin(const char *key, const char *recipe)
+{
+	char target[160];
+
+	(void)snprintf(target, sizeof(target), "/v2/templates/%s/builds/%s", template, build);
+	return ask("POST", target, key, recipe);
+}
+
+/* Waits for its end: "ready" or "error", and the reason. */
+static const char *end_of(const char *key)
+{
+	const uint64_t until = now_ms() + WAIT_MS;
+	char target[160];
+	json_t *o;
+
+	(void)snprintf(target, sizeof(target), "/templates/%s/builds/%s/status", template, build);
+	for (;;) {
+		o = get(key, target);
+		const json_t *reason = json_object_get(o, "reason");
+		const char *why = json_string_value(json_object_get(reason, "message"));
+		(void)snprintf(status, sizeof(status), "%s%s%s",
+			       json_string_value(json_object_get(o, "status")),
+			       why == NULL ? "" : ": ", why == NULL ? "" : why);
+		json_decref(o);
+		if (strncmp(status, "ready", 5) == 0 || strncmp(status, "error", 5) == 0)
+			return status;
+		cr_assert_lt(now_ms(), until, "%s", status);
+		(void)poll(NULL, 0, 20);
+	}
+}
+
+/* PUTs an archive to where the answer before says; its status. */
+static unsigned put(const char *target, const char *data)
+{
+	char head[1024];
+	size_t n;
+	int fd = daemon_rig_dial(&d, true);
+
+	n = (size_t)snprintf(head, sizeof(head),
+			     "PUT %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %zu\r\n\r\n%s",
+			     target, strlen(data), data);
+	cr_assert_eq(send(fd, head, n, MSG_NOSIGNAL), (ssize_t)n);
+	daemon_rig_read(fd, &a);
+	close(fd);
+	return a.status;
+}
+
+static void upload_target(const char *key, const char *hash, char target[640])
+{
+	char path[160];
+
+	(void)snprintf(path, sizeof(path), "/templates/%s/files/%s", template, hash);
+	cr_assert_eq(ask("GET", path, key, NULL), 201, "%s", a.body);
+	const char *at = strstr(answer_text(&a, "url"), "/templates/");
+	cr_assert_not_null(at);
+	(void)snprintf(target, 640, "%s", at);
+}
+
+Test(daemon_templates, from_recipe_to_sandbox, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *alice = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	char target[640], path[160], id[32];
+
+	cr_assert_eq(order(alice, "app:v1"), 202, "%s", a.body);
+	upload_target(alice, HASH, target);
+	cr_expect_not_null(strstr(a.body, "\"present\":false"), "%s", a.body);
+	cr_assert_eq(put(target, "an archive"), 200, "%s", a.body);
+	upload_target(alice, HASH, target);
+	cr_expect_not_null(strstr(a.body, "\"present\":true"), "%s", a.body);
+	cr_assert_eq(
+		begin(alice,
+		      "{\"fromImage\":\"base\",\"startCmd\":\"linger\",\"readyCmd\":\"true\",\"steps\":["
+		      "{\"type\":\"RUN\",\"args\":[\"make\"]},"
+		      "{\"type\":\"COPY\",\"args\":[\"a\",\"b\"],\"filesHash\":\"" HASH "\"},"
+		      "{\"type\":\"ENV\",\"args\":[\"A\",\"1\"]},"
+		      "{\"type\":\"WORKDIR\",\"args\":[\"/app\"]},"
+		      "{\"type\":\"USER\",\"args\":[\"web\"]}]}"),
+		202, "%s", a.body);
+	cr_expect_eq(begin(alice, "{\"fromImage\":\"base\"}"), 409, "twice");
+	cr_assert_str_eq(end_of(alice), "ready");
+	(void)snprintf(path, sizeof(path), "/templates/%s/builds/%s/logs", template, build);
+	cr_expect_eq(ask("GET", path, alice, NULL), 200);
+	cr_expect_not_null(strstr(a.body, "[2/5] COPY a b"), "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "\"ran\""), "%s", a.body);
+
+	/* A sandbox of it has what the steps have left. */
+	cr_assert_eq(ask("POST", "/v2/sandboxes", alice, "{\"templateID\":\"app:v1\"}"), 201, "%s",
+		     a.body);
+	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "sandboxID"));
+	cr_expect_str_eq(answer_text(&a, "templateID"), "app:v1");
+	(void)snprintf(path, sizeof(path), "/sandboxes/%s", id);
+	cr_assert_eq(ask("GET", path, alice, NULL), 200);
+	cr_expect_not_null(strstr(a.body, "\"memoryMB\":64"), "%s", a.body);
+
+	/* Its tags, and nobody else's eyes. */
+	cr_expect_eq(ask("POST", "/v2/sandboxes", alice, "{\"templateID\":\"app\"}"), 409,
+		     "no such tag: %s", a.body);
+	cr_expect_eq(ask("POST", "/v2/sandboxes", bob, "{\"templateID\":\"app:v1\"}"), 404);
+	cr_expect_eq(ask("POST", "/templates/tags", alice,
+			 "{\"target\":\"app:v1\",\"tags\":[\"prod\",\"default\"]}"),
+		     201, "%s", a.body);
+	cr_expect_eq(ask("POST", "/templates/tags", alice,
+			 "{\"target\":\"app:v1\",\"tags\":[\":bad\"]}"),
+		     400);
+	cr_expect_eq(
+		ask("POST", "/templates/tags", alice, "{\"target\":\"app:none\",\"tags\":[\"x\"]}"),
+		404);
+	cr_expect_eq(
+		ask("POST", "/templates/tags", bob, "{\"target\":\"app:v1\",\"tags\":[\"x\"]}"),
+		404);
+	cr_expect_eq(ask("GET", "/templates/app/tags", bob, NULL), 404);
+	cr_assert_eq(ask("GET", "/templates/app/tags", alice, NULL), 200);
+	cr_expect_not_null(strstr(a.body, "\"prod\""), "%s", a.body);
+	cr_expect_eq(ask("GET", "/templates/aliases/app", alice, NULL), 200);
+	cr_expect_eq(ask("GET", "/templates/aliases/app", bob, NULL), 404);
+	cr_expect_eq(ask("DELETE", "/templates/app", bob, NULL), 404);
+	cr_expect_eq(ask("PATCH", "/v2/templates/app", alice, "{\"public\":true}"), 403);
+	cr_expect_eq(ask("GET", "/templates/app", alice, NULL), 200, "%s", a.body);
+	cr_expect_eq(ask("GET", "/v2/templates", alice, NULL), 200, "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "\"buildStatus\":\"ready\""), "%s", a.body);
+
+	/* Another starts from it. */
+	cr_assert_eq(order(alice, "second"), 202);
+	cr_assert_eq(begin(alice, "{\"fromTemplate\":\"app\"}"), 202, "%s", a.body);
+	cr_assert_str_eq(end_of(alice), "ready");
+	/* It goes with its snapshot; what came from it lives on. */
+	cr_assert_eq(ask("GET", "/v1/snapshots", alice, NULL), 200);
+	cr_expect_not_null(strstr(a.body, build), "%s", a.body);
+	cr_expect_eq(ask("DELETE", "/templates/second", alice, NULL), 204);
+	cr_expect_eq(ask("DELETE", "/templates/app", alice, NULL), 204);
+	cr_expect_eq(ask("GET", "/v1/snapshots", alice, NULL), 200);
+	cr_expect_null(strstr(a.body, "build."), "%s", a.body);
+	cr_expect_eq(ask("POST", "/v2/sandboxes", alice, "{\"templateID\":\"app:v1\"}"), 404);
+	cr_expect_eq(ask("GET", path, alice, NULL), 200);
+}
+
+Test(daemon_templates, what_fails, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *alice = key_of("alice", SMALL), *bob = key_of("bob", SMALL);
+	static const struct {
+		const char *recipe, *why;
+	} cases[] = {
+		{ "{\"fromImage\":\"base\",\"steps\":[{\"type\":\"RUN\",\"args\":[\"exit-3\"]}]}",
+		  "error: failed to run command 'exit-3': exit status 3" },
+		{ "{\"fromImage\":\"nothing:1\"}", "casemate image import --name nothing-1" },
+		{ "{\"fromTemplate\":\"nothing\"}", "there is no such template" },
+		{ "{\"fromImage\":\"base\",\"steps\":[{\"type\":\"COPY\",\"args\":[\"a\",\"b\"],"
+		  "\"filesHash\":\"" HASH "\"}]}",
+		  "its files were not uploaded" },
+		{ "{\"fromImage\":\"base\",\"startCmd\":\"exit-3\",\"readyCmd\":\"exit-3\"}",
+		  "the start command failed" },
+	};
+	char target[640], path[160];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cr_assert_eq(order(alice, "fails"), 202, "%s", a.body);
+		cr_assert_eq(begin(alice, cases[i].recipe), 202, "%s", a.body);
+		cr_expect_not_null(strstr(end_of(alice), cases[i].why), "%s", status);
+	}
+	cr_expect_eq(ask("POST", "/v2/sandboxes", alice, "{\"templateID\":\"fails\"}"), 409, "%s",
+		     a.body);
+	/* None of them has left a sandbox. */
+	cr_expect_eq(ask("GET", "/v1/sandboxes", alice, NULL), 200);
+	cr_expect_null(strstr(a.body, "\"state\":\"running\""), "%s", a.body);
+
+	cr_assert_eq(order(alice, "fails"), 202);
+	cr_expect_eq(begin(alice, "{\"fromImage\":\"a\",\"steps\":[{\"type\":\"ADD\"}]}"), 400);
+	cr_expect_eq(begin(bob, "{\"fromImage\":\"base\"}"), 404, "another's");
+	(void)snprintf(path, sizeof(path), "/templates/%s/builds/%s/status", template, build);
+	cr_expect_eq(ask("GET", path, bob, NULL), 404);
+	cr_expect_eq(ask("POST", "/v3/templates", alice, "{\"name\":\"A b\"}"), 400);
+	cr_expect_eq(ask("POST", "/v3/templates", alice, "{\"name\":\"a\",\"memoryMB\":65}"), 400);
+	cr_expect_eq(ask("POST", "/v3/templates", alice, "{\"name\":\"a\",\"tags\":[\"B\"]}"), 400);
+
+	/* A URL is good for what it was given out for. */
+	upload_target(alice, HASH, target);
+	cr_expect_eq(put(target, "x"), 200, "%s", a.body);
+	char *at = strstr(target, HASH);
+	cr_assert_not_null(at);
+	at[0] = '1';
+	cr_expect_eq(put(target, "x"), 401, "another hash: %s", a.body);
+	at[0] = '0';
+	at = strstr(target, "tenant=alice");
+	cr_assert_not_null(at);
+	memcpy(at, "tenant=local", 12);
+	cr_expect_eq(put(target, "x"), 401, "another tenant: %s", a.body);
+	memcpy(at, "tenant=alice", 12);
+	target[strlen(target) - 1] ^= 1;
+	cr_expect_eq(put(target, "x"), 401, "%s", a.body);
+	*strchr(target, '?') = '\0';
+	cr_expect_eq(put(target, "x"), 401, "%s", a.body);
+}
+
+Test(daemon_templates, a_restart, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	const char *alice = key_of("alice", SMALL);
+	char id[32], ready[48], path[160];
+
+	cr_assert_eq(order(alice, "kept"), 202);
+	cr_assert_eq(begin(alice, "{\"fromImage\":\"base\"}"), 202);
+	cr_assert_str_eq(end_of(alice), "ready");
+	(void)snprintf(ready, sizeof(ready), "%s", build);
+	cr_assert_eq(order(alice, "lost"), 202);
+	cr_assert_eq(begin(alice, "{\"fromImage\":\"base\",\"steps\":[{\"type\":\"RUN\",\"args\":"
+				  "[\"linger\"]}]}"),
+		     202);
+	daemon_rig_stop(&d, SIGKILL);
+	daemon_rig_start(&d);
+	daemon_rig_await(&d);
+	cr_expect_str_eq(end_of(alice), "error: the service was restarted");
+	cr_expect_eq(begin(alice, "{\"fromImage\":\"base\"}"), 404);
+	cr_assert_eq(ask("POST", "/v2/sandboxes", alice, "{\"templateID\":\"kept\"}"), 201, "%s",
+		     a.body);
+	(void)snprintf(id, sizeof(id), "%s", answer_text(&a, "sandboxID"));
+	/* The lost build's sandbox is gone as well: only the new one is there. */
+	cr_expect_eq(listed(alice, ""), 1);
+	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s", id);
+	cr_expect_eq(ask("GET", path, alice, NULL), 200);
+	cr_expect_eq(ask("DELETE", "/templates/kept", alice, NULL), 204);
+}

@@ -138,6 +138,7 @@ static void fail(struct cell *c, const struct err *why)
 	c->state = CELL_CLEANING;
 	c->ops = NULL;
 	set_deadline(c, 0, NULL);
+	c->early = (struct stage_report){ 0 };
 	cell_kill(c);
 	if (ops != NULL)
 		ops->failed(c, why, c->arg);
@@ -174,9 +175,25 @@ static void on_process(struct loop_io *io, int fd, uint32_t events, void *arg)
 	process_ended(c);
 }
 
+/* There never was a process. */
+static void unborn(struct cell *c, const struct err *why)
+{
+	close_process(c);
+	if (c->state != CELL_CLEANING)
+		fail(c, why);
+	clean(c);
+}
+
 /* The report socket has ended without a word: after an exec, or because the child has died. */
 static void on_report_closed(struct cell *c)
 {
+	struct err err;
+
+	if (c->process.pidfd < 0) {
+		(void)err_set(&err, -EPIPE, "jail: the spawner has died");
+		unborn(c, &err);
+		return;
+	}
 	loop_io_del(c->io_report);
 	c->io_report = NULL;
 	fd_closep(&c->process.report);
@@ -218,6 +235,44 @@ static void on_message(struct cell *c, const struct stage_report *rep)
 	}
 }
 
+/* Waits for a process of our own that SIGKILL has been sent to and that holds nothing up. */
+static void reap_now(struct cell *c)
+{
+	struct pollfd p = { .fd = c->process.pidfd, .events = POLLIN };
+
+	spawn_kill(c->process.pidfd);
+	(void)poll(&p, 1, REAP_MS_MAX);
+	if (spawn_reap(c->process.pidfd, &c->how) < 0)
+		log_error("cell.unreaped", "pid=%d", (int)c->process.pid);
+}
+
+/* From here on the process can be waited for, and be killed. */
+static void on_born(struct cell *c, const struct stage_report *rep)
+{
+	struct stage_report early = c->early;
+	struct err err;
+	int r;
+
+	if (rep->err < 0) {
+		(void)err_sys(&err, rep->err, "jail: new process");
+		unborn(c, &err);
+		return;
+	}
+	stop_point("clone");
+	r = loop_io_add(c->cells->loop, c->process.pidfd, EPOLLIN, on_process, c, &c->io_process);
+	if (r < 0) {
+		reap_now(c);
+		close_process(c);
+		(void)err_sys(&err, r, "jail: event loop");
+		unborn(c, &err);
+		return;
+	}
+	if (c->doomed)
+		cell_kill(c);
+	else if (early.kind != 0)
+		on_message(c, &early);
+}
+
 static void on_report(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
 	struct cell *c = arg;
@@ -232,9 +287,13 @@ static void on_report(struct loop_io *io, int fd, uint32_t events, void *arg)
 		return;
 	if (r == 0) {
 		on_report_closed(c);
+	} else if (r > 0 && rep.kind == REPORT_BORN) {
+		on_born(c, &rep);
 	} else if (c->state == CELL_CLEANING) {
 		return; /* killed already; what it says doesn't matter */
-	} else if (r < 0) {
+	} else if (r > 0 && c->process.pidfd < 0 && c->early.kind == 0) {
+		c->early = rep; /* until it can be answered */
+	} else if (r < 0 || c->process.pidfd < 0) {
 		(void)err_sys(&err, r, "jail: its process sent no proper report");
 		fail(c, &err);
 	} else {
@@ -277,27 +336,6 @@ static void fill_env(const struct cell *c, struct stage_env *e)
 #endif
 }
 
-static int watch(struct cell *c)
-{
-	struct loop *l = c->cells->loop;
-	int r = loop_io_add(l, c->process.pidfd, EPOLLIN, on_process, c, &c->io_process);
-
-	if (r == 0)
-		r = loop_io_add(l, c->process.report, EPOLLIN, on_report, c, &c->io_report);
-	return r;
-}
-
-/* Waits for a process of our own that SIGKILL has been sent to and that holds nothing up. */
-static void reap_now(struct cell *c)
-{
-	struct pollfd p = { .fd = c->process.pidfd, .events = POLLIN };
-
-	spawn_kill(c->process.pidfd);
-	(void)poll(&p, 1, REAP_MS_MAX);
-	if (spawn_reap(c->process.pidfd, &c->how) < 0)
-		log_error("cell.unreaped", "pid=%d", (int)c->process.pid);
-}
-
 /* What the jailer and the process behind the gateway share: our ends are the cell's. */
 static int open_egress(struct cell *c, struct stage_env *e, struct err *err)
 {
@@ -329,18 +367,15 @@ static int build(struct cell *c, struct err *err)
 	fill_env(c, &env);
 	r = open_egress(c, &env, err);
 	if (r == 0)
-		r = spawn(&env, &c->process, err);
+		r = spawn(&c->cells->spawner, &env, &c->process, err);
 	fd_closep(&env.egress_control);
 	fd_closep(&env.egress_log);
 	if (r < 0)
 		return r;
-	stop_point("clone");
-	r = watch(c);
-	if (r < 0) {
-		reap_now(c);
-		return err_sys(err, r, "jail: event loop");
-	}
-	return 0;
+	/* On failure its report socket is closed, and with it the process ends that nobody knows.
+	 */
+	r = loop_io_add(c->cells->loop, c->process.report, EPOLLIN, on_report, c, &c->io_report);
+	return r < 0 ? err_sys(err, r, "jail: event loop") : 0;
 }
 
 int cell_new(struct cells *cs, bool nic, const struct cell_ops *ops, void *arg, struct cell **ret,
@@ -433,6 +468,7 @@ int cell_open_egress(const struct cell *c, int ret[2])
 
 void cell_kill(struct cell *c)
 {
+	c->doomed = true;
 	if (c->process.pidfd >= 0)
 		spawn_kill(c->process.pidfd);
 }

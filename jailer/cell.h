@@ -51,6 +51,7 @@ struct cells {
 	struct loop *loop;
 	const struct host *host;
 	struct slots slots;
+	struct spawner spawner;
 	unsigned count; /* with those that are being cleaned up */
 };
 
@@ -62,13 +63,15 @@ struct cell {
 	const struct cell_ops *ops; /* NULL = nobody's any more */
 	void *arg;
 	bool nic;
-	bool ready_once; /* it has been READY */
+	bool ready_once;	   /* it has been READY */
+	bool doomed;		   /* to be killed as soon as it is born */
+	struct stage_report early; /* what its process said before that; kind 0 = nothing */
 	uint32_t slot;
 	uint32_t uid;
 	uint32_t map_uid; /* the one id in its user namespace */
 	char label[LABEL_MAX];
 	struct cgroup cgroup;
-	struct spawned process;	     /* -1 when closed */
+	struct spawned process;	     /* -1 when closed, pidfd before it is born too */
 	struct loop_io *io_process;  /* watches the pidfd */
 	struct loop_io *io_report;   /* and the report socket */
 	struct loop_io *io_empty;    /* and the events of the group, while cleaning */

@@ -35,6 +35,7 @@ int jails_new(struct loop *l, const struct host *h, const struct jails_config *c
 	js->host = h;
 	js->max = cfg->max;
 	js->cells = (struct cells){ .loop = l, .host = h, .slots = h->slots };
+	spawner_init(&js->cells.spawner);
 	pool_init(&js->plain, &js->cells, false, cfg->pool);
 	pool_init(&js->nics, &js->cells, true, cfg->pool_nics);
 	*ret = js;
@@ -46,6 +47,7 @@ void jails_free(struct jails *js)
 	if (js == NULL)
 		return;
 	BUG_ON(js->first != NULL || js->cells.count > 0);
+	spawner_stop(&js->cells.spawner);
 	free(js);
 }
 

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -16,39 +15,6 @@
 
 #include "base/bug.h"
 #include "base/fd.h"
-
-/* The cgroup and user namespaces come later (stage_cgroup, stage_user). The time namespace has the
- * host's clocks: what the VMM logs can be compared with the other logs. */
-#define SPAWN_NAMESPACES (CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
-
-static bool have_time_namespaces(void)
-{
-	static int have = -1; /* one thread */
-
-	if (have < 0)
-		have = access("/proc/self/ns/time", F_OK) == 0;
-	return have != 0;
-}
-
-static long clone_child(const struct stage_env *env, int *ret_pidfd)
-{
-	int group = env->cgroup[CGROUP_V2];
-	struct clone_args args = {
-		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
-		.exit_signal = SIGCHLD,
-	};
-
-	if (!layer_is_off(env, LAYER_NS))
-		args.flags |= SPAWN_NAMESPACES | (have_time_namespaces() ? CLONE_NEWTIME : 0U);
-	if (!layer_is_off(env, LAYER_FS))
-		args.flags |= CLONE_NEWNS;
-	if (group >= 0 && !layer_is_off(env, LAYER_CGRP)) {
-		args.flags |= CLONE_INTO_CGROUP;
-		args.cgroup = (unsigned)group;
-	}
-	return syscall(SYS_clone3, &args, sizeof(args));
-}
 
 int spawn_probe_userns(void)
 {
@@ -66,47 +32,63 @@ int spawn_probe_userns(void)
 	return si.si_code == CLD_EXITED ? -si.si_status : -EIO;
 }
 
-int spawn(struct stage_env *env, struct spawned *ret, struct err *err)
+int spawn(struct spawner *by, struct stage_env *env, struct spawned *ret, struct err *err)
 {
-	CLEANUP(fd_closep) int report = -1;
-	int pidfd = -1, ends[2], failed;
-	long pid;
+	CLEANUP(fd_closep) int report = -1, theirs = -1;
+	int ends[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return err_sys(err, -errno, "jail: report socket");
 	report = ends[0];
-	env->report = ends[1];
-	pid = clone_child(env, &pidfd);
-	if (pid == 0) {
-		/* So that the jailer's death closes the last other end. */
-		fd_closep(&report);
-		stage_run(env);
-	}
-	failed = pid < 0 ? -errno : 0;
-	fd_closep(&env->report);
-	if (failed < 0)
-		return err_sys(err, failed, "jail: new process");
-	failed = fd_set_nonblock(report, true);
-	BUG_ON(failed < 0); /* a socket of our own */
-	*ret = (struct spawned){ .pid = (pid_t)pid, .pidfd = pidfd, .report = fd_steal(&report) };
+	theirs = ends[1];
+	r = fd_set_nonblock(report, true);
+	BUG_ON(r < 0); /* a socket of our own */
+	env->report = theirs;
+	r = spawner_clone(by, env, err);
+	env->report = -1;
+	if (r < 0)
+		return r;
+	*ret = (struct spawned){ .pid = 0, .pidfd = -1, .report = fd_steal(&report) };
 	return 0;
 }
 
-int spawn_receive(const struct spawned *s, struct stage_report *ret)
+/* The process is the spawner's word; nobody else sends a descriptor. */
+static bool is_proper(const struct stage_report *rep, size_t fds)
 {
+	bool failed = rep->err < 0 && rep->err >= -4095;
+
+	switch (rep->kind) {
+	case REPORT_BORN:
+		return fds == 0 ? failed : rep->err == 0 && rep->pid > 0;
+	case REPORT_MAP:
+	case REPORT_READY:
+		return fds == 0;
+	case REPORT_FAILED:
+		return fds == 0 && failed;
+	default:
+		return false;
+	}
+}
+
+int spawn_receive(struct spawned *s, struct stage_report *ret)
+{
+	CLEANUP(fd_closep) int pidfd = -1;
 	struct stage_report rep = { 0 };
-	size_t none = 0;
-	ssize_t n = fd_recv(s->report, &rep, sizeof(rep), NULL, &none);
+	size_t fds = 1;
+	ssize_t n = fd_recv(s->report, &rep, sizeof(rep), &pidfd, &fds);
 
 	if (n == -EAGAIN)
 		return -EAGAIN;
 	/* A process that was killed before it read our answer resets the connection. */
 	if (n == 0 || n == -ECONNRESET)
 		return 0;
-	if (n != (ssize_t)sizeof(rep) ||
-	    (rep.kind != REPORT_MAP && rep.kind != REPORT_READY && rep.kind != REPORT_FAILED) ||
-	    (rep.kind == REPORT_FAILED && (rep.err >= 0 || rep.err < -4095)))
+	if (n != (ssize_t)sizeof(rep) || !is_proper(&rep, fds) ||
+	    (rep.kind == REPORT_BORN && s->pidfd >= 0))
 		return -EPROTO;
+	if (rep.kind == REPORT_BORN && rep.err == 0) {
+		s->pid = (pid_t)rep.pid;
+		s->pidfd = fd_steal(&pidfd);
+	}
 	*ret = rep;
 	return 1;
 }

@@ -2,8 +2,8 @@
 /*
  * stage.h - how a freshly cloned process becomes a jail, one stage after the other.
  *
- * Theory of operation. The jailer clones a process into new namespaces (and its v2 cgroup). The
- * child runs the stages of the table in stage.c in order. A stage either did all that it is for
+ * Theory of operation. A process is cloned into new namespaces and its v2 cgroup (spawner.h). It
+ * runs the stages of the table in stage.c in order. A stage either did all that it is for
  * or returns a negative errno: then its name and the errno go to the jailer through the report
  * socket, the child ends, and the start has failed. There is no stage that may be skipped because
  * it failed.
@@ -114,13 +114,15 @@ enum stage {
 	STAGE_COUNT
 };
 
-/* What the child says. */
-enum report_kind { REPORT_MAP = 1, REPORT_READY, REPORT_FAILED };
+/* What comes over the report socket: once REPORT_BORN, which is the spawner's (spawner.h), with the
+ * process's pidfd; the rest is what the process says, the first of it possibly before that. */
+enum report_kind { REPORT_BORN = 1, REPORT_MAP, REPORT_READY, REPORT_FAILED };
 
 struct stage_report {
 	uint32_t kind;
 	uint32_t stage; /* REPORT_FAILED: where */
-	int32_t err;	/* REPORT_FAILED: negative errno */
+	int32_t err;	/* REPORT_FAILED: negative errno; REPORT_BORN: the same, or 0 */
+	int32_t pid;	/* REPORT_BORN without an error */
 };
 
 /* What the jailer answers: to REPORT_MAP, and, some time after REPORT_READY, with descriptors. */

@@ -16,6 +16,8 @@
 #include "api/cli/http_client.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/num.h"
+#include "jailer/spawner.h"
 
 #define CALL_MS	  30000U
 #define SETTLE_MS 60000U
@@ -372,10 +374,36 @@ static void cpu_of(pid_t pid, uint64_t *own, uint64_t *children)
 	*children = (t[2] + t[3]) * tick;
 }
 
+/* The jailer's child that clones the jails' processes; 0 = none runs. */
+static pid_t find_spawner(void)
+{
+	char path[64], text[1024] = "", name[32];
+	const char *at = text;
+	uint64_t pid;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)jailer_pid,
+		       (int)jailer_pid);
+	/* It is the first: jails come after it. */
+	if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) == -EFBIG)
+		text[sizeof(text) - 1] = '\0';
+	while (parse_u64_at(&at, 10, INT32_MAX, &pid) == 0) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+		if (fd_read_file(AT_FDCWD, path, name, sizeof(name)) > 0 &&
+		    strcmp(name, SPAWNER_NAME "\n") == 0)
+			return (pid_t)pid;
+		at += *at == ' ';
+	}
+	return 0;
+}
+
 void stack_cpu(struct stack_cpu *ret)
 {
-	uint64_t none;
+	uint64_t none, own = 0;
+	pid_t spawner = find_spawner();
 
 	cpu_of(daemon_pid, &ret->daemon, &none);
 	cpu_of(jailer_pid, &ret->jailer, &ret->vmms);
+	if (spawner > 0)
+		cpu_of(spawner, &own, &none);
+	ret->jailer += own;
 }

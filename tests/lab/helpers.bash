@@ -25,12 +25,12 @@ no_leftovers() {
 	! grep -v " /var/lib/casemate/images " /proc/self/mounts | grep -q casemate
 }
 
-# Every jail's group belongs to one that lies ready: the jailer's own process in it, and nothing else.
+# Every jail's group belongs to one that lies ready: a process of the jailer's in it, and nothing else.
 only_ready_jails() {
 	for group in $cgroups/slot-*; do
 		[ -d "$group" ] || continue
 		# shellcheck disable=SC2046 # a list of numbers
-		[ "$(cat $(sed 's,.*,/proc/&/comm,' "$group/cgroup.procs"))" = casemate-jailer ] || return 1
+		[ "$(cat $(sed 's,.*,/proc/&/comm,' "$group/cgroup.procs"))" = casemate-cell ] || return 1
 	done
 }
 

@@ -16,7 +16,7 @@ list() { /opt/casemate/tests/leftovers.sh; }
 @test "with the daemons: no sandbox, no namespace, no tap, no mount" {
 	clean
 	[ "$(list | grep '^tap\|^netns\|^mount' | grep -vc ' /var/lib/casemate/images ')" = 0 ]
-	[ "$(list | grep '^process' | grep -vc ' casemated$\| casemate-jailer$')" = 0 ]
+	[ "$(list | grep '^process' | grep -vc ' casemated$\| casemate-\(jailer\|spawn\|cell\)$')" = 0 ]
 	[ "$(list | grep -c '^file /tmp\|^file /dev/shm')" = 0 ]
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Jails that lie ready: they are real jails, are used once, and nothing of them is left. */
 #include <criterion/criterion.h>
+#include <dirent.h>
 #include <linux/if_tun.h>
 #include <signal.h>
 #include <stdio.h>
@@ -113,19 +114,86 @@ Test(jail_pool, a_dead_one_is_replaced)
 
 Test(jail_pool, killing_the_jailer_ends_what_lies_ready)
 {
-	pid_t pids[16];
+	pid_t pids[16], spawner;
 	int n;
 
 	start();
 	await_ready(POOL);
 	n = rig_children(&g, pids, ARRAY_SIZE(pids));
 	cr_assert_eq(n, (int)POOL);
+	spawner = rig_spawner(&g);
+	cr_assert_gt(spawner, 0);
 	rig_kill_jailer(&g);
 	for (int i = 0; i < n; i++)
 		cr_expect(rig_pid_gone(pids[i]));
+	cr_expect(rig_pid_gone(spawner));
 	start();
 	await_ready(POOL);
 	cr_expect_eq(rig_groups(&g), (int)POOL * rig_trees(&g));
+}
+
+static int count_fds(pid_t pid)
+{
+	char path[32];
+	int n = -2; /* . and .. */
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	d = opendir(path);
+	cr_assert_not_null(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* What makes the jails' processes has the same few descriptors however many jails there are. */
+Test(jail_pool, the_spawner_keeps_nothing_of_jails)
+{
+	struct rig_jail j[4];
+	pid_t spawner;
+	int before;
+
+	start();
+	await_ready(POOL);
+	spawner = rig_spawner(&g);
+	cr_assert_gt(spawner, 0);
+	before = count_fds(spawner);
+	cr_expect_leq(before, 8); /* 0 to 2, its socket, null, exec, egress, a network namespace */
+	for (size_t i = 0; i < ARRAY_SIZE(j); i++) {
+		char id[8];
+		(void)snprintf(id, sizeof(id), "j%zu", i);
+		rig_create_ok(&g, id, &j[i]);
+	}
+	await_ready(POOL);
+	cr_expect_eq(rig_spawner(&g), spawner);
+	cr_expect_eq(count_fds(spawner), before);
+}
+
+Test(jail_pool, a_dead_spawner_is_replaced)
+{
+	struct rig_jail j[3];
+	struct rig_report r;
+	pid_t spawner;
+
+	g.pool = 1;
+	start();
+	await_ready(1);
+	spawner = rig_spawner(&g);
+	cr_assert_gt(spawner, 0);
+	cr_assert_eq(kill(spawner, SIGKILL), 0);
+	/* More than lay ready. */
+	for (size_t i = 0; i < ARRAY_SIZE(j); i++) {
+		char id[8];
+		(void)snprintf(id, sizeof(id), "j%zu", i);
+		rig_create_ok(&g, id, &j[i]);
+		rig_report(&j[i], &r);
+		cr_expect_eq(rig_value(&r, "cap.sets"), 0);
+	}
+	cr_expect(rig_pid_gone(spawner));
+	cr_expect_gt(rig_spawner(&g), 0);
+	await_ready(1);
+	cr_expect_eq(rig_groups(&g), (int)(ARRAY_SIZE(j) + 1) * rig_trees(&g));
 }
 
 /* A tap of its own: attached, up, without an address, and nothing else in its namespace but lo. */

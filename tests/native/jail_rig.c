@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "jailer/spawner.h"
 
 #define CALL_MS 20000
 
@@ -413,22 +414,54 @@ bool rig_settle(struct rig *g)
 	return false;
 }
 
-int rig_children(const struct rig *g, pid_t *ret, size_t cap)
+static bool is_spawner(pid_t pid)
 {
-	char path[64], text[1024];
-	char *at = text, *end;
-	size_t n = 0;
+	char path[48], text[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	return fd_read_file(AT_FDCWD, path, text, sizeof(text)) > 0 &&
+	       strcmp(text, SPAWNER_NAME "\n") == 0;
+}
+
+static void read_children(const struct rig *g, char *ret, size_t cap)
+{
+	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)g->jailer,
 		       (int)g->jailer);
-	if (fd_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+	if (fd_read_file(AT_FDCWD, path, ret, cap) < 0)
 		cr_skip_test("needs /proc/PID/task/TID/children");
+}
+
+pid_t rig_spawner(const struct rig *g)
+{
+	char text[1024], *at = text, *end;
+
+	read_children(g, text, sizeof(text));
+	for (;;) {
+		long pid = strtol(at, &end, 10);
+		if (end == at)
+			return 0;
+		if (is_spawner((pid_t)pid))
+			return (pid_t)pid;
+		at = end;
+	}
+}
+
+int rig_children(const struct rig *g, pid_t *ret, size_t cap)
+{
+	char text[1024];
+	char *at = text, *end;
+	size_t n = 0;
+
+	read_children(g, text, sizeof(text));
 	for (;;) {
 		long pid = strtol(at, &end, 10);
 		if (end == at)
 			return (int)n;
 		cr_assert_lt(n, cap);
-		ret[n++] = (pid_t)pid;
+		if (!is_spawner((pid_t)pid))
+			ret[n++] = (pid_t)pid;
 		at = end;
 	}
 }

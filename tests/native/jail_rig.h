@@ -78,8 +78,10 @@ int rig_trees(const struct rig *g);
 unsigned rig_ready(struct rig *g);
 /* Until the pool is full and nothing is being cleaned up: false when that takes too long. */
 bool rig_settle(struct rig *g);
-/* The processes that the jailer has made: their number. */
+/* The processes of jails that the jailer has: their number. */
 int rig_children(const struct rig *g, pid_t *ret, size_t cap);
+/* The process that makes them; 0 = there is none. */
+pid_t rig_spawner(const struct rig *g);
 /* Creates a jail and destroys it: how many ms the first of the two took. */
 double rig_time_create(struct rig *g);
 /* The content of a jail's group's file, of whichever hierarchy has it. */

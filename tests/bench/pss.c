@@ -19,12 +19,6 @@ struct run {
 	double kib;
 };
 
-/* A hexadecimal number at *p, which moves behind it. */
-static uint64_t take_hex(char **p)
-{
-	return strtoull(*p, p, 16);
-}
-
 static bool is_ram(const struct run *r, uint64_t ram)
 {
 	return r->largest >= ram || (r->bytes >= ram && r->bytes < ram + SLACK_BYTES);
@@ -51,12 +45,12 @@ double pss_without_ram_kib(pid_t pid, uint64_t ram_kib)
 	if (f == NULL)
 		return -errno;
 	while (fgets(line, sizeof(line), f) != NULL) {
-		char *p = line;
-		uint64_t from = take_hex(&p), to;
+		const char *p = line;
+		uint64_t from, to, kib;
 
-		if (p != line && *p == '-') { /* "FROM-TO perms ..." opens a mapping */
-			p++;
-			to = take_hex(&p);
+		/* "FROM-TO perms ..." opens a mapping */
+		if (parse_u64_at(&p, 16, UINT64_MAX, &from) == 0 && *p++ == '-' &&
+		    parse_u64_at(&p, 16, UINT64_MAX, &to) == 0) {
 			if (from != run.end || strncmp(p, " ---", 4) == 0)
 				sum += end_run(&run, ram_kib * KIB);
 			if (strncmp(p, " ---", 4) == 0)
@@ -65,7 +59,9 @@ double pss_without_ram_kib(pid_t pid, uint64_t ram_kib)
 			run.bytes += to - from;
 			run.largest = MAX(run.largest, to - from);
 		} else if (strncmp(line, "Pss:", 4) == 0) {
-			run.kib += strtod(line + 4, NULL);
+			p = line + 4;
+			p += strspn(p, " ");
+			run.kib += parse_u64_at(&p, 10, UINT32_MAX, &kib) == 0 ? (double)kib : 0;
 		}
 	}
 	(void)fclose(f);

@@ -317,14 +317,18 @@ static double number_in(const char *path, const char *name)
 {
 	FILE *f = fopen(path, "re");
 	char line[256];
-	double v = 0;
+	uint64_t v = 0;
 
-	while (f != NULL && fgets(line, sizeof(line), f) != NULL)
-		if (strncmp(line, name, strlen(name)) == 0)
-			v = strtod(line + strlen(name), NULL);
+	while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+		const char *at = line + strlen(name);
+		if (strncmp(line, name, strlen(name)) != 0)
+			continue;
+		at += strspn(at, " \t");
+		(void)!parse_u64_at(&at, 10, UINT64_MAX, &v);
+	}
 	if (f != NULL)
 		(void)fclose(f);
-	return v;
+	return (double)v;
 }
 
 static double resident_kib(pid_t pid)
@@ -356,7 +360,7 @@ static void cpu_of(pid_t pid, uint64_t *own, uint64_t *children)
 	char path[48], text[1024] = "";
 	uint64_t t[4] = { 0 }, tick = 1000000000U / (uint64_t)sysconf(_SC_CLK_TCK);
 	FILE *f;
-	char *at;
+	const char *at;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	f = fopen(path, "re");
@@ -368,7 +372,7 @@ static void cpu_of(pid_t pid, uint64_t *own, uint64_t *children)
 		at = strchr(at, ' ');
 		at += at != NULL;
 		if (at != NULL && field >= 13)
-			t[field - 13] = strtoull(at, NULL, 10);
+			(void)!parse_u64_at(&at, 10, UINT64_MAX, &t[field - 13]);
 	}
 	*own = (t[0] + t[1]) * tick;
 	*children = (t[2] + t[3]) * tick;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bug.h"
+#include "base/num.h"
 #include "tests/bench/stat.h"
 
 #define BENCH "vmm"
@@ -90,8 +91,13 @@ void rows_add(unsigned vmm, const char *name, double value)
 unsigned long long rows_first_ns(const char *text)
 {
 	const char *first = strstr(text, "first ");
+	uint64_t ns = 0;
 
-	return first != NULL ? strtoull(first + strlen("first "), NULL, 10) : 0;
+	if (first != NULL) {
+		first += strlen("first ");
+		(void)!parse_u64_at(&first, 10, UINT64_MAX, &ns);
+	}
+	return ns;
 }
 
 /* `NAME NS NS ...` up to the end of the line. */
@@ -100,13 +106,16 @@ static int parse_line(unsigned vmm, const char *line)
 	size_t len = strcspn(line, " \n");
 	const struct row *row;
 	struct samples *s = find(vmm, line, len, &row);
-	char *p = (char *)(uintptr_t)line + len;
+	const char *p = line + len;
 
 	if (s == NULL)
 		return -EPROTO;
 	while (*p == ' ') {
-		double ns = strtod(p, &p);
-		samples_add(s, row->amount > 0 ? row->amount * 1e9 / ns : ns / 1e3);
+		uint64_t ns;
+		p++;
+		if (parse_u64_at(&p, 10, UINT64_MAX, &ns) < 0)
+			return -EPROTO;
+		samples_add(s, row->amount > 0 ? row->amount * 1e9 / (double)ns : (double)ns / 1e3);
 	}
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "tests/native/daemon_rig.h"
+#include "tests/native/proc.h"
 
 #define SMALL	 "{\"memory_bytes\":67108864}"
 #define DEPTH	 2U
@@ -193,22 +194,15 @@ static const char *image(const char *suffix)
 
 /* How often the daemon has slept and been woken: what tells an idle one from one that tries again
  * and again. */
-static unsigned long turns(void)
+static uint64_t turns(void)
 {
-	char path[48], text[2048];
-	const char *at;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)d.daemon);
-	cr_assert_gt(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	at = strstr(text, "\nvoluntary_ctxt_switches:");
-	cr_assert_not_null(at);
-	return strtoul(at + 25, NULL, 10);
+	return status_number(d.daemon, "voluntary_ctxt_switches", 10);
 }
 
 /* No more can be made, which is said, and not tried all the time. */
 Test(daemon_pool, the_image_is_lost)
 {
-	unsigned long before;
+	uint64_t before;
 
 	warm_up();
 	cr_assert_eq(rename(image(""), image(".away")), 0);
@@ -218,7 +212,8 @@ Test(daemon_pool, the_image_is_lost)
 	usleep(100000);
 	before = turns();
 	usleep(500000);
-	cr_expect_lt(turns() - before, 50, "%lu turns in half a second", turns() - before);
+	cr_expect_lt(turns() - before, 50, "%llu turns in half a second",
+		     (unsigned long long)(turns() - before));
 	cr_assert_eq(rename(image(".away"), image("")), 0);
 	cr_assert_str_eq(made_by(), "cold");
 }

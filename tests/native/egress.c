@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "tests/native/egress_rig.h"
+#include "tests/native/proc.h"
 
 static struct rig rig;
 
@@ -411,31 +412,17 @@ Test(egress, large_bodies_both_ways)
 	stop();
 }
 
-static long long status_field(const char *field)
-{
-	char path[64], text[8192];
-	const char *at;
-	unsigned long long v = 0;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)rig.pid);
-	cr_assert_gt(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	at = strstr(text, field);
-	cr_assert_not_null(at, "%s", field);
-	cr_assert_eq(sscanf(at + strlen(field), " %llx", &v), 1);
-	return (long long)v;
-}
-
 Test(egress, is_confined)
 {
 	rig_policy(&rig, NAMED);
 	cr_assert_str_eq(GET("8.1.1.1", "example.org"), "8.1.1.1");
-	cr_assert_eq(status_field("\nNoNewPrivs:"), 1);
-	cr_assert_eq(status_field("\nCapEff:"), 0);
-	cr_assert_eq(status_field("\nCapPrm:"), 0);
-	cr_assert_eq(status_field("\nCapAmb:"), 0);
+	cr_assert_eq(status_number(rig.pid, "NoNewPrivs", 16), 1);
+	cr_assert_eq(status_number(rig.pid, "CapEff", 16), 0);
+	cr_assert_eq(status_number(rig.pid, "CapPrm", 16), 0);
+	cr_assert_eq(status_number(rig.pid, "CapAmb", 16), 0);
 #ifndef CASEMATE_NO_FILTERS
-	cr_assert_eq(status_field("\nSeccomp:"), 2);
-	cr_assert_eq(status_field("\nSeccomp_filters:"), 1);
+	cr_assert_eq(status_number(rig.pid, "Seccomp", 16), 2);
+	cr_assert_eq(status_number(rig.pid, "Seccomp_filters", 16), 1);
 #endif
 	stop();
 }

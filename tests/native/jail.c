@@ -26,6 +26,7 @@
 #include "jailer/cgroup.h"
 #include "jailer/slot.h"
 #include "tests/native/jail_rig.h"
+#include "tests/native/proc.h"
 #include "vmm/vmm_fds.h"
 
 #define SECUREBITS_WANTED                                                                        \
@@ -208,7 +209,7 @@ static void expect_number(const struct rig_jail *j, const char *v2, const char *
 	cr_assert(rig_group_file(j, v2, text, sizeof(text)) ||
 			  rig_group_file(j, v1, text, sizeof(text)),
 		  "neither %s nor %s", v2, v1);
-	cr_expect_eq(strtoull(text, NULL, 10), want, "%s is %s", v2, text);
+	cr_expect_eq(number_at(text, 10), want, "%s is %s", v2, text);
 }
 
 Test(jail, the_cgroup_limits)
@@ -232,7 +233,7 @@ Test(jail, the_oom_killer_takes_a_jail_first)
 	rig_create_ok(&g, "one", &j);
 	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)j.pid);
 	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	cr_expect_eq(strtol(text, NULL, 10), 500);
+	cr_expect_eq(number_at(text, 10), 500);
 }
 
 Test(jail, too_much_memory_is_an_oom_kill)
@@ -491,18 +492,6 @@ Test(jail, the_maximum_holds)
 	rig_create_ok(&g, "more", &j);
 }
 
-static unsigned long long status_field(pid_t pid, const char *name)
-{
-	char path[64], text[4096];
-	const char *at;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	at = strstr(text, name);
-	cr_assert_not_null(at);
-	return strtoull(at + strlen(name), NULL, 16);
-}
-
 /* The defaults that a careless parent can spoil. */
 static void inherit_a_mess(void)
 {
@@ -533,10 +522,10 @@ Test(jail, what_the_jailer_inherits_does_not_matter)
 		cr_expect_str_eq(text, "/dev/null");
 	}
 	/* The probe itself ignores one. */
-	cr_expect_eq(status_field(j.pid, "SigIgn:") & ~(1ULL << (SIGXFSZ - 1)), 0);
+	cr_expect_eq(status_number(j.pid, "SigIgn", 16) & ~(1ULL << (SIGXFSZ - 1)), 0);
 	(void)snprintf(path, sizeof(path), "/proc/%d/personality", (int)j.pid);
 	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	cr_expect_eq(strtoull(text, NULL, 16), 0);
+	cr_expect_eq(number_at(text, 16), 0);
 	cr_assert_eq(kill(j.pid, SIGKILL), 0);
 	cr_assert_eq(rig_wait(&g, "one", &exited, &status, &oom), RPC_OK);
 	cr_expect_not(exited);

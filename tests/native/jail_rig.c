@@ -24,7 +24,9 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 #include "jailer/spawner.h"
+#include "tests/native/proc.h"
 
 #define CALL_MS 20000
 
@@ -327,7 +329,8 @@ long long rig_value(const struct rig_report *r, const char *key)
 
 	for (const char *at = r->text; at != NULL && *at != '\0';) {
 		if (strncmp(at, key, n) == 0 && at[n] == ' ')
-			return strtoll(at + n, NULL, 10);
+			return at[n + 1] == '-' ? -(long long)number_at(at + n + 2, 10)
+						: (long long)number_at(at + n, 10);
 		at = strchr(at, '\n');
 		at = at == NULL ? NULL : at + 1;
 	}
@@ -433,37 +436,45 @@ static void read_children(const struct rig *g, char *ret, size_t cap)
 		cr_skip_test("needs /proc/PID/task/TID/children");
 }
 
+/* The next pid of the list; 0 = there is none. */
+static pid_t take_pid(const char **at)
+{
+	uint64_t pid;
+
+	*at += strspn(*at, " ");
+	if (**at == '\0')
+		return 0;
+	cr_assert_eq(parse_u64_at(at, 10, INT32_MAX, &pid), 0, "no pid: %s", *at);
+	return (pid_t)pid;
+}
+
 pid_t rig_spawner(const struct rig *g)
 {
-	char text[1024], *at = text, *end;
+	char text[1024];
+	const char *at = text;
+	pid_t pid;
 
 	read_children(g, text, sizeof(text));
-	for (;;) {
-		long pid = strtol(at, &end, 10);
-		if (end == at)
-			return 0;
-		if (is_spawner((pid_t)pid))
-			return (pid_t)pid;
-		at = end;
-	}
+	do
+		pid = take_pid(&at);
+	while (pid != 0 && !is_spawner(pid));
+	return pid;
 }
 
 int rig_children(const struct rig *g, pid_t *ret, size_t cap)
 {
 	char text[1024];
-	char *at = text, *end;
+	const char *at = text;
 	size_t n = 0;
+	pid_t pid;
 
 	read_children(g, text, sizeof(text));
-	for (;;) {
-		long pid = strtol(at, &end, 10);
-		if (end == at)
-			return (int)n;
+	while ((pid = take_pid(&at)) != 0) {
 		cr_assert_lt(n, cap);
-		if (!is_spawner((pid_t)pid))
-			ret[n++] = (pid_t)pid;
-		at = end;
+		if (!is_spawner(pid))
+			ret[n++] = pid;
 	}
+	return (int)n;
 }
 
 double rig_time_create(struct rig *g)

@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "tests/native/jail_rig.h"
+#include "tests/native/proc.h"
 
 static struct rig g;
 
@@ -34,29 +35,6 @@ static void teardown(void)
 
 TestSuite(jail_vmm, .init = setup, .fini = teardown, .timeout = 60);
 
-static unsigned long status_of(pid_t pid, const char *field)
-{
-	char path[64], text[4096];
-	const char *at;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0, "%d is gone", (int)pid);
-	at = strstr(text, field);
-	return at == NULL ? 0 : strtoul(at + strlen(field), NULL, 10);
-}
-
-static unsigned long long status_field(pid_t pid, const char *name)
-{
-	char path[64], text[4096];
-	const char *at;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	at = strstr(text, name);
-	cr_assert_not_null(at);
-	return strtoull(at + strlen(name), NULL, 16);
-}
-
 /* The VMM says this once its filter is on. */
 static void await_jailed(const struct rig_jail *j)
 {
@@ -74,12 +52,12 @@ Test(jail_vmm, runs_under_both_filters)
 
 	rig_create_ok(&g, "one", &j);
 	await_jailed(&j);
-	cr_expect_eq(status_of(g.jailer, "Seccomp:"), 2);
-	cr_expect_eq(status_of(j.pid, "Seccomp:"), 2);
+	cr_expect_eq(status_number(g.jailer, "Seccomp", 10), 2);
+	cr_expect_eq(status_number(j.pid, "Seccomp", 10), 2);
 	/* Linux 5.9 counts them. */
-	if (status_of(g.jailer, "Seccomp_filters:") != 0) {
-		cr_expect_eq(status_of(g.jailer, "Seccomp_filters:"), 1);
-		cr_expect_eq(status_of(j.pid, "Seccomp_filters:"), 2);
+	if (status_number(g.jailer, "Seccomp_filters", 10) != 0) {
+		cr_expect_eq(status_number(g.jailer, "Seccomp_filters", 10), 1);
+		cr_expect_eq(status_number(j.pid, "Seccomp_filters", 10), 2);
 	}
 	cr_assert_eq(rig_destroy(&g, "one"), RPC_OK);
 }
@@ -166,9 +144,9 @@ Test(jail_vmm, the_jailer_keeps_what_it_needs)
 		1ULL << CAP_SETUID | 1ULL << CAP_SETGID | 1ULL << CAP_KILL | 1ULL << CAP_CHOWN |
 		1ULL << CAP_NET_ADMIN | 1ULL << CAP_DAC_OVERRIDE | 1ULL << CAP_DAC_READ_SEARCH;
 
-	cr_expect_eq(status_field(g.jailer, "CapEff:"), want);
-	cr_expect_eq(status_field(g.jailer, "CapPrm:"), want);
-	cr_expect_eq(status_field(g.jailer, "CapBnd:"), want);
-	cr_expect_eq(status_field(g.jailer, "CapInh:"), 0);
-	cr_expect_eq(status_field(g.jailer, "NoNewPrivs:"), 1);
+	cr_expect_eq(status_number(g.jailer, "CapEff", 16), want);
+	cr_expect_eq(status_number(g.jailer, "CapPrm", 16), want);
+	cr_expect_eq(status_number(g.jailer, "CapBnd", 16), want);
+	cr_expect_eq(status_number(g.jailer, "CapInh", 16), 0);
+	cr_expect_eq(status_number(g.jailer, "NoNewPrivs", 16), 1);
 }

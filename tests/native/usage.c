@@ -3,10 +3,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/num.h"
 
 /* Entries of a directory of /proc/PID, without . and .. */
 static int count_entries(pid_t pid, const char *name, uint64_t *ret)
@@ -26,10 +28,17 @@ static int count_entries(pid_t pid, const char *name, uint64_t *ret)
 	return 0;
 }
 
+/* A number and what ends it; false, and *at is anywhere, when that isn't there. */
+static bool take(const char **at, unsigned base, char end, uint64_t *ret)
+{
+	return parse_u64_at(at, base, UINT64_MAX, ret) == 0 && *(*at)++ == end;
+}
+
 static int read_smaps(pid_t pid, uint64_t guest_bytes, uint64_t *ret)
 {
 	char path[64], line[512];
 	uint64_t from, to, kib, size = 0, sum = 0;
+	const char *at;
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/smaps", (int)pid);
@@ -37,10 +46,14 @@ static int read_smaps(pid_t pid, uint64_t guest_bytes, uint64_t *ret)
 	if (f == NULL)
 		return -errno;
 	while (fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &to) == 2)
+		at = line;
+		if (take(&at, 16, '-', &from) && take(&at, 16, ' ', &to)) {
 			size = to - from;
-		else if (sscanf(line, "Rss: %" SCNu64 " kB", &kib) == 1 && size < guest_bytes)
-			sum += kib * 1024;
+		} else if (strncmp(line, "Rss:", 4) == 0) {
+			at = line + 4;
+			at += strspn(at, " ");
+			sum += take(&at, 10, ' ', &kib) && size < guest_bytes ? kib * KIB : 0;
+		}
 	}
 	(void)fclose(f);
 	*ret = sum;
@@ -63,9 +76,11 @@ static int read_cpu(pid_t pid, uint64_t *ret_ms)
 	/* Fields 14 and 15; the name, field 2, may hold anything but ends in the last parenthesis.
 	 */
 	rest = rest != NULL ? strrchr(line, ')') : NULL;
-	if (rest == NULL ||
-	    sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64,
-		   &user, &sys) != 2)
+	for (unsigned field = 2; rest != NULL && field < 14; field++) {
+		rest = strchr(rest, ' ');
+		rest = rest == NULL ? NULL : rest + 1;
+	}
+	if (rest == NULL || !take(&rest, 10, ' ', &user) || !take(&rest, 10, ' ', &sys))
 		return -EIO;
 	*ret_ms = (user + sys) * 1000 / (uint64_t)sysconf(_SC_CLK_TCK);
 	return 0;

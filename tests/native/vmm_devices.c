@@ -16,6 +16,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "tests/native/harness.h"
+#include "tests/native/proc.h"
 
 #define POWER_OFF CASEMATE__VMM__V1__END_REASON__END_REASON_POWER_OFF
 
@@ -183,12 +184,13 @@ static const Casemate__Vmm__V1__Balloon all_of_it = {
 static uint64_t resident_bytes(pid_t pid)
 {
 	char path[64], text[128];
-	unsigned long long size, pages;
+	const char *resident;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
 	cr_assert_geq(fd_read_file(AT_FDCWD, path, text, sizeof(text)), 0);
-	cr_assert_eq(sscanf(text, "%llu %llu", &size, &pages), 2);
-	return pages * 4 * KIB;
+	resident = strchr(text, ' '); /* the second number */
+	cr_assert_not_null(resident);
+	return number_at(resident, 10) * 4 * KIB;
 }
 
 static void set_balloon(struct vmm *v, uint64_t bytes)

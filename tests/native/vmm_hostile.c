@@ -20,6 +20,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "tests/native/harness.h"
+#include "tests/native/proc.h"
 #include "tests/native/tap.h"
 #include "tests/native/usage.h"
 
@@ -210,16 +211,17 @@ static void check_usage(struct rig *r, const char *id)
 /* The row's own numbers against the VMM's. */
 static void check_counts(struct rig *r, const struct row *row, const char *text)
 {
-	char head[32];
 	const char *at;
-	uint64_t rounds, breaks, hits, counted = errors(r);
+	uint64_t rounds, breaks, counted = errors(r);
+	char head[32];
 
 	(void)snprintf(head, sizeof(head), "row %s rounds", row->id);
 	at = strstr(text, head);
 	cr_assert(at != NULL, "%s: no result in %s", row->id, text);
-	cr_assert_eq(sscanf(at + strlen(head), "%" SCNu64 " breaks %" SCNu64 " hits %" SCNu64,
-			    &rounds, &breaks, &hits),
-		     3, "%s: %s", row->id, at);
+	rounds = number_at(at + strlen(head), 10);
+	at = strstr(at, " breaks ");
+	cr_assert_not_null(at, "%s: %s", row->id, text);
+	breaks = number_at(at + strlen(" breaks "), 10);
 	cr_expect(rounds > 0 || r->tap.count == 0, "%s: there is no such device here", row->id);
 	cr_expect_geq(counted, breaks, "%s: %" PRIu64 " breakdowns, %" PRIu64 " counted", row->id,
 		      breaks, counted);
@@ -316,6 +318,21 @@ static void run_row(const struct row *row, unsigned seed)
 	rig_done(&r);
 }
 
+/* The next word of a line, if there is one that fits. */
+static bool take_word(const char **at, char *ret, size_t cap)
+{
+	size_t len;
+
+	*at += strspn(*at, " \r");
+	len = strcspn(*at, " \r");
+	if (len == 0 || len >= cap)
+		return false;
+	memcpy(ret, *at, len);
+	ret[len] = '\0';
+	*at += len;
+	return true;
+}
+
 /* The guest names its rows, so that one which is added there runs here. */
 static unsigned list_rows(struct row rows[ROWS_MAX])
 {
@@ -328,7 +345,10 @@ static unsigned list_rows(struct row rows[ROWS_MAX])
 	text = console(&r);
 	for (line = strtok_r(text, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
 		struct row *row = &rows[n];
-		if (sscanf(line, "%15s %15s %15s", row->id, end, counted) != 3 || row->id[0] == 'o')
+		const char *at = line;
+		if (!take_word(&at, row->id, sizeof(row->id)) ||
+		    !take_word(&at, end, sizeof(end)) ||
+		    !take_word(&at, counted, sizeof(counted)) || row->id[0] == 'o')
 			continue;
 		row->may_end = strcmp(end, "may-end") == 0;
 		row->counted = strcmp(counted, "counted") == 0;

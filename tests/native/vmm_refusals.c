@@ -15,6 +15,7 @@
 #include "api/proto/contract.h"
 #include "base/num.h"
 #include "tests/native/harness.h"
+#include "tests/native/proc.h"
 
 static const struct vmm_files no_files = { .kernel = -1, .initrd = -1 };
 
@@ -271,25 +272,12 @@ Test(vmm_order, methods_in_the_wrong_state)
 /* ---- The process ------------------------------------------------------------------------- */
 
 /* A field of /proc/PID/task/TID/status. */
-static unsigned long status_field(pid_t pid, const char *tid, const char *name)
+static uint64_t status_field(pid_t pid, const char *tid, const char *name)
 {
-	char path[64], line[256];
-	unsigned long v = 0;
-	bool found = false;
-	FILE *f;
+	char path[64];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)pid, tid);
-	f = fopen(path, "re");
-	cr_assert_not_null(f, "%s", path);
-	while (fgets(line, sizeof(line), f) != NULL) {
-		if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':') {
-			v = strtoul(line + strlen(name) + 1, NULL, 10);
-			found = true;
-		}
-	}
-	(void)fclose(f);
-	cr_assert(found, "%s has no %s", path, name);
-	return v;
+	return number_in(path, name, 10);
 }
 
 /* Newer kernels put a worker of KVM's own into the process; it runs no user code. */

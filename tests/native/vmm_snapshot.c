@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/num.h"
+#include "tests/native/proc.h"
 #include "tests/native/snapshot_rig.h"
 #include "vmm/snapshot/file.h"
 #include "vmm/snapshot/merge.h"
@@ -30,7 +31,7 @@ static void counts(struct vmm *v, uint64_t *first, uint64_t *last)
 
 	(void)vmm_console(v, text, sizeof(text));
 	while ((p = strstr(p, "count ")) != NULL && strchr(p, '\n') != NULL) {
-		uint64_t at = strtoull(p + 6, NULL, 10);
+		uint64_t at = number_at(p + 6, 10);
 		if (n++ == 0)
 			*first = at;
 		else

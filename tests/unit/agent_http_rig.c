@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "base/num.h"
 
 #define WAIT_MS 20000
 
@@ -131,7 +132,10 @@ int rig_ask_at(enum httpd_door door, const char *line, const char *fields, const
 	       size_t len)
 {
 	char head[4096];
-	int fd = rig_dial(door), status = 0;
+	static const char answer[] = "HTTP/1.1 ";
+	const char *at = rig_answer + strlen(answer);
+	uint64_t status = 0;
+	int fd = rig_dial(door);
 	int n = snprintf(
 		head, sizeof(head),
 		"%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n",
@@ -141,8 +145,9 @@ int rig_ask_at(enum httpd_door door, const char *line, const char *fields, const
 	rig_put(fd, body, len);
 	rig_get(fd, NULL);
 	close(fd);
-	sscanf(rig_answer, "HTTP/1.1 %d", &status);
-	return status;
+	if (strncmp(rig_answer, answer, strlen(answer)) == 0)
+		(void)!parse_u64_at(&at, 10, 999, &status);
+	return (int)status;
 }
 
 int rig_ask(const char *line, const char *fields, const char *body)

@@ -201,11 +201,11 @@ static void smaps_line(const void *at, const char *name, char *ret, size_t cap)
 	cr_assert_not_null(f);
 	ret[0] = '\0';
 	while (fgets(line, sizeof(line), f) != NULL) {
-		char *end;
-		uint64_t from = strtoull(line, &end, 16);
-		if (*end == '-')
-			inside = (uintptr_t)at >= from &&
-				 (uintptr_t)at < strtoull(end + 1, NULL, 16);
+		const char *end = line;
+		uint64_t from, to;
+		if (parse_u64_at(&end, 16, UINT64_MAX, &from) == 0 && *end++ == '-' &&
+		    parse_u64_at(&end, 16, UINT64_MAX, &to) == 0)
+			inside = (uintptr_t)at >= from && (uintptr_t)at < to;
 		else if (inside && strncmp(line, name, strlen(name)) == 0)
 			(void)snprintf(ret, cap, "%s", line);
 	}

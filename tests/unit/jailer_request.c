@@ -172,10 +172,14 @@ Test(jailer_slot, identities_are_unique)
 	static char levels[SLOT_COUNT][SLOT_MCS_MAX];
 
 	for (uint32_t i = 0; i < SLOT_COUNT; i++) {
-		unsigned a, b;
+		const char *at = levels[i] + strlen("s0:c");
+		uint64_t a, b;
 		slot_level(i, levels[i]);
-		cr_assert_eq(sscanf(levels[i], "s0:c%u,c%u", &a, &b), 2);
-		cr_assert(a < b && b < 1024, "%s", levels[i]);
+		cr_assert_eq(strncmp(levels[i], "s0:c", strlen("s0:c")), 0);
+		cr_assert_eq(parse_u64_at(&at, 10, 1023, &a), 0);
+		cr_assert_eq(strncmp(at, ",c", 2), 0, "%s", levels[i]);
+		cr_assert_eq(parse_u64(at + 2, 0, 1023, &b), 0);
+		cr_assert_lt(a, b, "%s", levels[i]);
 		cr_assert_eq(slot_uid(i, SLOT_UID_BASE), SLOT_UID_BASE + i);
 	}
 	qsort(levels, SLOT_COUNT, SLOT_MCS_MAX, by_text);

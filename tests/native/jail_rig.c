@@ -477,22 +477,6 @@ int rig_children(const struct rig *g, pid_t *ret, size_t cap)
 	return (int)n;
 }
 
-double rig_time_create(struct rig *g)
-{
-	struct timespec a, b;
-	struct rig_jail j;
-	enum rpc_code code;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &a);
-	rig_create_ok(g, "timed", &j);
-	(void)clock_gettime(CLOCK_MONOTONIC, &b);
-	close(j.control);
-	close(j.log);
-	code = rig_destroy(g, "timed");
-	cr_assert_eq(code, RPC_OK, "%s: %s", rpc_code_name(code), rig_log(g));
-	return (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
-}
-
 struct group_file {
 	char path[200]; /* below the mount */
 	char *ret;

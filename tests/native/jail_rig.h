@@ -82,8 +82,6 @@ bool rig_settle(struct rig *g);
 int rig_children(const struct rig *g, pid_t *ret, size_t cap);
 /* The process that makes them; 0 = there is none. */
 pid_t rig_spawner(const struct rig *g);
-/* Creates a jail and destroys it: how many ms the first of the two took. */
-double rig_time_create(struct rig *g);
 /* The content of a jail's group's file, of whichever hierarchy has it. */
 bool rig_group_file(const struct rig_jail *j, const char *file, char *ret, size_t cap);
 bool rig_pid_gone(pid_t pid);

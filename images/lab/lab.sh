@@ -27,7 +27,8 @@ lab_prepare() {
 lab_start() {
 	lab_image=$("$top/images/lab/build.sh")
 	lab_kernel=$("$top/images/debian-kernel/build.sh")
-	lab_store=$("$top/images/lab/store.sh" "$("$top/images/rootfs/build.sh")")
+	# shellcheck disable=SC2086 # a list of names
+	lab_store=$("$top/images/lab/store.sh" "$("$top/images/rootfs/build.sh")" ${CASEMATE_IMAGES-})
 	payload=${1-}
 	try=0
 	while :; do

@@ -43,18 +43,21 @@ int identity_find(const char *user, struct identity *ret, struct err *err)
 	return 0;
 }
 
-static int make_parent(const char *path, mode_t mode, const struct identity *owner, struct err *err)
+static int make_dir(const char *dir, mode_t mode, const struct identity *owner, struct err *err)
 {
-	char copy[PATH_MAX];
-	const char *dir;
-
-	memcpy(copy, path, strlen(path) + 1); /* the caller has checked the length */
-	dir = dirname(copy);
 	if (mkdir(dir, mode) < 0)
 		return errno == EEXIST ? 0 : err_sys(err, -errno, "directory %s", dir);
 	if (owner != NULL && chown(dir, owner->uid, owner->gid) < 0)
 		return err_sys(err, -errno, "directory %s: owner", dir);
 	return 0;
+}
+
+static int make_parent(const char *path, mode_t mode, const struct identity *owner, struct err *err)
+{
+	char copy[PATH_MAX];
+
+	memcpy(copy, path, strlen(path) + 1); /* the caller has checked the length */
+	return make_dir(dirname(copy), mode, owner, err);
 }
 
 /* Is somebody listening there? A socket file that nobody serves refuses the connection. */
@@ -253,6 +256,11 @@ int listen_state_dir(const char *path, const struct identity *owner, struct err 
 	if (strlen(path) >= PATH_MAX)
 		return err_set(err, -ENAMETOOLONG, "%.64s...: path too long", path);
 	return make_parent(path, 0700, owner, err);
+}
+
+int listen_make_dir(const char *path, const struct identity *owner, struct err *err)
+{
+	return make_dir(path, 0755, owner, err);
 }
 
 static int become(const struct identity *id, struct err *err)

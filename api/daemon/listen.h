@@ -52,6 +52,8 @@ MUST_USE int listen_tcp(const char *where, struct err *err);
 
 /* The directory of path, mode 0700, owner's unless that is NULL: made when it is missing. */
 MUST_USE int listen_state_dir(const char *path, const struct identity *owner, struct err *err);
+/* A directory, mode 0755, owner's unless that is NULL: made when it is missing. */
+MUST_USE int listen_make_dir(const char *path, const struct identity *owner, struct err *err);
 
 /*
  * For ever: no other groups, the uid and gid of id (NULL: those that the process has), no

@@ -23,6 +23,9 @@ files() {
 	cat <<-LIST
 		755 bin/casemate
 		644 lib/systemd/system/casemate-jailer.service
+		644 lib/systemd/system/casemate-tls.service
+		644 lib/systemd/system/casemate-tls.socket
+		644 lib/systemd/system/casemated-net.socket
 		644 lib/systemd/system/casemated.service
 		644 lib/systemd/system/casemated.socket
 		644 lib/sysusers.d/casemate.conf
@@ -31,6 +34,7 @@ files() {
 		755 libexec/casemate/casemate-import
 		755 libexec/casemate/casemate-jailer
 		755 libexec/casemate/casemate-probe
+		755 libexec/casemate/casemate-tls
 		755 libexec/casemate/casemate-vmm
 		755 libexec/casemate/casemated
 		644 share/bash-completion/completions/casemate
@@ -45,6 +49,7 @@ files() {
 		644 share/man/man8/casemate-egress.8
 		644 share/man/man8/casemate-import.8
 		644 share/man/man8/casemate-jailer.8
+		644 share/man/man8/casemate-tls.8
 		644 share/man/man8/casemate-vmm.8
 		644 share/man/man8/casemated.8
 		644 $zsh/_casemate
@@ -98,6 +103,7 @@ check_helps() {
 	need man 'options in manual pages' || return
 	check_help_in_page man8/casemated.8 "$top/libexec/casemate/casemated" --help
 	check_help_in_page man8/casemate-jailer.8 "$top/libexec/casemate/casemate-jailer" --help
+	check_help_in_page man8/casemate-tls.8 "$top/libexec/casemate/casemate-tls" --help
 	text=$(words "$top/share/man/man1/casemate.1")
 	for verb in $(verbs); do
 		grep -qE "^       (.*, )?$verb( |,|$)" <<<"$text" || fail "casemate.1 has no entry for $verb"
@@ -174,10 +180,15 @@ check_units() {
 	SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no "$root/units/casemate-wrong.service" 2>&1 | grep -q ProtectSytem || fail 'systemd-analyze verify sees no error'
 	score=$(exposure "$root/units/casemated.service")
 	[ "${score:-99}" -le 20 ] || fail "casemated.service: exposure ${score:-unknown} (of 100) is more than 20"
+	score=$(exposure "$root/units/casemate-tls.service")
+	[ "${score:-99}" -le 10 ] || fail "casemate-tls.service: exposure ${score:-unknown} (of 100) is more than 10"
 	# The filter that the unit sets holds until casemated's own is on, and must let all of that through.
 	allowed=$(systemd-analyze syscall-filter --no-pager @system-service | flatten)
 	for call in $(sed -nE 's/^([a-z][a-z0-9_]*)( .*)?$/\1/p' "$source/policies/seccomp/casemated.policy") execve seccomp; do
 		grep -qx -- "$call" <<<"$allowed" || [ "$call" = seccomp ] || fail "casemated.service denies $call, which casemated uses"
+	done
+	for call in $(sed -nE 's/^([a-z][a-z0-9_]*)( .*)?$/\1/p' "$source"/policies/seccomp/tls-*.policy) execve; do
+		grep -qx -- "$call" <<<"$allowed" || fail "casemate-tls.service denies $call, which casemate-tls uses"
 	done
 }
 flatten() { # a set: its own name first, then calls and other sets

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * conn.h - one client's connection: its handshake, and then bytes both ways between what TLS
+ * carries and casemated's socket, never looked at. Threads: the loop's.
+ */
+#ifndef API_TLS_CONN_H
+#define API_TLS_CONN_H
+
+#include <openssl/types.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/un.h>
+
+#include "base/compiler.h"
+#include "base/loop.h"
+
+#define CONN_STALL_MS  60000U /* without a byte taken by the client, while some wait for it */
+#define CONN_LINGER_MS 5000U  /* for the client to close, once all is said */
+
+struct conn;
+
+struct conn_config {
+	struct loop *loop;
+	const struct sockaddr_un *to; /* casemated's */
+	uint64_t handshake_ms, idle_ms;
+	/* Has ended; only conn_free may follow. Called from the loop, or from conn_start. */
+	void (*ended)(struct conn *c, void *arg);
+	/* The handshake is over, well. */
+	void (*established)(struct conn *c, void *arg);
+	void *arg;
+};
+
+/* fd: the client's, non-blocking; taken over on success. cfg outlives it; mark is the caller's. 0
+ * or -errno. Nothing happens until conn_start. */
+MUST_USE int conn_new(const struct conn_config *cfg, SSL_CTX *tls, int fd, void *mark,
+		      struct conn **ret);
+void conn_start(struct conn *c);
+void *conn_mark(const struct conn *c);
+/* Is it past its time? See the limits above and conn_config's. */
+bool conn_is_late(const struct conn *c, uint64_t now);
+/* NULL is fine. Resets nothing: what the kernel holds for the client is still sent. */
+void conn_free(struct conn *c);
+
+#endif

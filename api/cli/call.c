@@ -30,3 +30,16 @@ int call_get(struct cli *cli, const char *path, json_t **ret)
 	return call_daemon(
 		cli, &(struct call){ .method = "GET", .path = path, .timeout_ms = CALL_MS }, ret);
 }
+
+int call_show(struct cli *cli, const char *path, bool json, void (*print)(const json_t *answer))
+{
+	json_t *answer = NULL;
+	int status = call_get(cli, path, &answer);
+
+	if (status == CLI_OK && json)
+		status = cli_print_json(answer);
+	else if (status == CLI_OK)
+		print(answer);
+	json_decref(answer);
+	return status;
+}

@@ -4,6 +4,7 @@
 #define API_CLI_CALL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "api/cli/cli.h"
@@ -22,5 +23,8 @@ struct call {
 MUST_USE int call_daemon(struct cli *cli, const struct call *c, json_t **ret);
 /* The same for a GET of what is quick. */
 MUST_USE int call_get(struct cli *cli, const char *path, json_t **ret);
+/* The same, and shows the answer: as it came, or by print. Returns the exit status. */
+MUST_USE int call_show(struct cli *cli, const char *path, bool json,
+		       void (*print)(const json_t *answer));
 
 #endif

@@ -38,6 +38,13 @@ void cli_warn(const char *fmt, ...)
 	va_end(ap);
 }
 
+int cli_end(const struct cli *cli, int r, const struct err *err)
+{
+	if (cli->signo != 0)
+		return CLI_SIGNALLED + cli->signo;
+	return r < 0 ? cli_fail("%s", err->msg) : CLI_OK;
+}
+
 bool cli_id_valid(const char *id)
 {
 	return strlen(id) == 20 && id[0] == 'i' &&

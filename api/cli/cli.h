@@ -40,6 +40,9 @@ int cli_fail(const char *fmt, ...) PRINTF(1, 2);
 /* The same, and returns nothing: for what isn't the end. */
 void cli_warn(const char *fmt, ...) PRINTF(1, 2);
 
+/* The exit status of what ran until it had an end or was told to: r < 0 is why it failed. */
+MUST_USE int cli_end(const struct cli *cli, int r, const struct err *err);
+
 /* One line on standard output; returns the exit status. */
 int cli_print_json(const json_t *o);
 

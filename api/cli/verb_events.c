@@ -52,7 +52,5 @@ int verb_events(struct cli *cli, int argc, char **argv)
 	if (status != ARGS_GO)
 		return status;
 	r = events_listen(cli, &ops, &err);
-	if (cli->signo != 0)
-		return CLI_SIGNALLED + cli->signo;
-	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
+	return cli_end(cli, r, &err);
 }

@@ -89,17 +89,10 @@ int verb_inspect(struct cli *cli, int argc, char **argv)
 		false
 	};
 	int status = args_parse(&args, argc, argv);
-	json_t *answer = NULL;
 	char path[80];
 
 	if (status != ARGS_GO)
 		return status;
 	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s/jail", argv[optind]);
-	status = call_get(cli, path, &answer);
-	if (status == CLI_OK && json)
-		status = cli_print_json(answer);
-	else if (status == CLI_OK)
-		print_text(answer);
-	json_decref(answer);
-	return status;
+	return call_show(cli, path, json, print_text);
 }

@@ -159,27 +159,25 @@ static void print_time(json_int_t unix_ms)
 	(void)printf("%-18s", text);
 }
 
-static int list(struct cli *cli, bool json)
+static void print_list(const json_t *answer)
 {
-	json_t *answer = NULL, *k;
-	int status = call(cli, "GET", "/v1/keys", NULL, &answer);
+	json_t *k;
 	size_t i;
 
-	if (status == CLI_OK && json) {
-		status = cli_print_json(answer);
-	} else if (status == CLI_OK) {
-		(void)printf("%-14s%-18s%-18s%-18s%s\n", "ID", "TENANT", "MADE", "USED", "LABEL");
-		json_array_foreach(json_object_get(answer, "keys"), i, k)
-		{
-			(void)printf("%-14s%-18s", cli_text(k, "id"), cli_text(k, "tenant"));
-			print_time(json_integer_value(json_object_get(k, "created_unix_ms")));
-			print_time(json_integer_value(json_object_get(k, "used_unix_ms")));
-			(void)printf("%s%s\n", cli_text(k, "label"),
-				     json_is_true(json_object_get(k, "admin")) ? " (admin)" : "");
-		}
+	(void)printf("%-14s%-18s%-18s%-18s%s\n", "ID", "TENANT", "MADE", "USED", "LABEL");
+	json_array_foreach(json_object_get(answer, "keys"), i, k)
+	{
+		(void)printf("%-14s%-18s", cli_text(k, "id"), cli_text(k, "tenant"));
+		print_time(json_integer_value(json_object_get(k, "created_unix_ms")));
+		print_time(json_integer_value(json_object_get(k, "used_unix_ms")));
+		(void)printf("%s%s\n", cli_text(k, "label"),
+			     json_is_true(json_object_get(k, "admin")) ? " (admin)" : "");
 	}
-	json_decref(answer);
-	return status;
+}
+
+static int list(struct cli *cli, bool json)
+{
+	return call_show(cli, "/v1/keys", json, print_list);
 }
 
 static int revoke_keys(struct cli *cli, int count, char **ids)

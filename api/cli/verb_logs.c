@@ -82,9 +82,7 @@ static int print_log(struct cli *cli, const char *path, const char *source, bool
 	http_client_free(http);
 	if (lines.len > 0)
 		(void)put_line(&lines);
-	if (cli->signo != 0)
-		return CLI_SIGNALLED + cli->signo;
-	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
+	return cli_end(cli, r, &err);
 }
 
 int verb_logs(struct cli *cli, int argc, char **argv)

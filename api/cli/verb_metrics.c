@@ -32,18 +32,11 @@ int verb_metrics(struct cli *cli, int argc, char **argv)
 				   1,
 				   1,
 				   false };
-	json_t *answer = NULL;
 	char path[128];
 	int status = args_parse(&args, argc, argv);
 
 	if (status != ARGS_GO)
 		return status;
 	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s/metrics", argv[optind]);
-	status = call_get(cli, path, &answer);
-	if (status == CLI_OK && json)
-		status = cli_print_json(answer);
-	else if (status == CLI_OK)
-		print_metrics(answer);
-	json_decref(answer);
-	return status;
+	return call_show(cli, path, json, print_metrics);
 }

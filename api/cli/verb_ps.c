@@ -34,6 +34,16 @@ static void print_row(const json_t *s)
 		     age < 0 ? 0 : age);
 }
 
+static void print_table(const json_t *answer)
+{
+	const json_t *sandboxes = json_object_get(answer, "sandboxes");
+
+	(void)printf("%-20s %-13s %5s %7s %-12s %-12s %7s %7s %7s\n", "ID", "STATE", "VCPUS",
+		     "MEMORY", "IMAGE", "KERNEL", "PID", "UID", "AGE");
+	for (size_t i = 0; i < json_array_size(sandboxes); i++)
+		print_row(json_array_get(sandboxes, i));
+}
+
 int verb_ps(struct cli *cli, int argc, char **argv)
 {
 	bool json = false, all = false;
@@ -45,21 +55,9 @@ int verb_ps(struct cli *cli, int argc, char **argv)
 		.list = list,
 		.count = ARRAY_SIZE(list)
 	};
-	json_t *answer = NULL;
 	int status = args_parse(&args, argc, argv);
 
 	if (status != ARGS_GO)
 		return status;
-	status = call_get(cli, all ? "/v1/sandboxes?all=true" : "/v1/sandboxes", &answer);
-	if (status == CLI_OK && json) {
-		status = cli_print_json(answer);
-	} else if (status == CLI_OK) {
-		const json_t *sandboxes = json_object_get(answer, "sandboxes");
-		(void)printf("%-20s %-13s %5s %7s %-12s %-12s %7s %7s %7s\n", "ID", "STATE",
-			     "VCPUS", "MEMORY", "IMAGE", "KERNEL", "PID", "UID", "AGE");
-		for (size_t i = 0; i < json_array_size(sandboxes); i++)
-			print_row(json_array_get(sandboxes, i));
-	}
-	json_decref(answer);
-	return status;
+	return call_show(cli, all ? "/v1/sandboxes?all=true" : "/v1/sandboxes", json, print_table);
 }

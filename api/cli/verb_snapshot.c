@@ -67,20 +67,18 @@ static void print_row(const json_t *o)
 		     cli_text(o, "sandbox"), cli_text(o, "name"));
 }
 
-static int list(struct cli *cli, bool json)
+static void print_list(const json_t *answer)
 {
-	json_t *answer = NULL, *o;
-	int status = call_get(cli, "/v1/snapshots", &answer);
+	json_t *o;
 	size_t i;
 
-	if (status == CLI_OK && json) {
-		status = cli_print_json(answer);
-	} else if (status == CLI_OK) {
-		(void)printf("%-22s%-18s%-12s%-22s%s\n", "ID", "MADE", "SIZE", "OF", "NAME");
-		json_array_foreach(json_object_get(answer, "snapshots"), i, o) print_row(o);
-	}
-	json_decref(answer);
-	return status;
+	(void)printf("%-22s%-18s%-12s%-22s%s\n", "ID", "MADE", "SIZE", "OF", "NAME");
+	json_array_foreach(json_object_get(answer, "snapshots"), i, o) print_row(o);
+}
+
+static int list(struct cli *cli, bool json)
+{
+	return call_show(cli, "/v1/snapshots", json, print_list);
 }
 
 static int rm(struct cli *cli, int count, char **names)

@@ -156,9 +156,12 @@ static int run(struct cli *cli, uint64_t interval_ms)
 	r = watch(&t, interval_ms, &err);
 	(void)!write(STDOUT_FILENO, SCREEN_OFF, sizeof(SCREEN_OFF) - 1);
 	term_restore();
-	if (cli->signo != 0)
-		return CLI_SIGNALLED + cli->signo;
-	return r < 0 ? cli_fail("%s", err.msg) : CLI_OK;
+	return cli_end(cli, r, &err);
+}
+
+static void print_once(const json_t *answer)
+{
+	usage_table_print(stdout, answer, 0, 0, "\n");
 }
 
 int verb_top(struct cli *cli, int argc, char **argv)
@@ -174,18 +177,11 @@ int verb_top(struct cli *cli, int argc, char **argv)
 		.list = list,
 		.count = ARRAY_SIZE(list)
 	};
-	json_t *answer = NULL;
 	int status = args_parse(&args, argc, argv);
 
 	if (status != ARGS_GO)
 		return status;
 	if (!json && isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1)
 		return run(cli, interval_ms);
-	status = call_get(cli, "/v1/usage", &answer);
-	if (status == CLI_OK && json)
-		status = cli_print_json(answer);
-	else if (status == CLI_OK)
-		usage_table_print(stdout, answer, 0, 0, "\n");
-	json_decref(answer);
-	return status;
+	return call_show(cli, "/v1/usage", json, print_once);
 }

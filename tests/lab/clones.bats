@@ -69,11 +69,13 @@ twice() { sort "$BATS_TEST_TMPDIR/values" | uniq -d; }
 	until_true 90 has_spares 4
 	end=$(($(now) + ${CASEMATE_SECONDS-30} * 1000)) n=0
 	while [ "$n" -lt "${CASEMATE_CLONES:-100000}" ] && { [ -n "${CASEMATE_CLONES-}" ] || [ "$(now)" -lt $end ]; }; do
+		pids=()
 		for _ in 1 2 3 4; do
 			one_clone >"$BATS_TEST_TMPDIR/one.$n" 3>&- 4>&- &
+			pids+=($!)
 			n=$((n + 1))
 		done
-		wait
+		wait "${pids[@]}" # casemated is a child, too
 	done
 	cat "$BATS_TEST_TMPDIR"/one.* >"$BATS_TEST_TMPDIR/values"
 	echo "$n clones" >&3

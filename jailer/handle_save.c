@@ -3,6 +3,7 @@
 #include <jailer.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/fd.h"
@@ -23,6 +24,7 @@ static void copying_free(struct copying *c)
 {
 	fd_closep(&c->q.state);
 	fd_closep(&c->q.memory);
+	fd_closep(&c->q.scratch);
 	free(c);
 }
 
@@ -48,13 +50,14 @@ static struct copying *copying_new(struct rpc_call *call, struct session *s)
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
 		return NULL;
 	}
-	*c = (struct copying){ .call = call, .session = s, .q = { .state = -1, .memory = -1 } };
+	*c = (struct copying){ .call = call,
+			       .session = s,
+			       .q = { .state = -1, .memory = -1, .scratch = -1 } };
 	return c;
 }
 
-/* Which files a request is about, and whose they are; ret_name is the file's. False: answered. */
-static bool which(struct rpc_call *call, const char *id, const char *snapshot, struct session *s,
-		  struct saves **ret, const void **ret_owner, const char **ret_name)
+bool save_of(struct rpc_call *call, const char *id, const char *snapshot, struct session *s,
+	     struct saves **ret, const void **ret_owner, const char **ret_name)
 {
 	const bool named = snapshot[0] != '\0';
 
@@ -69,11 +72,15 @@ static bool which(struct rpc_call *call, const char *id, const char *snapshot, s
 
 static void reply(const struct copying *c, const uint8_t *seal)
 {
-	const Casemate__Jailer__V1__SaveResponse saved = CASEMATE__JAILER__V1__SAVE_RESPONSE__INIT;
+	Casemate__Jailer__V1__SaveResponse saved = CASEMATE__JAILER__V1__SAVE_RESPONSE__INIT;
 	Casemate__Jailer__V1__LoadResponse loaded = CASEMATE__JAILER__V1__LOAD_RESPONSE__INIT;
 	uint8_t bytes[SNAPSEAL_BYTES];
 
 	if (!c->load) {
+		const bool named = c->snapshot[0] != '\0';
+		const struct saves *ss = named ? c->session->snapshots : c->session->saves;
+		saved.bytes = saves_bytes(ss, named ? saves_nobody(ss) : session_owner(c->session),
+					  named ? c->snapshot : c->q.id);
 		rpc_reply(c->call, &saved.base, NULL);
 		return;
 	}
@@ -133,13 +140,8 @@ void handle_save(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	struct saves *ss;
 	const struct jail *j = snapshot_of_jail(call, m->id, fds, s, &q);
 
-	if (j == NULL || !which(call, m->id, m->snapshot, s, &ss, &owner, &name))
+	if (j == NULL || !save_of(call, m->id, m->snapshot, s, &ss, &owner, &name))
 		return;
-	if (q.scratch_bytes > 0) { /* the disk isn't kept: its guest would find another one */
-		rpc_fail(call, RPC_FAILED_PRECONDITION,
-			 "jail %s has a scratch disk, which can't be kept", m->id);
-		return;
-	}
 	c = copying_new(call, s);
 	if (c == NULL)
 		return;
@@ -147,6 +149,13 @@ void handle_save(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	memcpy(c->snapshot, m->snapshot, strlen(m->snapshot) + 1);
 	c->q.state = fd_steal(&fds[0]);
 	c->q.memory = fd_steal(&fds[1]);
+	c->q.scratch = q.scratch_bytes > 0 ? fd_dup(j->scratch, STDERR_FILENO + 1) : -1;
+	if (q.scratch_bytes > 0 && c->q.scratch < 0) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "jail %s: its scratch disk: %s", m->id,
+			 strerror(-c->q.scratch));
+		copying_free(c);
+		return;
+	}
 	if (sealer_seal(s->sealer, &c->q, on_digested, c, &job, &err) < 0) {
 		refuse_call(call, &err);
 		copying_free(c);
@@ -166,7 +175,7 @@ void handle_load(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	struct saves *ss;
 	struct copying *c;
 
-	if (!which(call, m->id, m->snapshot, s, &ss, &owner, &name))
+	if (!save_of(call, m->id, m->snapshot, s, &ss, &owner, &name))
 		return;
 	c = copying_new(call, s);
 	if (c == NULL)
@@ -190,7 +199,7 @@ void handle_discard(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	struct saves *ss;
 
 	(void)fds;
-	if (!which(call, m->id, m->snapshot, arg, &ss, &owner, &name))
+	if (!save_of(call, m->id, m->snapshot, arg, &ss, &owner, &name))
 		return;
 	if (saves_discard(ss, owner, name) < 0)
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "%s is being written or read", name);

@@ -23,6 +23,7 @@ static void waiting_free(struct waiting *w)
 {
 	fd_closep(&w->q.state);
 	fd_closep(&w->q.memory);
+	fd_closep(&w->q.scratch);
 	free(w);
 }
 
@@ -63,8 +64,8 @@ static void on_digested(void *arg, int r, const uint8_t *seal, const struct err 
 	waiting_free(w);
 }
 
-/* seal NULL: they are to be sealed. */
-static void wait_for(struct rpc_call *call, const struct request *q, int *fds,
+/* seal NULL: they are to be sealed. q's scratch disk is taken over. */
+static void wait_for(struct rpc_call *call, struct request *q, int *fds,
 		     const ProtobufCBinaryData *seal, struct session *s)
 {
 	static const struct rpc_call_ops ops = { .cancelled = on_cancelled };
@@ -74,6 +75,7 @@ static void wait_for(struct rpc_call *call, const struct request *q, int *fds,
 	int r;
 
 	if (w == NULL) {
+		fd_closep(&q->scratch);
 		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "the jailer is out of memory");
 		return;
 	}
@@ -92,11 +94,32 @@ static void wait_for(struct rpc_call *call, const struct request *q, int *fds,
 	}
 }
 
+/* A memory goes with its disk: q's, ours to close. False: answered. */
+static bool take_disk(struct rpc_call *call, const Casemate__Jailer__V1__RestoreRequest *m,
+		      struct session *s, struct request *q)
+{
+	struct err err = { 0 };
+	const void *owner;
+	const char *name;
+	struct saves *ss;
+
+	if (m->unsealed) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "a scratch disk goes with what was kept");
+		return false;
+	}
+	if (!save_of(call, m->disk_id, m->disk_snapshot, s, &ss, &owner, &name))
+		return false;
+	if (saves_open_disk(ss, owner, name, q->scratch_bytes, &q->scratch, &err) == 0)
+		return true;
+	refuse_call(call, &err);
+	return false;
+}
+
 void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	const Casemate__Jailer__V1__RestoreRequest *m = (const void *)in;
 	struct session *s = arg;
-	struct request q;
+	struct request q = { .scratch = -1 };
 	struct err err = { 0 };
 
 	if (m->create == NULL) {
@@ -106,6 +129,8 @@ void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	if (request_check(m->create, true, &s->host->limits, &q, &err) < 0 ||
 	    request_check_snapshot(&q, fds[0], fds[1], &err) < 0)
 		refuse_call(call, &err);
+	else if (q.scratch_bytes > 0 && !take_disk(call, m, s, &q))
+		return;
 	else if (m->unsealed && m->seal.len == 0)
 		create_restored(call, &q, s);
 	else

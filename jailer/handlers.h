@@ -58,6 +58,9 @@ const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const
 				    struct session *s, struct request *q);
 /* handle_save.c */
 rpc_handler_fn handle_save, handle_load, handle_discard;
+/* Which files a request is about, and whose they are; ret_name is the file's. False: answered. */
+bool save_of(struct rpc_call *call, const char *id, const char *snapshot, struct session *s,
+	     struct saves **ret, const void **ret_owner, const char **ret_name);
 /* handle_image.c */
 rpc_handler_fn handle_store_image, handle_remove_image, handle_list_images;
 /* handle_inspect.c */

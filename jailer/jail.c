@@ -136,6 +136,9 @@ static void give_up(struct jail *j, const struct err *why)
 {
 	struct jail_ends none = { .control = -1, .log = -1 };
 
+	loop_timer_del(j->copying);
+	j->copying = NULL;
+	fd_closep(&j->source);
 	plan_close(&j->plan);
 	j->jails->making--;
 	j->how = (struct ending){ .exited = false, .status = SIGKILL };
@@ -162,6 +165,7 @@ static void on_started(struct cell *c, void *arg)
 	ends.log = fd_steal(&j->plan.log_read);
 	j->handover = fd_steal(&j->plan.handover_host);
 	j->log = fd_dup(ends.log, STDERR_FILENO + 1); /* -EMFILE: then it has none later */
+	j->scratch = fd_steal(&j->plan.scratch);
 	plan_close(&j->plan);
 	j->jails->making--;
 	j->created(j->created_arg, j, &ends, NULL);
@@ -184,6 +188,7 @@ static void on_ended(struct cell *c, const struct ending *how, bool oom, void *a
 	j->cell = NULL;
 	fd_closep(&j->handover);
 	fd_closep(&j->log);
+	fd_closep(&j->scratch);
 	j->how = *how;
 	j->oom = oom;
 	j->state = JAIL_ENDED;
@@ -193,18 +198,16 @@ static void on_ended(struct cell *c, const struct ending *how, bool oom, void *a
 }
 
 /*
- * The largest file that the VMM may write to. Without a disk that is a snapshot's memory, an
- * incremental one's with a bit for each page behind it; with one it is the disk, which must not
- * grow, unless a snapshot was announced.
+ * The largest file that the VMM may write to: its disk, or a snapshot's memory, an incremental
+ * one's with a bit for each page behind it. So a VMM that was taken over can make its disk as long
+ * as its memory, and no longer.
  */
 static uint64_t file_bytes_max(const struct request *q)
 {
-	if (q->scratch_bytes > 0 && !q->snapshot)
-		return q->scratch_bytes;
 	return MAX(q->scratch_bytes, q->memory_bytes + q->memory_bytes / 4096 / 8);
 }
 
-static int start(struct jail *j, struct cell *c, struct err *err)
+static int claim(struct jail *j, struct cell *c, struct err *err)
 {
 	struct cell_claim q = {
 		/* A snapshot's file is memory too, of whoever writes it. */
@@ -216,13 +219,52 @@ static int start(struct jail *j, struct cell *c, struct err *err)
 		.file_bytes_max = file_bytes_max(&j->req),
 		.map_bytes = j->req.map_image ? j->plan.image_bytes : 0,
 	};
+
+	q.fds = j->plan.fds;
+	q.fds_count = j->plan.fds_count;
+	return cell_claim(c, &q, err);
+}
+
+static void on_copy(void *arg)
+{
+	struct jail *j = arg;
+	struct cell *c = j->cell;
+	struct err err = { 0 };
+	int r = sparse_step(&j->copy);
+
+	j->copying = NULL;
+	if (r > 0) {
+		r = loop_timer_add(j->jails->cells.loop, 0, on_copy, j, &j->copying);
+		if (r == 0)
+			return;
+	}
+	if (r < 0) {
+		(void)err_sys(&err, r, "jail %s: copy of its scratch disk", j->req.id);
+	} else {
+		fd_closep(&j->source);
+		r = claim(j, c, &err);
+	}
+	if (r == 0)
+		return;
+	j->cell = NULL;
+	cell_drop(c);
+	give_up(j, &err);
+}
+
+/* Where the disk lies, and its label, are the cell's. */
+static int start(struct jail *j, struct cell *c, struct err *err)
+{
 	int r = plan_finish(&j->plan, j->jails->host, &j->req, c->slot, err);
 
 	if (r < 0)
 		return r;
-	q.fds = j->plan.fds;
-	q.fds_count = j->plan.fds_count;
-	return cell_claim(c, &q, err);
+	if (j->source < 0)
+		return claim(j, c, err);
+	j->copy = (struct sparse){ .from = j->source,
+				   .to = j->plan.scratch,
+				   .left = j->req.scratch_bytes };
+	r = loop_timer_add(j->jails->cells.loop, 0, on_copy, j, &j->copying);
+	return r < 0 ? err_sys(err, r, "jail %s", j->req.id) : 0;
 }
 
 static void on_got(struct pool_waiter *w, struct cell *c)
@@ -274,10 +316,19 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 		return r;
 	}
 	j->jails = js;
-	j->handover = j->log = -1;
+	j->handover = j->log = j->scratch = j->source = -1;
 	j->owner = owner;
 	j->req = *q;
-	j->req.state = j->req.memory = -1; /* the plan has its own */
+	j->req.state = j->req.memory = j->req.scratch = -1; /* the plan has its own */
+	if (q->state >= 0 && q->scratch_bytes > 0 && q->scratch >= 0) {
+		j->source = fd_dup(q->scratch, STDERR_FILENO + 1);
+		if (j->source < 0) {
+			r = err_sys(err, j->source, "jail %s", q->id);
+			plan_close(&j->plan);
+			free(j);
+			return r;
+		}
+	}
 	memcpy(j->req.image_id, j->plan.image_id, sizeof(j->req.image_id));
 	j->created = created;
 	j->created_arg = arg;

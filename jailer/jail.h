@@ -5,6 +5,9 @@
  *     WAITING --a cell is ready--> STARTING --VMM runs--> RUNNING --nothing is left--> ENDED
  * --asked for--> gone
  *
+ * One that goes on with the scratch disk of another gets a copy of it before its VMM is started, in
+ * steps of the loop.
+ *
  * A jail that can't be made leaves the table at once and whoever asked for it is told why. An ended
  * one has nothing left on the host; only how it ended is kept, until somebody knows (Wait, Destroy,
  * Events) or its owner is gone. It counts against the maximum until then.
@@ -21,6 +24,7 @@
 #include "jailer/plan.h"
 #include "jailer/pool.h"
 #include "jailer/request.h"
+#include "jailer/sparse.h"
 
 /* Jails that don't run yet, at a time: each has all that its VMM will get open here. */
 #define JAILS_MAKING_MAX 256U
@@ -70,11 +74,15 @@ struct jail {
 	bool oom;
 	struct jail_waiter *waiters;
 	int handover; /* to the VMM, for another control socket; or -1 */
+	int scratch;  /* its scratch disk, while it runs; or -1 */
 	int log;      /* the end that casemated reads, kept for another casemated; or -1 */
 
 	/* Until it runs. */
 	struct pool_waiter line;
 	struct plan plan;
+	int source; /* what is copied to its scratch disk first; -1 = nothing */
+	struct sparse copy;
+	struct loop_timer *copying; /* of the next step */
 	jail_created_fn *created;
 	void *created_arg;
 

@@ -109,7 +109,7 @@ static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 		  const struct request_limits *limits, struct request *ret, struct err *err)
 {
-	struct request q = { .state = -1, .memory = -1 };
+	struct request q = { .state = -1, .memory = -1, .scratch = -1 };
 	int r = check_names(in, restore, err);
 
 	if (r == 0)

@@ -37,6 +37,8 @@ struct request {
 	uint8_t image_id[REQUEST_IMAGE_ID_BYTES];
 	/* To restore: borrowed; else -1. */
 	int state, memory;
+	int scratch; /* what the scratch disk is to begin as; only with scratch_bytes, and as long
+		      */
 	unsigned nic_queues;		   /* 0 = no network */
 	char cpus[REQUEST_CPUSET_MAX + 1]; /* lists as in cpuset.h; "" = any */
 	char mems[REQUEST_CPUSET_MAX + 1];

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,7 +26,8 @@ struct save {
 	const void *owner;
 	char id[REQUEST_NAME_MAX + 1];
 	uint64_t memory_bytes, state_bytes;
-	uint64_t charged; /* of the bytes that there may be */
+	uint64_t scratch_bytes; /* of its disk; 0 = none */
+	uint64_t charged;	/* of the bytes that there may be */
 	unsigned jobs;
 	bool whole; /* it has its name */
 };
@@ -36,12 +38,17 @@ struct saves_job {
 	struct save *save;
 	struct loop_timer *timer; /* of the next step */
 	struct sparse copy;
-	bool put, at_state;
+	bool put;
+	enum { SAVES_MEMORY, SAVES_STATE, SAVES_DISK } part;
 	int file, state, memory;
+	int disk, scratch; /* of put: the disk's file, and what is copied there; -1 */
 	saves_fn *fn;
 	void *arg;
 	uint8_t seal[SNAPSEAL_BYTES];
 };
+
+#define DISK_SUFFIX ".disk" /* no id has a dot */
+#define DISK_NAME   (REQUEST_NAME_MAX + sizeof(DISK_SUFFIX))
 
 struct saves {
 	struct loop *loop;
@@ -69,6 +76,11 @@ static const char *noun(const struct saves *ss)
 	return nouns[ss->kind];
 }
 
+static void disk_name(const char *id, char ret[DISK_NAME])
+{
+	(void)snprintf(ret, DISK_NAME, "%.*s" DISK_SUFFIX, (int)REQUEST_NAME_MAX, id);
+}
+
 /* ---- The directory ------------------------------------------------------------------------- */
 
 /* A file that stays would be in the way of its id; and it holds a tenant's memory. */
@@ -80,21 +92,52 @@ static int sweep(struct saves *ss, const char *name, const struct sealkey *k, st
 		       : 0;
 }
 
+/* A file of ours, as somebody else can't have made it. */
+static int open_ours(int dir, const char *name, int *ret, struct stat *st, struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0 || fstat(fd, st) < 0)
+		return err_sys(err, -errno, "it can't be opened");
+	if (!S_ISREG(st->st_mode) || st->st_uid != 0 || (st->st_mode & 077) != 0)
+		return err_set(err, -EINVAL, "it isn't a file that was written here");
+	*ret = fd_steal(&fd);
+	return 0;
+}
+
+/* Its disk's bytes on the disk. */
+static int look_at_disk(int dir, const char *name, uint64_t bytes, uint64_t *ret_charge,
+			struct err *err)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	char disk[DISK_NAME];
+	struct stat st;
+	int r;
+
+	disk_name(name, disk);
+	r = open_ours(dir, disk, &fd, &st, err);
+	if (r < 0)
+		return err_wrap(err, "its scratch disk");
+	if ((uint64_t)st.st_size != bytes)
+		return err_set(err, -EINVAL, "its scratch disk isn't as long as its seal says");
+	*ret_charge += (uint64_t)st.st_blocks * BLOCK_BYTES;
+	return 0;
+}
+
 /* Ours, whole, and of this host's key? 0 and what its seal says, or -errno. */
 static int look_at(int dir, const char *name, const struct sealkey *k, struct snapseal *ret,
 		   uint64_t *ret_charge, struct err *err)
 {
-	CLEANUP(fd_closep)
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	CLEANUP(fd_closep) int fd = -1;
 	uint8_t seal[SNAPSEAL_BYTES];
 	struct snapseal s;
 	struct stat st;
-	int r;
+	int r = open_ours(dir, name, &fd, &st, err);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(err, -errno, "it can't be opened");
-	if (!S_ISREG(st.st_mode) || st.st_uid != 0 || (st.st_mode & 077) != 0 ||
-	    st.st_size < (off_t)sizeof(seal))
+	if (r < 0)
+		return r;
+	if (st.st_size < (off_t)sizeof(seal))
 		return err_set(err, -EINVAL, "it isn't a file that was written here");
 	r = fd_pread_full(fd, seal, sizeof(seal), (uint64_t)st.st_size - sizeof(seal));
 	if (r < 0)
@@ -107,11 +150,26 @@ static int look_at(int dir, const char *name, const struct sealkey *k, struct sn
 		return err_set(err, -EINVAL, "it isn't as long as its seal says");
 	*ret_charge = (uint64_t)st.st_blocks * BLOCK_BYTES;
 	*ret = s;
-	return 0;
+	return s.scratch_bytes == 0 ? 0 : look_at_disk(dir, name, s.scratch_bytes, ret_charge, err);
 }
 
 static struct save *add(struct saves *ss, const void *owner, const char *id, uint64_t memory_bytes,
 			uint64_t state_bytes, uint64_t charge);
+
+/* A disk gets its name first: one alone is of what was never whole. True: it is a disk. */
+static bool take_disk(const struct saves *ss, const char *name)
+{
+	char main_name[REQUEST_NAME_MAX + 1];
+	size_t len = strlen(name), id = len - (sizeof(DISK_SUFFIX) - 1);
+
+	if (len < sizeof(DISK_SUFFIX) || len >= DISK_NAME || strcmp(name + id, DISK_SUFFIX) != 0)
+		return false;
+	memcpy(main_name, name, id);
+	main_name[id] = '\0';
+	if (faccessat(ss->dir, main_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+		(void)unlinkat(ss->dir, name, 0);
+	return true;
+}
 
 static int take_over(struct saves *ss, const char *name, const struct sealkey *k, struct err *err)
 {
@@ -120,6 +178,8 @@ static int take_over(struct saves *ss, const char *name, const struct sealkey *k
 	struct snapseal q = { 0 };
 	struct save *s;
 
+	if (take_disk(ss, name))
+		return 0;
 	if (!request_id_ok(name) || ss->count == SAVES_MAX ||
 	    look_at(ss->dir, name, k, &q, &charge, &why) < 0) {
 		/* It may be somebody's all the same: whose key is on another disk, say. */
@@ -129,6 +189,7 @@ static int take_over(struct saves *ss, const char *name, const struct sealkey *k
 	s = add(ss, saves_nobody(ss), name, q.memory_bytes, q.state_bytes, charge);
 	if (s == NULL)
 		return err_sys(err, -ENOMEM, "snapshots");
+	s->scratch_bytes = q.scratch_bytes;
 	s->whole = true;
 	return 0;
 }
@@ -203,6 +264,7 @@ static struct save *find(const struct saves *ss, const char *id)
 static void drop_save(struct saves *ss, struct save *s, bool file)
 {
 	struct save **at = &ss->first;
+	char disk[DISK_NAME];
 
 	BUG_ON(s->jobs > 0);
 	while (*at != s) {
@@ -212,6 +274,11 @@ static void drop_save(struct saves *ss, struct save *s, bool file)
 	*at = s->next;
 	if (file && s->whole && unlinkat(ss->dir, s->id, 0) < 0 && errno != ENOENT)
 		log_error("save.remove", "path=%s/%s error=\"%s\"", places[ss->kind], s->id,
+			  strerror(errno));
+	disk_name(s->id, disk);
+	if (file && s->whole && s->scratch_bytes > 0 && unlinkat(ss->dir, disk, 0) < 0 &&
+	    errno != ENOENT)
+		log_error("save.remove", "path=%s/%s error=\"%s\"", places[ss->kind], disk,
 			  strerror(errno));
 	ss->bytes -= s->charged;
 	ss->count--;
@@ -233,6 +300,13 @@ int saves_discard(struct saves *ss, const void *owner, const char *id)
 		return -EBUSY;
 	remove_save(ss, s);
 	return 0;
+}
+
+uint64_t saves_bytes(const struct saves *ss, const void *owner, const char *id)
+{
+	const struct save *s = find(ss, id);
+
+	return s == NULL || s->owner != owner ? 0 : s->charged;
 }
 
 bool saves_owned(const struct saves *ss, const void *owner)
@@ -284,44 +358,61 @@ void saves_cancel(struct saves_job *j)
 	fd_closep(&j->file);
 	fd_closep(&j->state);
 	fd_closep(&j->memory);
+	fd_closep(&j->disk);
+	fd_closep(&j->scratch);
 	free(j);
 	s->jobs--;
 	if (!s->whole)
 		remove_save(ss, s);
 }
 
-/* The seal, and the name: from now on it is a file. */
+/* The seal, and the names, its own last: from now on it is a file. */
 static int complete(struct saves_job *j)
 {
-	off_t at = (off_t)(j->save->memory_bytes + j->save->state_bytes);
+	const struct save *s = j->save;
+	const int dir = j->saves->dir;
+	char disk[DISK_NAME];
+	ssize_t n;
+	int r = 0;
 
 	if (!j->put)
 		return 0;
-	ssize_t n = pwrite(j->file, j->seal, sizeof(j->seal), at);
+	n = pwrite(j->file, j->seal, sizeof(j->seal), (off_t)(s->memory_bytes + s->state_bytes));
 	if (n != (ssize_t)sizeof(j->seal))
 		return n < 0 ? -errno : -EIO;
-	if (linkat(j->file, "", j->saves->dir, j->save->id, AT_EMPTY_PATH) < 0)
+	disk_name(s->id, disk);
+	if (s->scratch_bytes > 0 && linkat(j->disk, "", dir, disk, AT_EMPTY_PATH) < 0)
 		return -errno;
-	j->save->whole = true;
-	return 0;
+	if (linkat(j->file, "", dir, s->id, AT_EMPTY_PATH) < 0)
+		r = -errno;
+	if (r < 0 && s->scratch_bytes > 0)
+		(void)unlinkat(dir, disk, 0);
+	j->save->whole = r == 0;
+	return r;
 }
 
-/* Memory first, then the state: 1 = there is more. */
+/* Memory first, then the state, then the disk that is kept: 1 = there is more. */
 static int step(struct saves_job *j)
 {
+	const struct save *s = j->save;
 	int r = sparse_step(&j->copy);
 
-	if (r != 0 || j->at_state)
+	if (r != 0 || j->part == SAVES_DISK || (j->part == SAVES_STATE && j->disk < 0))
 		return r;
-	j->at_state = true;
-	j->copy = j->put ? (struct sparse){ .from = j->state,
-					    .to = j->file,
-					    .to_at = j->save->memory_bytes,
-					    .left = j->save->state_bytes }
-			 : (struct sparse){ .from = j->file,
-					    .to = j->state,
-					    .from_at = j->save->memory_bytes,
-					    .left = j->save->state_bytes };
+	if (j->part == SAVES_STATE)
+		j->copy = (struct sparse){ .from = j->scratch,
+					   .to = j->disk,
+					   .left = s->scratch_bytes };
+	else
+		j->copy = j->put ? (struct sparse){ .from = j->state,
+						    .to = j->file,
+						    .to_at = s->memory_bytes,
+						    .left = s->state_bytes }
+				 : (struct sparse){ .from = j->file,
+						    .to = j->state,
+						    .from_at = s->memory_bytes,
+						    .left = s->state_bytes };
+	j->part = j->part == SAVES_STATE ? SAVES_DISK : SAVES_STATE;
 	return 1;
 }
 
@@ -366,6 +457,8 @@ static int begin(struct saves *ss, struct save *s, int file, int state, int memo
 				 .file = file,
 				 .state = fd_dup(state, STDERR_FILENO + 1),
 				 .memory = fd_dup(memory, STDERR_FILENO + 1),
+				 .disk = -1,
+				 .scratch = -1,
 				 .fn = fn,
 				 .arg = arg };
 	memcpy(j->seal, seal, sizeof(j->seal));
@@ -396,7 +489,7 @@ static int begin(struct saves *ss, struct save *s, int file, int state, int memo
 static int check_room(const struct saves *ss, const char *id, const struct request *q,
 		      uint64_t *ret_state_bytes, uint64_t *ret_charge, struct err *err)
 {
-	struct stat memory, state;
+	struct stat memory, state, scratch = { 0 };
 	struct statvfs vfs;
 	uint64_t need, room;
 
@@ -408,9 +501,11 @@ static int check_room(const struct saves *ss, const char *id, const struct reque
 		return err_set(err, -EBUSY, "%u %s are being written or read", ss->jobs_count,
 			       plurals[ss->kind]);
 	if (fstat(q->memory, &memory) < 0 || fstat(q->state, &state) < 0 ||
+	    (q->scratch_bytes > 0 && fstat(q->scratch, &scratch) < 0) ||
 	    fstatvfs(ss->dir, &vfs) < 0)
 		return err_sys(err, -errno, "%s", plurals[ss->kind]);
-	need = (uint64_t)memory.st_blocks * BLOCK_BYTES + (uint64_t)state.st_size + SNAPSEAL_BYTES;
+	need = ((uint64_t)memory.st_blocks + (uint64_t)scratch.st_blocks) * BLOCK_BYTES +
+	       (uint64_t)state.st_size + SNAPSEAL_BYTES;
 	/* What was taken over may be more than may be now. */
 	if (ss->count == SAVES_MAX || ss->bytes > ss->bytes_max || need > ss->bytes_max - ss->bytes)
 		return err_set(err, -EDQUOT,
@@ -451,29 +546,59 @@ static struct save *add(struct saves *ss, const void *owner, const char *id, uin
 	return s;
 }
 
+/* A file without a name, for so many bytes. */
+static int open_unnamed(const struct saves *ss, uint64_t bytes)
+{
+	CLEANUP(fd_closep)
+	int fd = openat(ss->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes) < 0)
+		return -errno;
+	return fd_steal(&fd);
+}
+
+/* The job keeps q's scratch disk, too. */
+static int add_disk(const struct saves *ss, const struct request *q, struct saves_job *j)
+{
+	j->disk = open_unnamed(ss, q->scratch_bytes);
+	if (j->disk < 0)
+		return j->disk;
+	j->scratch = fd_dup(q->scratch, STDERR_FILENO + 1);
+	return j->scratch < 0 ? j->scratch : 0;
+}
+
 int saves_put(struct saves *ss, const void *owner, const char *id, const struct request *q,
 	      const uint8_t seal[SNAPSEAL_BYTES], saves_fn *fn, void *arg, struct saves_job **ret,
 	      struct err *err)
 {
 	uint64_t state_bytes = 0, charge = 0;
+	struct saves_job *j = NULL;
 	struct save *s;
 	int fd, r = check_room(ss, id, q, &state_bytes, &charge, err);
 
 	if (r < 0)
 		return r;
-	fd = openat(ss->dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	fd = open_unnamed(ss, q->memory_bytes + state_bytes + SNAPSEAL_BYTES);
 	if (fd < 0)
-		return err_sys(err, -errno, "the store's directory %s", places[ss->kind]);
+		return err_sys(err, fd, "the store's directory %s", places[ss->kind]);
 	s = add(ss, owner, id, q->memory_bytes, state_bytes, charge);
-	r = s == NULL ? -ENOMEM : 0;
-	if (r == 0 && ftruncate(fd, (off_t)(q->memory_bytes + state_bytes + SNAPSEAL_BYTES)) < 0)
-		r = -errno;
-	if (r == 0)
-		r = begin(ss, s, fd_steal(&fd), q->state, q->memory, true, seal, fn, arg, ret);
-	fd_closep(&fd);
-	if (r < 0 && s != NULL)
+	if (s == NULL) {
+		fd_closep(&fd);
+		return err_sys(err, -ENOMEM, "the file of %s %s", noun(ss), id);
+	}
+	s->scratch_bytes = q->scratch_bytes;
+	r = begin(ss, s, fd, q->state, q->memory, true, seal, fn, arg, &j);
+	if (r < 0) {
 		remove_save(ss, s);
-	return r < 0 ? err_sys(err, r, "the file of %s %s", noun(ss), id) : 0;
+	} else if (s->scratch_bytes > 0) {
+		r = add_disk(ss, q, j);
+		if (r < 0)
+			saves_cancel(j); /* and s with it */
+	}
+	if (r < 0)
+		return err_sys(err, r, "the file of %s %s", noun(ss), id);
+	*ret = j;
+	return 0;
 }
 
 /* ---- Get ----------------------------------------------------------------------------------- */
@@ -535,4 +660,28 @@ int saves_get(struct saves *ss, const void *owner, const char *id, int state, in
 		return r;
 	r = begin(ss, s, fd, state, memory, false, seal, fn, arg, ret);
 	return r < 0 ? err_sys(err, r, "%s %s", noun(ss), id) : 0;
+}
+
+int saves_open_disk(const struct saves *ss, const void *owner, const char *id, uint64_t bytes,
+		    int *ret, struct err *err)
+{
+	const struct save *s = find(ss, id);
+	CLEANUP(fd_closep) int fd = -1;
+	char disk[DISK_NAME];
+	struct stat st;
+	int r;
+
+	if (s == NULL || s->owner != owner || !s->whole)
+		return err_set(err, -ENOENT, "no %s %s", noun(ss), id);
+	if (s->scratch_bytes != bytes)
+		return err_set(err, -EINVAL, "%s %s has another scratch disk", noun(ss), id);
+	disk_name(id, disk);
+	r = open_ours(ss->dir, disk, &fd, &st, err);
+	if (r < 0)
+		return err_wrap(err, "the scratch disk of %s %s", noun(ss), id);
+	if ((uint64_t)st.st_size != bytes)
+		return err_set(err, -EBADMSG, "the scratch disk of %s %s isn't as it was written",
+			       noun(ss), id);
+	*ret = fd_steal(&fd);
+	return 0;
 }

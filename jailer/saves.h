@@ -6,6 +6,9 @@
  *     STORE/paused/ID        a sandbox that is paused; it lives as long as its owner (hold.h)
  *     STORE/snapshots/NAME   a snapshot; it lives until it is discarded
  *
+ * and beside either, of a VM with a scratch disk, that disk (sparse), with ".disk" behind its name.
+ * The seal says how long it is, and nothing of what is in it.
+ *
  * Theory of operation. A file has no name until it is whole, so whatever dies in the middle leaves
  * nothing. A jailer that starts removes the paused sandboxes of an earlier one, and takes its
  * snapshots over: how long the parts of one are says its seal, which only this host's key makes.
@@ -53,7 +56,8 @@ uint64_t saves_bytes_max(const struct saves *ss);
 const void *saves_nobody(const struct saves *ss);
 
 /*
- * Keeps q's state and memory, which request_check_snapshot has checked, under this name (of
+ * Keeps q's state and memory, which request_check_snapshot has checked, and its scratch disk, which
+ * nobody writes meanwhile, under this name (of
  * request_id_ok's form) for owner. q
  * and its descriptors may go when this returns. 0: fn is called once, later; else -errno with err:
  * -EEXIST, -ENOSPC (no room on the disk), -EDQUOT (too many bytes or files), -EBUSY (too much under
@@ -73,8 +77,15 @@ MUST_USE int saves_get(struct saves *ss, const void *owner, const char *id, int 
 /* fn won't be called any more; a file that wasn't whole is gone. */
 void saves_cancel(struct saves_job *j);
 
+/* The scratch disk that was kept with it, of so many bytes; the caller's to close. -ENOENT: there
+ * is no such file; -EBADMSG: the disk isn't as it was written; or another -errno. */
+MUST_USE int saves_open_disk(const struct saves *ss, const void *owner, const char *id,
+			     uint64_t bytes, int *ret, struct err *err);
+
 /* Removes owner's file of this id, if there is one. -EBUSY: it is being written or read. */
 MUST_USE int saves_discard(struct saves *ss, const void *owner, const char *id);
+/* What owner's file of this id takes, with its disk; 0 = there is none. */
+uint64_t saves_bytes(const struct saves *ss, const void *owner, const char *id);
 /* Has this owner any? */
 bool saves_owned(const struct saves *ss, const void *owner);
 /* All that are this owner's; none of its jobs may be under way. */

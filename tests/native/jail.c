@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/num.h"
 #include "jailer/cell.h"
 #include "jailer/cgroup.h"
 #include "jailer/slot.h"
@@ -95,7 +96,7 @@ Test(jail, inside_there_is_nothing)
 		{ "rlimit.nofile", 256 },
 		{ "rlimit.nproc", CGROUP_PIDS_MAX },
 		{ "rlimit.memlock", 0 },
-		{ "rlimit.fsize", RIG_SCRATCH },
+		{ "rlimit.fsize", MAX(RIG_SCRATCH, RIG_MEMORY + RIG_MEMORY / 4096 / 8) },
 		{ "rlimit.as", RIG_MEMORY + CELL_ADDRESS_ALLOWANCE },
 		{ "unshare.user", EPERM },
 		{ "unshare.mount", EPERM },

@@ -472,3 +472,90 @@ Test(jailer_saves, snapshots_stay)
 	saves_free(snapshots);
 	done(&q);
 }
+
+/* ---- Scratch disks ------------------------------------------------------------------------- */
+
+#define DISK (UINT64_C(1) << 30)
+
+static void disk_path(char ret[160], const char *dir_name, const char *id)
+{
+	(void)snprintf(ret, 160, "%s/%s/%s.disk", store_path, dir_name, id);
+}
+
+/* Beside the file, sparse, and gone with it. */
+Test(jailer_saves, a_scratch_disk)
+{
+	struct err err = { 0 };
+	struct request q;
+	struct stat st;
+	char path[160], text[6] = "";
+	int fd = -1;
+
+	fill(&q, "disky");
+	q.scratch_bytes = DISK;
+	q.scratch = memfd(DISK);
+	cr_assert_eq(pwrite(q.scratch, "begin", 5, 0), 5);
+	cr_assert_eq(pwrite(q.scratch, "end!!", 5, DISK - 5), 5);
+	cr_assert_eq(put(&loop, &q), 0);
+	disk_path(path, "paused", "disky");
+	cr_assert_eq(stat(path, &st), 0);
+	cr_assert(st.st_size == (off_t)DISK && st.st_mode == (S_IFREG | 0600));
+	cr_assert_lt(st.st_blocks * 512, MIB);
+	cr_assert_gt(saves_bytes(ss, &loop, "disky"), STATE);
+	cr_assert_eq(saves_open_disk(ss, &fd, "disky", DISK, &fd, &err), -ENOENT, "another's");
+	cr_assert_eq(saves_open_disk(ss, &loop, "disky", DISK / 2, &fd, &err), -EINVAL);
+	cr_assert_eq(saves_open_disk(ss, &loop, "disky", DISK, &fd, &err), 0, "%s", err.msg);
+	cr_assert_eq(pread(fd, text, 5, DISK - 5), 5);
+	cr_assert_str_eq(text, "end!!");
+	close(fd);
+	cr_assert_eq(truncate(path, 5), 0);
+	cr_assert_eq(saves_open_disk(ss, &loop, "disky", DISK, &fd, &err), -EBADMSG);
+	cr_assert_eq(saves_discard(ss, &loop, "disky"), 0);
+	cr_assert_lt(access(path, F_OK), 0);
+	close(q.scratch);
+	done(&q);
+}
+
+/* One without its file was never whole; one whose file is there stays. */
+Test(jailer_saves, disks_of_snapshots)
+{
+	char dir_path[128], path[160], alone[160];
+	struct snapseal of = { .memory_bytes = MEMORY,
+			       .state_bytes = STATE,
+			       .scratch_bytes = DISK };
+	uint8_t bytes[SNAPSEAL_BYTES];
+	struct saves *snapshots;
+	struct err err = { 0 };
+	struct saves_job *j;
+	struct request q;
+	int fd;
+
+	(void)snprintf(dir_path, sizeof(dir_path), "%s/snapshots", store_path);
+	cr_assert_eq(mkdir(dir_path, 0700), 0);
+	fill(&q, "jail");
+	q.scratch_bytes = DISK;
+	q.scratch = memfd(DISK);
+	snapseal_make(&of, key_bytes, bytes);
+	snapshots = open_snapshots(&key);
+	cr_assert_eq(wait_end(saves_put(snapshots, saves_nobody(snapshots), "snap", &q, bytes,
+					on_end, NULL, &j, &err)),
+		     0);
+	saves_free(snapshots);
+	disk_path(alone, "snapshots", "alone");
+	fd = open(alone, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	cr_assert_geq(fd, 0);
+	close(fd);
+	snapshots = open_snapshots(&key);
+	cr_assert_lt(access(alone, F_OK), 0);
+	cr_assert_eq(saves_open_disk(snapshots, saves_nobody(snapshots), "snap", DISK, &fd, &err),
+		     0, "%s", err.msg);
+	close(fd);
+	saves_free(snapshots);
+	disk_path(path, "snapshots", "snap");
+	cr_assert_eq(unlink(path), 0);
+	snapshots = open_snapshots(&key);
+	cr_assert_eq(get_snapshot(snapshots, "snap"), -ENOENT, "its disk is gone");
+	saves_free(snapshots);
+	close(q.scratch);
+	done(&q);
+}

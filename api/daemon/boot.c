@@ -23,6 +23,7 @@
 #include "api/daemon/origin.h"
 #include "api/daemon/pool.h"
 #include "api/daemon/sandbox_internal.h"
+#include "api/daemon/snapshot.h"
 #include "api/proto/contract.h"
 #include "api/proto/guest_net.h"
 #include "base/bug.h"
@@ -533,12 +534,15 @@ static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreReq
 	const struct pool_template *t;
 
 	if (s->path == SANDBOX_PATH_DISK) {
+		restore->disk_id = s->id;
 		restore->seal.data = (uint8_t *)(uintptr_t)s->disk_seal;
 		restore->seal.len = s->disk_seal_len;
 		return s->template_fds;
 	}
-	if (s->path == SANDBOX_PATH_SNAPSHOT)
+	if (s->path == SANDBOX_PATH_SNAPSHOT) {
+		restore->disk_snapshot = (char *)(uintptr_t)snapshot_id(s->snapshot);
 		return snapshot_files(s->snapshot, &restore->seal);
+	}
 	if (s->origin != NULL) {
 		s->path = SANDBOX_PATH_FORK;
 		memcpy(s->image_id, origin_image_id(s->origin), sizeof(s->image_id));

@@ -233,10 +233,6 @@ int sandbox_may_park(const struct sandbox *s, struct err *err)
 		return err_set(err, -ENOTSUP,
 			       "sandbox %s: the jailer keeps no paused sandboxes on the disk",
 			       s->id);
-	if (s->spec.scratch_bytes > 0)
-		return err_set(err, -ENOTSUP,
-			       "sandbox %s: one with a scratch disk can't be paused on the disk",
-			       s->id);
 	if (s->spec.huge_pages != SPEC_PAGES_NONE)
 		return err_set(err, -ENOTSUP,
 			       "sandbox %s: one on huge pages can't be paused on the disk", s->id);

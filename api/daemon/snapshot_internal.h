@@ -36,8 +36,11 @@ struct snapshot {
 	struct origin *origin;
 	bool holds_parent; /* its `forking` is ours */
 	struct rpc_pending *call;
-	uint64_t paused_ns, begin_ns;
-	snapshot_done *done; /* NULL: nobody waits */
+	bool parent_paused; /* by us, for its scratch disk */
+	uint64_t paused_ns, begin_ns, stopped_ns;
+	struct snapshot_end end;
+	char msg[2 * ERR_MSG_MAX]; /* end's */
+	snapshot_done *done;	   /* NULL: nobody waits */
 	void *arg;
 
 	/* snapshot_boot.c */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * snapshot_make.c - how a snapshot is made. The sandbox stands still only while its VMM takes what
- * changed during the copying; what is written to the disk afterwards is the copy. Each step starts
- * the next in its callback, and the making belongs to the snapshot, not to who asked for it.
+ * changed during the copying; what is written to the disk afterwards is the copy. One with a
+ * scratch disk stands still until the jailer has copied that as well: memory and disk are of one
+ * moment. Each step starts the next in its callback, and the making belongs to the snapshot, not to
+ * who asked for it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +26,7 @@
 
 #define RESERVE_MS  5000U
 #define SNAPSHOT_MS 30000U
+#define PAUSE_MS    20000U
 
 static void release_parent(struct snapshot *p)
 {
@@ -60,38 +63,84 @@ static void take_name(struct snapshot *p)
 	}
 }
 
-/* status 0: it is whole. */
-static void finish(struct snapshot *p, unsigned status, const char *code, const char *msg)
+/* It has come to what p->end says. */
+static void conclude(struct snapshot *p)
 {
-	const struct snapshot_end end = {
-		.status = status, .code = code, .msg = msg, .paused_ms = (double)p->paused_ns / 1e6
-	};
 	snapshot_done *done = p->done;
 	void *arg = p->arg;
 
 	snapshot_make_end(p);
+	p->end.paused_ms = (double)p->paused_ns / 1e6;
 	log_info("snapshot.made",
 		 "id=%s sandbox=%s bytes=%" PRIu64 " paused_us=%" PRIu64 " took_us=%" PRIu64
 		 " error=\"%s\"",
 		 p->id, p->sandbox, p->bytes, p->paused_ns / 1000, (now_ns() - p->begin_ns) / 1000,
-		 status == 0 ? "" : msg);
-	if (status != 0)
-		snapshot_discard(p); /* what has no file goes as well */
+		 p->end.msg);
+	if (p->end.status == 0) {
+		if (done != NULL)
+			done(p, &p->end, arg);
+		return;
+	}
 	if (done != NULL)
-		done(status == 0 ? p : NULL, &end, arg);
+		done(NULL, &p->end, arg);
+	snapshot_discard(p); /* what has no file goes as well */
+}
+
+static void on_resumed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+		       void *arg)
+{
+	struct snapshot *p = arg;
+	struct sandbox *parent;
+
+	(void)out;
+	(void)fds;
+	if (p->call == NULL) /* we have ended it */
+		return;
+	p->call = NULL;
+	p->paused_ns = now_ns() - p->stopped_ns;
+	parent = sandboxes_find(p->all->table, p->sandbox);
+	if (st->code != RPC_OK && parent != NULL && parent->state == SANDBOX_RUNNING) {
+		/* It lies there in memory, and can be resumed or ended. */
+		log_error("snapshot.resume", "id=%s error=\"%s\"", p->sandbox, st->msg);
+		parent->rest = SANDBOX_RESTING;
+		sandbox_touch(parent);
+		sandbox_notify(parent);
+	}
+	conclude(p);
+}
+
+/* Whoever is told the end finds it running again. False: there is nothing to wait for. */
+static bool resume_parent(struct snapshot *p)
+{
+	static const struct rpc_pending_ops ops = { .done = on_resumed };
+	const Casemate__Vmm__V1__ResumeRequest req = CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
+	const struct sandbox *parent = sandboxes_find(p->all->table, p->sandbox);
+
+	if (!p->parent_paused || parent == NULL || parent->state != SANDBOX_RUNNING ||
+	    parent->vmm == NULL)
+		return false;
+	return rpc_start(parent->vmm, &vmm_methods[VMM_RESUME], &req.base, NULL, PAUSE_MS, &ops, p,
+			 &p->call) == 0;
+}
+
+/* status 0: it is whole. */
+static void finish(struct snapshot *p, unsigned status, const char *code)
+{
+	p->end = (struct snapshot_end){ .status = status, .code = code, .msg = p->msg };
+	if (!resume_parent(p))
+		conclude(p);
 }
 
 static void fail(struct snapshot *p, unsigned status, const char *code, const char *fmt, ...)
 	PRINTF(4, 5);
 static void fail(struct snapshot *p, unsigned status, const char *code, const char *fmt, ...)
 {
-	char msg[2 * ERR_MSG_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
+	(void)vsnprintf(p->msg, sizeof(p->msg), fmt, ap);
 	va_end(ap);
-	finish(p, status, code, msg);
+	finish(p, status, code);
 }
 
 /* An answer that counts. */
@@ -115,15 +164,36 @@ static bool step_ok(struct snapshot *p, const struct rpc_status *st, const char 
 	return false;
 }
 
+/* Is there room for it in the tenant's quota? It is counted already. */
+static bool quota_ok(const struct snapshot *p)
+{
+	uint64_t count, bytes;
+
+	snapshots_used(p->all, p->tenant, &count, &bytes);
+	return bytes <= p->tenant->limits.snapshot_bytes_max;
+}
+
+static void over_quota(struct snapshot *p)
+{
+	fail(p, 429, "quota",
+	     "snapshots: its %" PRIu64 " MiB are more than tenant %s has left of %" PRIu64,
+	     p->bytes / MIB, p->tenant->limits.name, p->tenant->limits.snapshot_bytes_max / MIB);
+}
+
 static void on_saved(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
 {
+	const Casemate__Jailer__V1__SaveResponse *m = (const void *)out;
 	struct snapshot *p = arg;
 	int r;
 
-	(void)out;
 	(void)fds;
 	if (!step_ok(p, st, "jailer Save"))
 		return;
+	p->bytes = m->bytes; /* with the scratch disk, which only the jailer sees */
+	if (!quota_ok(p)) {
+		over_quota(p);
+		return;
+	}
 	p->state = SNAPSHOT_WHOLE;
 	r = snapshot_store(p);
 	if (r < 0) {
@@ -132,7 +202,7 @@ static void on_saved(const struct rpc_status *st, const ProtobufCMessage *out, i
 		return;
 	}
 	take_name(p);
-	finish(p, 0, NULL, NULL);
+	finish(p, 0, NULL);
 }
 
 /* As the jailer counts it. */
@@ -147,15 +217,6 @@ static int count_bytes(struct snapshot *p)
 	return 0;
 }
 
-/* Is there room for it in the tenant's quota? It is counted already. */
-static bool quota_ok(const struct snapshot *p)
-{
-	uint64_t count, bytes;
-
-	snapshots_used(p->all, p->tenant, &count, &bytes);
-	return bytes <= p->tenant->limits.snapshot_bytes_max;
-}
-
 static void save(struct snapshot *p)
 {
 	static const struct rpc_pending_ops ops = { .done = on_saved };
@@ -166,10 +227,7 @@ static void save(struct snapshot *p)
 	if (r == 0)
 		r = count_bytes(p);
 	if (r == 0 && !quota_ok(p)) {
-		fail(p, 429, "quota",
-		     "snapshots: its %" PRIu64 " MiB are more than tenant %s has left of %" PRIu64,
-		     p->bytes / MIB, p->tenant->limits.name,
-		     p->tenant->limits.snapshot_bytes_max / MIB);
+		over_quota(p);
 		return;
 	}
 	/* Before there can be a file. */
@@ -194,16 +252,47 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	(void)fds;
 	if (!step_ok(p, st, "VMM Snapshot"))
 		return;
-	p->paused_ns = ((const Casemate__Vmm__V1__SnapshotResponse *)(const void *)out)->paused_ns;
-	release_parent(p);
+	if (!p->parent_paused) {
+		p->paused_ns =
+			((const Casemate__Vmm__V1__SnapshotResponse *)(const void *)out)->paused_ns;
+		release_parent(p);
+	}
 	save(p);
+}
+
+/* live: it runs, and is to. */
+static void take(struct snapshot *p, bool live)
+{
+	static const struct rpc_pending_ops ops = { .done = on_snapshot };
+	Casemate__Vmm__V1__SnapshotRequest req = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	const struct sandbox *parent = sandboxes_find(p->all->table, p->sandbox);
+
+	req.live = live;
+	if (parent == NULL || parent->state != SANDBOX_RUNNING || parent->vmm == NULL)
+		fail(p, 502, "sandbox_ended", "snapshot: sandbox %s ended meanwhile", p->sandbox);
+	else if (rpc_start(parent->vmm, &vmm_methods[VMM_SNAPSHOT], &req.base,
+			   origin_fds(p->origin), SNAPSHOT_MS, &ops, p, &p->call) < 0)
+		fail(p, 500, "internal", "snapshot: the VMM can't be asked");
+}
+
+static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	struct snapshot *p = arg;
+
+	(void)out;
+	(void)fds;
+	if (!step_ok(p, st, "VMM Pause"))
+		return;
+	p->parent_paused = true;
+	p->stopped_ns = now_ns();
+	take(p, false);
 }
 
 static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			void *arg)
 {
-	static const struct rpc_pending_ops ops = { .done = on_snapshot };
-	Casemate__Vmm__V1__SnapshotRequest req = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	static const struct rpc_pending_ops ops = { .done = on_paused };
+	const Casemate__Vmm__V1__PauseRequest req = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
 	struct snapshot *p = arg;
 	struct sandbox *parent;
 
@@ -211,12 +300,15 @@ static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out
 	(void)fds;
 	if (!step_ok(p, st, "jailer Reserve"))
 		return;
+	if (p->rec.spec.scratch_bytes == 0) {
+		take(p, true);
+		return;
+	}
 	parent = sandboxes_find(p->all->table, p->sandbox);
-	req.live = true;
 	if (parent == NULL || parent->state != SANDBOX_RUNNING || parent->vmm == NULL)
 		fail(p, 502, "sandbox_ended", "snapshot: sandbox %s ended meanwhile", p->sandbox);
-	else if (rpc_start(parent->vmm, &vmm_methods[VMM_SNAPSHOT], &req.base,
-			   origin_fds(p->origin), SNAPSHOT_MS, &ops, p, &p->call) < 0)
+	else if (rpc_start(parent->vmm, &vmm_methods[VMM_PAUSE], &req.base, NULL, PAUSE_MS, &ops, p,
+			   &p->call) < 0)
 		fail(p, 500, "internal", "snapshot: the VMM can't be asked");
 }
 
@@ -242,10 +334,9 @@ static int check_quota(const struct snapshots *ss, const struct tenant *t, struc
 static int check_shape(const struct sandbox *s, struct err *err)
 {
 	const struct spec *q = &s->spec;
-	const char *what = q->scratch_bytes > 0			 ? "a scratch disk"
-			   : q->huge_pages == SPEC_PAGES_HUGETLB ? "huge pages"
-			   : q->cpu != NULL			 ? "a CPU template"
-								 : NULL;
+	const char *what = q->huge_pages == SPEC_PAGES_HUGETLB ? "huge pages"
+			   : q->cpu != NULL		       ? "a CPU template"
+							       : NULL;
 
 	if (what == NULL)
 		return 0;

@@ -60,4 +60,17 @@ counts_beyond() { [ "$(counts "$1")" -gt "$2" ]; }
 	[ "$(in_it "$a" 'cat /tmp/file')" = before ]
 	[ "$(denials | wc -l)" = "$before" ]
 }
+
+@test "a scratch disk goes with its snapshot, to each its own" {
+	before=$(denials | wc -l)
+	id=$(casemate create --scratch 64M)
+	in_it "$id" 'head -c 5000000 /dev/urandom >/big; sha256sum /big >/sum'
+	snapshot=$(casemate snapshot create "$id")
+	in_it "$id" 'echo changed >/big'
+	a=$(casemate create --snapshot "$snapshot")
+	b=$(casemate create --snapshot "$snapshot")
+	in_it "$a" 'sha256sum -c /sum && echo mine >/big && sync'
+	in_it "$b" 'echo 3 >/proc/sys/vm/drop_caches; sha256sum -c /sum'
+	[ "$(denials | wc -l)" = "$before" ]
+}
 no_files() { [ -z "$(ls -A $store)" ]; }

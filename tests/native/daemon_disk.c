@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "tests/native/daemon_rig.h"
 #include "tests/native/openapi.h"
+#include "vmm/vmm_fds.h"
 
 #define SMALL "{\"memory_bytes\":67108864}"
 
@@ -105,6 +106,13 @@ static bool gone_soon(const char *id)
 	return false;
 }
 
+static bool none_soon(void)
+{
+	for (unsigned i = 0; i < 1000 && files() > 0; i++)
+		usleep(10000);
+	return files() == 0;
+}
+
 static void park(const char *id)
 {
 	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 200, "%s", a.body);
@@ -160,16 +168,108 @@ Test(daemon_disk, in_memory, .init = set_up, .fini = tear_down, .timeout = 120)
 }
 
 /* What the disk isn't kept of is refused, and goes on; without a wish it is paused in memory. */
+Test(daemon_disk, on_huge_pages, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, "{\"memory_bytes\":67108864,\"huge_pages\":\"transparent\"}");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 501, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "huge pages"), "%s", a.body);
+	cr_assert_str_eq(state(id), "running");
+	cr_assert_eq(ask("POST", target_of(id, "/pause"), NULL), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "paused"), "memory");
+}
+
+/* ---- Scratch disks ------------------------------------------------------------------------- */
+
+#define DISK_MIB 300U /* more than the memory */
+#define DISKY	 "{\"memory_bytes\":67108864,\"scratch_bytes\":314572800}"
+
+/* The disk of its VMM, at two places far from each other, as its guest would write them. */
+static int open_disk(const char *id)
+{
+	char path[64];
+	json_t *o;
+	int fd;
+
+	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 200, "%s", a.body);
+	o = answer_json(&a);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d",
+		       (int)json_integer_value(json_object_get(json_object_get(o, "jail"), "pid")),
+		       VMM_FD_DRIVE0 + 1);
+	json_decref(o);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0, "%s", path);
+	return fd;
+}
+
+static void write_disk(const char *id, const char *text)
+{
+	int fd = open_disk(id);
+
+	cr_assert_eq(pwrite(fd, text, 5, 0), 5);
+	cr_assert_eq(pwrite(fd, text, 5, (DISK_MIB << 20) - 5), 5);
+	close(fd);
+}
+
+static void expect_disk(const char *id, const char *text)
+{
+	char first[6] = "", last[6] = "";
+	struct stat st;
+	int fd = open_disk(id);
+
+	cr_assert_eq(fstat(fd, &st), 0);
+	cr_assert_eq(st.st_size, DISK_MIB << 20);
+	cr_assert_lt(st.st_blocks * 512, 1 << 20, "it isn't sparse");
+	cr_assert_eq(st.st_nlink, 0, "it has a name");
+	cr_assert_eq(pread(fd, first, 5, 0), 5);
+	cr_assert_eq(pread(fd, last, 5, (DISK_MIB << 20) - 5), 5);
+	cr_assert(strcmp(first, text) == 0 && strcmp(last, text) == 0, "%s %s", first, last);
+	close(fd);
+}
+
+/* Its disk comes back with it, as often as one likes. */
 Test(daemon_disk, with_a_scratch_disk, .init = set_up, .fini = tear_down, .timeout = 120)
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864,\"scratch_bytes\":1048576}");
-	cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 501, "%s", a.body);
-	cr_assert_not_null(strstr(a.body, "scratch disk"), "%s", a.body);
-	cr_assert_str_eq(state(id), "running");
-	cr_assert_eq(ask("POST", target_of(id, "/pause"), NULL), 200, "%s", a.body);
-	cr_assert_str_eq(answer_text(&a, "paused"), "memory");
+	make(id, DISKY);
+	write_disk(id, "first");
+	for (unsigned round = 0; round < 2; round++) {
+		park(id);
+		cr_assert_eq(rig_groups(&d.jail), 0);
+		cr_assert_eq(files(), 2);
+		cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+		cr_assert(alive(id));
+		expect_disk(id, round == 0 ? "first" : "other");
+		cr_assert(none_soon());
+		write_disk(id, "other");
+	}
+	park(id);
+	cr_assert_eq(ask("DELETE", target_of(id, ""), NULL), 204);
+	cr_assert(none_soon());
+}
+
+/* A disk that isn't what it was is refused, and there is another try. */
+Test(daemon_disk, a_scratch_disk_is_gone, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32], disk[200], moved[200];
+
+	make(id, DISKY);
+	write_disk(id, "first");
+	park(id);
+	(void)snprintf(disk, sizeof(disk), "%s.disk", path_of(id));
+	(void)snprintf(moved, sizeof(moved), "%s.moved", path_of(id));
+	cr_assert_eq(rename(disk, moved), 0);
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 500, "%s", a.body);
+	cr_assert_str_eq(state(id), "paused");
+	cr_assert_eq(rename(moved, disk), 0);
+	cr_assert_eq(truncate(disk, 4096), 0);
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 500, "%s", a.body);
+	cr_assert_str_eq(state(id), "paused");
+	cr_assert_eq(truncate(disk, DISK_MIB << 20), 0);
+	cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+	cr_assert(alive(id));
 }
 
 static void change(const char *id, off_t at)
@@ -296,7 +396,7 @@ Test(daemon_disk, its_time_is_over_in_memory, .init = set_up, .fini = tear_down,
 {
 	char id[32];
 
-	make(id, "{\"memory_bytes\":67108864,\"scratch_bytes\":1048576,\"timeout_ms\":300,"
+	make(id, "{\"memory_bytes\":67108864,\"huge_pages\":\"transparent\",\"timeout_ms\":300,"
 		 "\"on_timeout\":\"pause\"}");
 	pauses_each_time(id, "memory");
 	cr_assert_eq(rig_groups(&d.jail), rig_trees(&d.jail));

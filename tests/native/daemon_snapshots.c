@@ -18,6 +18,7 @@
 #include "base/num.h"
 #include "tests/native/daemon_rig.h"
 #include "tests/native/openapi.h"
+#include "vmm/vmm_fds.h"
 
 #define SMALL "{\"memory_bytes\":67108864}"
 
@@ -219,6 +220,77 @@ Test(daemon_snapshots, of_one_of_one, .init = set_up, .fini = tear_down, .timeou
 	cr_assert_str_eq(answer_text(&a, "name"), "");
 	cr_assert_eq(ask("GET", "/v1/snapshots/x", NULL), 200, "%s", a.body);
 	cr_assert_str_eq(answer_text(&a, "id"), snapshot);
+}
+
+/* The disk of its VMM, as its guest would write it. */
+static int open_disk(const char *id)
+{
+	char path[64];
+	json_t *o;
+	int fd;
+
+	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 200, "%s", a.body);
+	o = answer_json(&a);
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d",
+		       (int)json_integer_value(json_object_get(json_object_get(o, "jail"), "pid")),
+		       VMM_FD_DRIVE0 + 1);
+	json_decref(o);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0, "%s", path);
+	return fd;
+}
+
+static void write_disk(const char *id, const char *text)
+{
+	int fd = open_disk(id);
+
+	cr_assert_eq(pwrite(fd, text, 5, 1 << 20), 5);
+	close(fd);
+}
+
+static void expect_disk(const char *id, const char *text)
+{
+	char is[6] = "";
+	int fd = open_disk(id);
+
+	cr_assert_eq(pread(fd, is, 5, 1 << 20), 5);
+	cr_assert_str_eq(is, text);
+	close(fd);
+}
+
+static unsigned from_v1(const char *snapshot, char id[32])
+{
+	if (from(snapshot) == 201)
+		(void)snprintf(id, 32, "%s", answer_text(&a, "id"));
+	return a.status;
+}
+
+/* Each has a disk of its own that begins as the snapshot's, also beyond a restart. */
+Test(daemon_snapshots, scratch_disks, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char id[32], snapshot[32], one[32], two[32];
+
+	make(id, "{\"memory_bytes\":67108864,\"scratch_bytes\":8388608}");
+	write_disk(id, "first");
+	keep(id, NULL, snapshot);
+	cr_assert_eq(files(), 2);
+	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 200, "%s", a.body);
+	cr_assert_str_eq(answer_text(&a, "paused"), "no");
+	write_disk(id, "later");
+	cr_assert_eq(from_v1(snapshot, one), 201, "%s", a.body);
+	expect_disk(one, "first");
+	write_disk(one, "mine!");
+	restart(SIGKILL);
+	rig_kill_jailer(&d.jail);
+	rig_start_jailer(&d.jail);
+	daemon_rig_await(&d);
+	cr_assert_eq(from_v1(snapshot, two), 201, "%s", a.body);
+	expect_disk(two, "first");
+	cr_assert_eq(ask("POST", target_of(two, "/pause"), "{\"disk\":true}"), 200, "%s", a.body);
+	cr_assert_eq(ask("POST", target_of(two, "/resume"), NULL), 200, "%s", a.body);
+	expect_disk(two, "first");
+	end(snapshot);
+	cr_assert(files_become(0));
 }
 
 /* What a request may say, and what not. */

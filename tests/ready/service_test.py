@@ -38,7 +38,7 @@ class Service(unittest.TestCase):
         cls.cwd = tempfile.mkdtemp(prefix="casemate-interpreter.")
         cls.process = subprocess.Popen(
             [sys.executable, SERVICE, "--port", "0", "--cwd", cls.cwd, "--agent", f"http://127.0.0.1:{cls.agent.server_port}"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "TMPDIR": cls.cwd})
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "TMPDIR": cls.cwd, "PYTHONDONTWRITEBYTECODE": "1"})
         cls.port = int(cls.process.stdout.readline())
         end = time.monotonic() + WARM_S
         while cls.ask("GET", "/health")[0] != 200:

@@ -64,6 +64,11 @@ _casemate() {
 		word='create list revoke'
 	elif [ "$verb" = snapshot ] && [ "$positional" = 0 ]; then
 		word='create ls rm'
+	elif [ "$verb" = template ] && [ "$positional" = 0 ]; then
+		word='build ls tag rm'
+	elif [ "$verb" = template ]; then
+		compopt -o default
+		return
 	elif [ "$verb" = image ] && [ "$positional" = 0 ]; then
 		word='import pull ls inspect rm gc'
 	elif [ "$verb" = image ]; then

@@ -57,6 +57,7 @@ _casemate() {
 		cp) _arguments $reply '*: :{ _casemate_ids -S : ; _files }' ;;
 		key) _arguments $reply '1: :(create list revoke)' ;;
 		snapshot) _arguments $reply '1: :(create ls rm)' '2: :_casemate_ids' ;;
+		template) _arguments $reply '1: :(build ls tag rm)' '*: :_files' ;;
 		image) _arguments $reply '1: :(import pull ls inspect rm gc)' '*: :_files' ;;
 		*)
 			if [[ $help = *' ID'* ]]; then

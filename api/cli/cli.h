@@ -75,6 +75,7 @@ cli_verb_fn verb_rm;
 cli_verb_fn verb_run;
 cli_verb_fn verb_snapshot;
 cli_verb_fn verb_stats;
+cli_verb_fn verb_template;
 cli_verb_fn verb_top;
 cli_verb_fn verb_wait;
 

@@ -350,8 +350,8 @@ static int send_file(struct http_client *c, int fd, uint64_t bytes, uint64_t *do
 	return r == -EPIPE ? 0 : r;
 }
 
-int http_client_upload(struct http_client *c, const char *path, int fd, uint64_t *done,
-		       json_t **ret, struct err *err)
+int http_client_upload(struct http_client *c, const char *method, const char *path, int fd,
+		       uint64_t *done, json_t **ret, struct err *err)
 {
 	char head[PATH_BYTES_MAX + 256];
 	struct http_head h = { .status = 0 };
@@ -361,16 +361,16 @@ int http_client_upload(struct http_client *c, const char *path, int fd, uint64_t
 	if (r < 0)
 		return err_sys(err, r, "the file to be sent");
 	n = snprintf(head, sizeof(head),
-		     "POST %s HTTP/1.1\r\nHost: casemate\r\nContent-Type: "
+		     "%s %s HTTP/1.1\r\nHost: casemate\r\nContent-Type: "
 		     "application/octet-stream\r\nContent-Length: %lld\r\n\r\n",
-		     path, (long long)st.st_size);
+		     method, path, (long long)st.st_size);
 	if (n < 0 || (size_t)n >= sizeof(head))
 		return err_set(err, -ENAMETOOLONG, "the request is too long");
 	r = fd_write_full(c->fd, head, (size_t)n);
 	if (r == 0)
 		r = send_file(c, fd, (uint64_t)st.st_size, done);
 	if (r == 0)
-		r = read_head(c, now_ms() + UPLOAD_END_MS, "POST", &h);
+		r = read_head(c, now_ms() + UPLOAD_END_MS, method, &h);
 	if (r < 0)
 		return explain(err, r);
 	return finish_call(c, &h, now_ms() + SEND_TIMEOUT_S * UINT64_C(1000), ret, NULL, err);

@@ -37,9 +37,9 @@ void http_client_free(struct http_client *c);
 MUST_USE int http_client_call(struct http_client *c, const char *method, const char *path,
 			      const json_t *body, uint64_t timeout_ms, json_t **ret,
 			      json_t **ret_error, struct err *err);
-/* POSTs a whole file, and what became of it as http_client_call. *done grows: bytes so far. */
-MUST_USE int http_client_upload(struct http_client *c, const char *path, int fd, uint64_t *done,
-				json_t **ret, struct err *err);
+/* Sends a whole file, and what became of it as http_client_call. *done grows: bytes so far. */
+MUST_USE int http_client_upload(struct http_client *c, const char *method, const char *path, int fd,
+				uint64_t *done, json_t **ret, struct err *err);
 /* GETs a text of any length, given to fn piece by piece; fn returns < 0 to stop early. */
 MUST_USE int http_client_stream(struct http_client *c, const char *path,
 				int (*fn)(const char *data, size_t len, void *arg), void *arg,

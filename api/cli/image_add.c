@@ -57,7 +57,7 @@ static int send_image(struct cli *cli, const char *name, int image, const json_t
 	progress_begin(&p, cli, "sending the image");
 	p.total = fstat(image, &st) == 0 ? (uint64_t)st.st_size : 0;
 	if (r == 0)
-		r = http_client_upload(c, path, image, &p.done, &stored, err);
+		r = http_client_upload(c, "POST", path, image, &p.done, &stored, err);
 	progress_end(&p);
 	if (r == 0) {
 		body = json_pack("{s:s, s:O*}", "digest", digest, "config", config);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "api/cli/child.h"
+#include "api/cli/tempfile.h"
 #include "base/buf.h"
 #include "base/fd.h"
 
@@ -16,28 +17,6 @@
 #define FD_ARCHIVE 3
 #define FD_IMAGE   4
 #define FD_SPARE   10 /* out of the way of both */
-
-/* A file without a name, where there is likely to be room for gigabytes. */
-static int make_image(int *ret, struct err *err)
-{
-	const char *dir = getenv("TMPDIR");
-	char path[512];
-	int fd;
-
-	if (dir == NULL || dir[0] != '/')
-		dir = "/var/tmp";
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL) &&
-	    snprintf(path, sizeof(path), "%s/casemate-image.XXXXXX", dir) < (int)sizeof(path)) {
-		fd = mkostemp(path, O_CLOEXEC);
-		if (fd >= 0)
-			(void)unlink(path);
-	}
-	if (fd < 0)
-		return err_sys(err, -errno, "a temporary file in %s; set TMPDIR", dir);
-	*ret = fd;
-	return 0;
-}
 
 struct become_arg {
 	const struct importer *importer;
@@ -99,7 +78,7 @@ int importer_run(struct cli *cli, const struct importer *i, int archive, int *re
 	CLEANUP(fd_closep) int reader = -1;
 	struct buf text;
 	pid_t pid = -1;
-	int status, r = make_image(&image, err);
+	int status, r = tempfile_open(&image, err);
 
 	if (r == 0)
 		r = child_start(

@@ -25,6 +25,7 @@ static const struct {
 	{ "cp", verb_cp, "copy a file into a sandbox, or out of one" },
 	{ "fork", verb_fork, "make sandboxes that go on where one is" },
 	{ "snapshot", verb_snapshot, "keep what a sandbox is, to begin from there" },
+	{ "template", verb_template, "build, list, tag and remove templates" },
 	{ "net", verb_net, "change what a running sandbox may reach" },
 	{ "pause", verb_pause, "stop a sandbox where it is" },
 	{ "resume", verb_resume, "let a paused sandbox go on" },

@@ -158,6 +158,7 @@ SET_TEXT(cwd)
 SET_TEXT(user)
 SET_TEXT(image)
 SET_TEXT(snapshot)
+SET_TEXT(template)
 SET_TEXT(kernel)
 SET_TEXT(hostname)
 SET_TEXT(huge_pages)
@@ -186,6 +187,8 @@ static const struct {
 	{ "image", "NAME", 0, RUN | CREATE, set_image, "root image in the host's store" },
 	{ "snapshot", "NAME", 0, RUN | CREATE, set_snapshot,
 	  "go on from this snapshot, which says what the machine is" },
+	{ "template", "NAME", 0, RUN | CREATE, set_template,
+	  "the same of a template, NAME or NAME:TAG" },
 	{ "kernel", "NAME", 0, RUN | CREATE, set_kernel, "guest kernel in the host's store" },
 	{ "hostname", "NAME", 0, RUN | CREATE, set_hostname,
 	  "the guest's host name (default: the id)" },

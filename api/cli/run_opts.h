@@ -36,6 +36,7 @@ struct run_opts {
 	const char *user;
 	const char *image;
 	const char *snapshot;
+	const char *template;
 	const char *kernel;
 	const char *hostname;
 	const char *huge_pages;

@@ -69,6 +69,7 @@ json_t *session_request(const struct run_opts *o, bool lease, bool for_create)
 	r |= set_number(req, "scratch_bytes", o->scratch_bytes);
 	r |= set_text(req, "image", o->image);
 	r |= set_text(req, "snapshot", o->snapshot);
+	r |= set_text(req, "template", o->template);
 	r |= set_text(req, "kernel", o->kernel);
 	r |= set_text(req, "hostname", o->hostname);
 	r |= set_text(req, "huge_pages", o->huge_pages);

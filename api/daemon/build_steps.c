@@ -16,6 +16,12 @@
 #define ROOT	"root"
 #define ARCHIVE "/tmp/.casemate-copy.tar"
 
+/* "NAME" with NAME's own group, as "NAME:GROUP" says it. */
+#define OWNER_SCRIPT                                                           \
+	"case $owner in *:*) ;; *)\n"                                          \
+	"	group=$(id -g \"$owner\" 2>/dev/null) && owner=$owner:$group || :\n" \
+	"esac\n"
+
 /* As E2B has it: bash where there is one. Not a login shell, whose profile would undo ENV PATH. */
 static const char run_script[] =
 	"if [ -x /bin/bash ]; then exec /bin/bash -c \"$1\"; fi; exec /bin/sh -c \"$1\"";
@@ -39,7 +45,8 @@ static const char prepare_script[] =
 /* A directory of root's making belongs to who works in it. $1: the path, $2: the user. */
 static const char workdir_script[] =
 	"set -eu\n"
-	"[ -d \"$1\" ] || { mkdir -p -- \"$1\"; chown \"$2\" -- \"$1\"; }\n"
+	"owner=$2\n" OWNER_SCRIPT
+	"[ -d \"$1\" ] || { mkdir -p -- \"$1\"; chown \"$owner\" -- \"$1\"; }\n"
 	"cd -- \"$1\"\n"
 	"pwd\n";
 
@@ -53,13 +60,13 @@ static const char copy_script[] =
 	"umask 022\n"
 	"work=$(mktemp -d)\n"
 	"trap 'rm -rf \"$work\" \"$1\"' EXIT\n"
+	"owner=$4\n" OWNER_SCRIPT
 	"tar -xozf \"$1\" -C \"$work\" 2>/dev/null || tar -xof \"$1\" -C \"$work\"\n"
-	"chown -hR \"$4\" \"$work\"\n"
+	"chown -hR \"$owner\" \"$work\"\n"
 	"[ -z \"$5\" ] || chmod -R \"$5\" \"$work\"\n"
 	"target=$3\n"
 	"archive=$1\n"
 	"pattern=$2\n"
-	"owner=$4\n"
 	"here=$(pwd)\n"
 	"case $target in /*) ;; *) target=$here/$target ;; esac\n"
 	"cd \"$work\"\n"

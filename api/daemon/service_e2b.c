@@ -96,7 +96,7 @@ static void create(struct http_req *req, struct service *sv, unsigned v)
 
 	if (r == 0) {
 		spec.tenant = auth_principal(req)->tenant;
-		r = templates_create(sv, profile->template, &spec, &s, &err);
+		r = templates_create(sv, profile->template, false, &spec, &s, &err);
 		if (r == -ENOENT)
 			r = service_create_e2b(sv, profile->template, &spec, &s, &err);
 	}

@@ -9,6 +9,7 @@
 
 #include "api/daemon/service.h"
 #include "api/daemon/snapshot.h"
+#include "api/daemon/templates.h"
 #include "base/num.h"
 
 #define PAGE_MAX 100U
@@ -314,6 +315,13 @@ int service_create(const struct service *sv, struct spec *spec, struct sandbox *
 	struct snapshot *p;
 	int r;
 
+	if (spec->template[0] != '\0') {
+		r = templates_create(sv, spec->template, true, spec, ret, err);
+		if (r != -ENOENT)
+			return r;
+		spec_done(spec);
+		return err_set(err, r, "template: no such template");
+	}
 	if (spec->snapshot[0] == '\0') {
 		r = service_image(sv, spec, err);
 		if (r == 0)

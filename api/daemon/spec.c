@@ -128,6 +128,17 @@ static int set_snapshot(const json_t *v, const struct spec_limits *lim, struct s
 	return take_store_name("snapshot", v, s->snapshot, err);
 }
 
+static int set_template(const json_t *v, const struct spec_limits *lim, struct spec *s,
+			struct err *err)
+{
+	(void)lim;
+	int r = take_text("template", v, CHARS_NAME ":", s->template, sizeof(s->template), err);
+
+	return r == 0 && s->template[0] == '\0'
+		       ? err_set(err, -EINVAL, "template: must be NAME or NAME:TAG")
+		       : r;
+}
+
 bool spec_env_name_ok(const char *name, size_t len)
 {
 	return len > 0 && !(name[0] >= '0' && name[0] <= '9') && strspn(name, CHARS_ENV) >= len;
@@ -327,6 +338,7 @@ static const struct {
 	{ "kernel", set_kernel },
 	{ "image", set_image },
 	{ "snapshot", set_snapshot },
+	{ "template", set_template },
 	{ "envs", set_envs },
 	{ "user", set_user },
 	{ "cwd", set_cwd },
@@ -449,8 +461,10 @@ int spec_parse(const char *body, size_t len, const struct spec_limits *lim, stru
 	for (void *it = json_object_iter(root); it != NULL && r == 0;
 	     it = json_object_iter_next(root, it))
 		r = set_field(json_object_iter_key(it), json_object_iter_value(it), lim, &s, err);
-	if (r == 0 && s.snapshot[0] != '\0')
+	if (r == 0 && (s.snapshot[0] != '\0' || s.template[0] != '\0'))
 		r = check_snapshot(root, err);
+	if (r == 0 && s.snapshot[0] != '\0' && s.template[0] != '\0')
+		r = err_set(err, -EINVAL, "template: not with a snapshot");
 	json_decref(root);
 	if (r < 0) {
 		spec_done(&s);

@@ -16,18 +16,19 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
-#define SPEC_NAME_MAX	 64U /* kernel and image names: [a-z0-9._-] */
-#define SPEC_DIGEST_LEN	 64U /* of an image: SHA-256 in hex */
-#define SPEC_HOST_MAX	 63U
-#define SPEC_USER_MAX	 64U
-#define SPEC_CWD_MAX	 1024U
-#define SPEC_ENVS_MAX	 256U
-#define SPEC_CPUSET_MAX	 128U
-#define SPEC_VCPUS_MAX	 32U
-#define SPEC_MEMORY_MIN	 (UINT64_C(64) << 20)
-#define SPEC_MEMORY_STEP (UINT64_C(2) << 20)
-#define SPEC_FORK_MAX	 64U
-#define SPEC_TIMEOUT_MAX (UINT64_C(24) * 3600 * 1000) /* ms */
+#define SPEC_NAME_MAX	  64U  /* kernel and image names: [a-z0-9._-] */
+#define SPEC_TEMPLATE_MAX 129U /* NAME:TAG (template_ref.h) */
+#define SPEC_DIGEST_LEN	  64U  /* of an image: SHA-256 in hex */
+#define SPEC_HOST_MAX	  63U
+#define SPEC_USER_MAX	  64U
+#define SPEC_CWD_MAX	  1024U
+#define SPEC_ENVS_MAX	  256U
+#define SPEC_CPUSET_MAX	  128U
+#define SPEC_VCPUS_MAX	  32U
+#define SPEC_MEMORY_MIN	  (UINT64_C(64) << 20)
+#define SPEC_MEMORY_STEP  (UINT64_C(2) << 20)
+#define SPEC_FORK_MAX	  64U
+#define SPEC_TIMEOUT_MAX  (UINT64_C(24) * 3600 * 1000) /* ms */
 
 struct cpu_template; /* cpu_template.h */
 struct tenant;	     /* tenant.h */
@@ -53,10 +54,11 @@ struct spec {
 	char image[SPEC_NAME_MAX + 1];
 	char digest[SPEC_DIGEST_LEN +
 		    1]; /* what the image's name stood for; "" = the store's own */
-	char snapshot[SPEC_NAME_MAX + 1]; /* to go on from, which says the shape; "" = none */
-	char hostname[SPEC_HOST_MAX + 1]; /* "" = the sandbox's id */
-	char user[SPEC_USER_MAX + 1];	  /* "" = the agent's default */
-	char cwd[SPEC_CWD_MAX + 1];	  /* "" = the user's home */
+	char snapshot[SPEC_NAME_MAX + 1];     /* to go on from, which says the shape; "" = none */
+	char template[SPEC_TEMPLATE_MAX + 1]; /* the same of a template: NAME[:TAG] */
+	char hostname[SPEC_HOST_MAX + 1];     /* "" = the sandbox's id */
+	char user[SPEC_USER_MAX + 1];	      /* "" = the agent's default */
+	char cwd[SPEC_CWD_MAX + 1];	      /* "" = the user's home */
 	struct spec_env *envs;
 	size_t envs_count;
 	struct cpu_template *cpu; /* NULL = none */

@@ -129,31 +129,20 @@ bool build_id_ok(const char *id)
 
 /* ---- Images -------------------------------------------------------------------------------- */
 
-static const char *without(const char *ref, const char *prefix)
-{
-	const size_t len = strlen(prefix);
-
-	return strncmp(ref, prefix, len) == 0 ? ref + len : ref;
-}
-
 int template_image_name(const char *ref, const char *fallback, char name[SPEC_NAME_MAX + 1],
 			struct err *err)
 {
-	const char *s = without(without(ref, "docker.io/"), "library/");
-	const char *colon = strrchr(s, ':');
-	size_t len = strlen(s);
+	const char *slash = strrchr(ref, '/');
+	const char *s = slash == NULL ? ref : slash + 1;
+	size_t len;
 
-	if (colon != NULL && strcmp(colon, ":latest") == 0)
-		len = (size_t)(colon - s);
-	if ((len == 4 && strncmp(s, "base", len) == 0) ||
-	    (len == 11 && strncmp(s, "e2bdev/base", len) == 0)) {
+	if (strcmp(s, "base") == 0 || strcmp(s, "base:latest") == 0)
 		s = fallback;
-		len = strlen(s);
-	}
-	if (len == 0 || len > SPEC_NAME_MAX || s[0] == '.' || strspn(s, NAME_CHARS "./:") < len)
+	len = strlen(s);
+	if (len == 0 || len > SPEC_NAME_MAX || s[0] == '.' || strspn(s, NAME_CHARS ".:") < len)
 		return err_set(err, -EINVAL, "fromImage: can't be the name of an image");
 	for (size_t i = 0; i < len; i++)
-		name[i] = s[i] == '/' || s[i] == ':' ? '-' : s[i];
+		name[i] = s[i] == ':' ? '-' : s[i];
 	name[len] = '\0';
 	return 0;
 }

@@ -40,9 +40,9 @@ void build_id_make(char id[BUILD_ID_LEN + 1]);
 bool build_id_ok(const char *id);
 
 /*
- * A reference to a container image ("docker.io/library/debian:12") as the name that such an image
- * has when it is imported: without the default registry, '/' and ':' as '-', and without the tag
- * "latest". "base", also as "e2bdev/base", is fallback. 0 or -EINVAL with err.
+ * A reference to a container image ("docker.io/library/debian:12") as the name that it has when
+ * `casemate image pull` has brought it: its last part, a hyphen for the colon. "base", also as
+ * "e2bdev/base:latest", is fallback. 0 or -EINVAL with err.
  */
 MUST_USE int template_image_name(const char *ref, const char *fallback,
 				 char name[SPEC_NAME_MAX + 1], struct err *err);

@@ -138,7 +138,7 @@ int templates_shape(const struct service *sv, const char *text, struct spec *spe
 	return r < 0 ? r : shape(sv, build, spec, ret, err);
 }
 
-int templates_create(const struct service *sv, const char *text, struct spec *spec,
+int templates_create(const struct service *sv, const char *text, bool own_user, struct spec *spec,
 		     struct sandbox **ret, struct err *err)
 {
 	struct snapshot *from;
@@ -148,7 +148,8 @@ int templates_create(const struct service *sv, const char *text, struct spec *sp
 	if (r == -ENOENT)
 		return r;
 	if (r == 0) {
-		spec->user[0] = '\0';
+		if (!own_user)
+			spec->user[0] = '\0';
 		r = shape(sv, build, spec, &from, err);
 	}
 	if (r == 0)

@@ -49,11 +49,11 @@ MUST_USE int template_build(const struct service *sv, const char *template, cons
 MUST_USE int templates_shape(const struct service *sv, const char *text, struct spec *spec,
 			     struct snapshot **ret, struct err *err);
 
-/* Makes a sandbox of one for the E2B API, which names no user: the template's counts. -ENOENT:
- * there is no such template, and spec is as it was; else spec is taken over, and it is as
- * sandbox_create. */
-MUST_USE int templates_create(const struct service *sv, const char *text, struct spec *spec,
-			      struct sandbox **ret, struct err *err);
+/* Makes a sandbox of one. own_user: spec's user counts where it says one; the E2B API names none
+ * there. -ENOENT: there is no such template, and spec is as it was; else spec is taken over, and it
+ * is as sandbox_create. */
+MUST_USE int templates_create(const struct service *sv, const char *text, bool own_user,
+			      struct spec *spec, struct sandbox **ret, struct err *err);
 
 /* Builds that no tag names go, with their snapshots; and of failed ones all but the last. */
 void templates_tidy(struct service *sv, const char *template);

@@ -63,6 +63,8 @@ static unsigned tx_sent, tx_done;
 static uint32_t taken[CONNS];
 /* And what it is: its head, or the forwarder's two bytes, have come. */
 static uint8_t knocked[CONNS], headed[CONNS];
+/* What of a frame to port 1024 is still to come, and isn't looked at. */
+static uint32_t rest[CONNS];
 static uint8_t page[RX_BYTES + 512];
 static uint8_t last_call[512];
 static uint32_t last_call_len;
@@ -236,7 +238,11 @@ static bool run(const struct header *h, const uint8_t *stream, const uint8_t *re
 /* Every request in the packet is answered: stream as asked, type 2, no bytes. */
 static void serve(const struct header *h, const uint8_t *data)
 {
-	for (uint32_t off = 0; off + FRAME_BYTES <= h->len;) {
+	uint32_t *left = &rest[h->src_port % CONNS];
+	uint32_t off = *left < h->len ? *left : h->len;
+
+	*left -= off;
+	while (off + FRAME_BYTES <= h->len) {
 		uint32_t len = (uint32_t)data[off] << 24 | (uint32_t)data[off + 1] << 16 |
 			       (uint32_t)data[off + 2] << 8 | data[off + 3];
 		uint8_t answer[FRAME_BYTES] = { [8] = 2 };
@@ -251,6 +257,8 @@ static void serve(const struct header *h, const uint8_t *data)
 			send(h, OP_RW, 0, answer, sizeof(answer));
 		off += FRAME_BYTES + len;
 	}
+	if (off > h->len)
+		*left = off - h->len;
 }
 
 static void serve_http(const struct header *h, const uint8_t *data)
@@ -286,7 +294,7 @@ static void on_packet(uint16_t i)
 
 	switch (h->op) {
 	case OP_REQUEST:
-		taken[h->src_port % CONNS] = 0;
+		taken[h->src_port % CONNS] = rest[h->src_port % CONNS] = 0;
 		knocked[h->src_port % CONNS] = headed[h->src_port % CONNS] = 0;
 		send(h, OP_RESPONSE, 0, NULL, 0);
 		break;

@@ -9,10 +9,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/num.h"
+#include "tests/native/cli_rig.h"
 #include "tests/native/daemon_http_rig.h"
 #include "tests/native/openapi.h"
 
@@ -255,4 +257,77 @@ Test(daemon_templates, a_restart, .init = set_up, .fini = tear_down, .timeout = 
 	(void)snprintf(path, sizeof(path), "/v1/sandboxes/%s", id);
 	cr_expect_eq(ask("GET", path, alice, NULL), 200);
 	cr_expect_eq(ask("DELETE", "/templates/kept", alice, NULL), 204);
+}
+
+/* ---- casemate template --------------------------------------------------------------------- */
+
+static char dir[100];
+static struct cli_run r;
+
+static void write_file(const char *name, const char *text)
+{
+	char path[160];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "we");
+	cr_assert_not_null(f, "%s", path);
+	cr_assert_geq(fputs(text, f), 0);
+	cr_assert_eq(fclose(f), 0);
+}
+
+/* What the rig's directory may still have when it goes. */
+static void remove_files(void)
+{
+	static const char *const names[] = { "Dockerfile", "Other", "file", "" };
+	char path[160];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		(void)remove(path);
+	}
+}
+
+Test(daemon_templates, by_the_command_line, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	(void)snprintf(dir, sizeof(dir), "%s/Context", d.jail.dir);
+	cr_assert_eq(mkdir(dir, 0755), 0);
+	write_file("file", "text");
+	write_file("Dockerfile",
+		   "FROM base\nCOPY fil* /opt/\nRUN make\nEXPOSE 80\nCMD [\"serve\"]\n");
+	cr_assert_eq(CLI(&d, &r, "template", "build", "--cpus", "1", "--memory", "64M", dir), 0,
+		     "%s", r.err);
+	cr_expect_eq(strncmp(r.out, "context t", 9), 0, "%s", r.out);
+	cr_expect_not_null(strstr(r.err, "line 4: EXPOSE"), "%s", r.err);
+	cr_expect_not_null(strstr(r.err, "[1/2] COPY fil* /opt/"), "%s", r.err);
+	cr_assert_eq(CLI(&d, &r, "template", "ls"), 0, "%s", r.err);
+	cr_expect_not_null(strstr(r.out, "\ncontext "), "%s", r.out);
+	cr_expect_eq(CLI(&d, &r, "template", "tag", "context", "v1", "prod"), 0, "%s", r.err);
+	cr_expect_neq(CLI(&d, &r, "template", "tag", "context:none", "x"), 0);
+
+	cr_assert_eq(CLI(&d, &r, "create", "--json", "--template", "context:v1"), 0, "%s", r.err);
+	cr_expect_neq(CLI(&d, &r, "create", "--template", "nothing"), 0);
+	cr_expect_not_null(strstr(r.err, "no such template"), "%s", r.err);
+
+	/* From a template, and what fails says so with its line or its command. */
+	write_file("Other", "FROM context:v1\nRUN exit-3\n");
+	(void)snprintf(status, sizeof(status), "%s/Other", dir);
+	cr_expect_eq(CLI(&d, &r, "template", "build", "-f", status, "-t", "second:v1", "--cpus",
+			 "1", "--memory", "64M", dir),
+		     125);
+	cr_expect_not_null(strstr(r.err, "failed to run command 'exit-3': exit status 3"), "%s",
+			   r.err);
+	write_file("Other", "FROM base\nCOPY nothing /\n");
+	cr_expect_eq(CLI(&d, &r, "template", "build", "-f", status, dir), 125);
+	cr_expect_not_null(strstr(r.err, "line 2: COPY: nothing: there is no such file"), "%s",
+			   r.err);
+	write_file("Other", "FROM base\nCOPY ../store /\n");
+	cr_expect_eq(CLI(&d, &r, "template", "build", "-f", status, dir), 125);
+	cr_expect_not_null(strstr(r.err, "leads out of the directory"), "%s", r.err);
+	write_file("Other", "FROM base\nADD x /\n");
+	cr_expect_eq(CLI(&d, &r, "template", "build", "-f", status, dir), 125);
+	cr_expect_not_null(strstr(r.err, "line 2: ADD: is not supported"), "%s", r.err);
+	cr_expect_eq(CLI(&d, &r, "template", "rm", "context"), 0, "%s", r.err);
+	cr_expect_eq(CLI(&d, &r, "template", "rm", "context"), 125);
+	remove_files();
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # casemate: options, and commands through the real agent.
-foreach(name args events opts)
+foreach(name args dockerfile events opts)
   casemate_test(cli_${name} unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/cli_${name}.c LINKS cli_core)
 endforeach()
 foreach(name exec copy)

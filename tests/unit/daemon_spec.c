@@ -205,6 +205,10 @@ Test(spec, of_a_snapshot)
 	cr_assert_str_eq(s.snapshot, "x");
 	cr_assert_eq(s.timeout_ms, 5);
 	spec_done(&s);
+	refuse("{\"template\":\"\"}", "template");
+	refuse("{\"template\":\"a/b\"}", "template");
+	refuse("{\"template\":\"a:b\",\"vcpus\":1}", "vcpus: is the snapshot's");
+	refuse("{\"template\":\"a:b\",\"snapshot\":\"x\"}", "template: not with");
 	refuse("{\"snapshot\":\"\"}", "snapshot");
 	refuse("{\"snapshot\":\"../x\"}", "snapshot");
 	refuse("{\"snapshot\":\"x\",\"vcpus\":1}", "vcpus: is the snapshot's");

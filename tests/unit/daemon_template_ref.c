@@ -80,14 +80,14 @@ Test(template_ref, images)
 	} good[] = {
 		{ "debian", "debian" },
 		{ "ubuntu:22.04", "ubuntu-22.04" },
-		{ "docker.io/library/alpine:latest", "alpine" },
-		{ "oven/bun", "oven-bun" },
-		{ "ghcr.io/a/b:1", "ghcr.io-a-b-1" },
+		{ "docker.io/library/alpine:latest", "alpine-latest" },
+		{ "oven/bun", "bun" },
+		{ "localhost:5000/a/b:1", "b-1" },
 		{ "base", "fallback" },
 		{ "e2bdev/base:latest", "fallback" },
 	};
-	static const char *const bad[] = { "",	     ".",	   "../x", "A",	     "a b",
-					   LONG "x", "a@sha256:0", "a\n",  ":latest" };
+	static const char *const bad[] = { "",	     ".",	   "a/",  "A",	  "a b",
+					   LONG "x", "a@sha256:0", "a\n", "a/..", "a/.x" };
 	char name[SPEC_NAME_MAX + 1];
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {

@@ -182,7 +182,7 @@ static void use_slot(int tap, const struct gateway *gw, uint16_t slot)
 	cr_assert_lt(accept4(gw->tcp, NULL, NULL, SOCK_CLOEXEC), 0, "slot %u", slot);
 }
 
-Test(gateway_churn, nothing_crosses_over, .timeout = 60)
+Test(gateway_churn, nothing_crosses_over, .timeout = 120)
 {
 	struct traces first = { 0 }, now;
 

@@ -22,6 +22,7 @@ struct conn {
 struct dnsd_tcp {
 	struct egress *egress;
 	struct loop_io *io;
+	struct loop_timer *breathe;
 	int fd;
 	bool full;
 	struct conn conns[EGRESS_DNS_CONNS_MAX];
@@ -39,7 +40,7 @@ static void conn_close(struct conn *c)
 	fd_closep(&c->fd);
 	c->waiting = false;
 	c->have = 0;
-	if (c->dnsd->full && loop_io_set(c->dnsd->io, EPOLLIN) == 0)
+	if (c->dnsd->full && c->dnsd->breathe == NULL && loop_io_set(c->dnsd->io, EPOLLIN) == 0)
 		c->dnsd->full = false;
 }
 
@@ -125,6 +126,22 @@ static struct conn *conn_free_one(struct dnsd_tcp *d)
 	return NULL;
 }
 
+static void on_breathed(void *arg)
+{
+	struct dnsd_tcp *d = arg;
+
+	d->breathe = NULL;
+	if (loop_io_set(d->io, EPOLLIN) == 0)
+		d->full = false;
+}
+
+/* There is no descriptor, or no memory, for one that waits: it would be reported at once again. */
+static void pause_listening(struct dnsd_tcp *d)
+{
+	if (loop_timer_add(d->egress->loop, EGRESS_BREATHE_MS, on_breathed, d, &d->breathe) == 0)
+		d->full = loop_io_set(d->io, 0) == 0;
+}
+
 static void on_connection(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
 	struct dnsd_tcp *d = arg;
@@ -136,8 +153,11 @@ static void on_connection(struct loop_io *io, int fd, uint32_t events, void *arg
 		return;
 	}
 	c->fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (c->fd < 0)
+	if (c->fd < 0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_listening(d);
 		return;
+	}
 	if (loop_io_add(d->egress->loop, c->fd, EPOLLIN, on_question, c, &c->io) < 0 ||
 	    conn_wait(c) < 0)
 		conn_close(c);
@@ -173,6 +193,7 @@ void dnsd_tcp_free(struct dnsd_tcp *d)
 	for (size_t i = 0; i < EGRESS_DNS_CONNS_MAX; i++)
 		if (d->conns[i].fd >= 0)
 			conn_close(&d->conns[i]);
+	loop_timer_del(d->breathe);
 	loop_io_del(d->io);
 	free(d);
 }

@@ -43,4 +43,7 @@
 #define EGRESS_IDLE_MS	 600000U
 #define EGRESS_LIFE_MS	 43200000U
 
+/* After an accept that failed for want of something of the host's. */
+#define EGRESS_BREATHE_MS 100U
+
 #endif

@@ -9,8 +9,7 @@
 #include "egress/flow.h"
 #include "egress/resolver.h"
 
-#define ROUND_MAX  16U	/* connections a turn of the loop */
-#define BREATHE_MS 100U /* after an accept that failed for want of something */
+#define ROUND_MAX 16U /* connections a turn of the loop */
 
 struct proxy {
 	struct egress *egress;
@@ -75,7 +74,8 @@ static bool accept_one(struct proxy *p, int listener)
 	if (fd < 0) {
 		/* Descriptors or memory: it would be reported at once again. */
 		if (errno != EAGAIN && errno != EINTR &&
-		    loop_timer_add(p->egress->loop, BREATHE_MS, on_breathed, p, &p->breathe) == 0)
+		    loop_timer_add(p->egress->loop, EGRESS_BREATHE_MS, on_breathed, p,
+				   &p->breathe) == 0)
 			set_paused(p, true);
 		return false;
 	}

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -19,6 +20,7 @@
 #define CUT    24U
 #define ROUNDS 20U
 #define BLOCK  4096U
+#define FEW    24U /* descriptors: some more than it starts with */
 
 static struct rig rig;
 
@@ -106,5 +108,46 @@ Test(egress_load, policies_change_under_way, .timeout = 60)
 	for (unsigned i = 0; i < KEPT; i++)
 		fd_closep(&kept[i]);
 	cr_assert_eq(rig_count(&rig, "connections_ended_by_policy"), ROUNDS * CUT);
+	cr_assert(rig_stop(&rig));
+}
+
+static uint64_t cpu_ms(pid_t pid)
+{
+	struct timespec t;
+	clockid_t clock;
+
+	cr_assert_eq(clock_getcpuclockid(pid, &clock), 0);
+	cr_assert_eq(clock_gettime(clock, &t), 0);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* What can't be accepted waits, and the program with it: it doesn't turn round and round. */
+Test(egress_load, without_descriptors, .timeout = 60)
+{
+	static const uint16_t ports[] = { 80, 53 };
+	int idle[FEW];
+	char text[256];
+
+	rig.descriptors = FEW;
+	rig_start(&rig, NULL);
+	world_serve(&rig.world, "8.1.1.1", 80);
+	rig_policy(&rig, "{'allowOut': ['example.org'], 'denyOut': ['0.0.0.0/0']}");
+	/* They say nothing, so each holds a descriptor while its first bytes are waited for. */
+	for (unsigned i = 0; i < FEW; i++)
+		idle[i] = net_dial(&rig.world.net, "8.1.1.1", 80);
+	for (size_t i = 0; i < ARRAY_SIZE(ports); i++) {
+		CLEANUP(fd_closep) int fd = net_dial(&rig.world.net, "8.1.1.1", ports[i]);
+		uint64_t used = cpu_ms(rig.pid);
+
+		cr_assert_geq(fd, 0);
+		(void)poll(NULL, 0, 500);
+		cr_assert_lt(cpu_ms(rig.pid) - used, 100, "port %u", ports[i]);
+	}
+	cr_assert_lt(rig_count(&rig, "connections_accepted"), FEW, "there were enough");
+	for (unsigned i = 0; i < FEW; i++)
+		fd_closep(&idle[i]);
+	cr_assert_eq(rig_ask(&rig, "example.org", DNS_TYPE_A, true, text, sizeof(text)), 0);
+	cr_assert_str_eq(text, "8.1.1.1");
+	cr_assert_str_eq(rig_get(&rig, "8.1.1.1", 80, "example.org", ""), "8.1.1.1");
 	cr_assert(rig_stop(&rig));
 }

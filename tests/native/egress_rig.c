@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,6 +39,8 @@ void rig_start(struct rig *r, const char *connections)
 				     "dns-tcp",
 				     NULL };
 
+	const struct rlimit few = { r->descriptors, r->descriptors };
+
 	signal(SIGPIPE, SIG_IGN);
 	world_make(&r->world);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv), 0);
@@ -60,6 +63,8 @@ void rig_start(struct rig *r, const char *connections)
 			if (dup2(FD_HIGH + i, 3 + i) < 0)
 				_exit(126);
 		if (dup2(log[1], STDERR_FILENO) < 0)
+			_exit(126);
+		if (r->descriptors != 0 && setrlimit(RLIMIT_NOFILE, &few) < 0)
 			_exit(126);
 		/* The leak checker wants another process, which this one may not make. */
 		(void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);

@@ -13,6 +13,8 @@
 
 struct rig {
 	struct world world;
+	unsigned descriptors; /* that the program may have open, set before the start; 0 = its own
+			       * limit */
 	pid_t pid;
 	int control;
 	int log;

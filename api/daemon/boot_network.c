@@ -116,9 +116,7 @@ bool sandbox_network_ready(const struct sandbox *s)
 
 void sandbox_network_close(struct sandbox *s)
 {
-	if (s->network_call != NULL)
-		rpc_cancel(s->network_call);
-	s->network_call = NULL;
+	rpc_cancelp(&s->network_call);
 	network_free(s->network);
 	s->network = NULL;
 	free(s->network_next);

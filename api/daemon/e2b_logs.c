@@ -25,9 +25,7 @@ static void logs_done(void *state)
 {
 	struct logs *l = state;
 
-	if (l->call != NULL)
-		rpc_cancel(l->call);
-	l->call = NULL;
+	rpc_cancelp(&l->call);
 }
 
 static void on_client_gone(struct http_req *req, void *state)

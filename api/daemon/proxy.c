@@ -98,9 +98,7 @@ static void let_go(struct proxy *p)
 	relay_free(p->relay);
 	p->relay = NULL;
 	fd_closep(&p->fd);
-	if (p->connect != NULL)
-		rpc_cancel(p->connect);
-	p->connect = NULL;
+	rpc_cancelp(&p->connect);
 }
 
 static void proxy_done(void *state)

@@ -32,9 +32,7 @@ static void metrics_done(void *state)
 {
 	struct metrics *m = state;
 
-	if (m->call != NULL)
-		rpc_cancel(m->call);
-	m->call = NULL;
+	rpc_cancelp(&m->call);
 	usage_forget(&m->usage);
 	json_decref(m->list);
 	m->list = NULL;

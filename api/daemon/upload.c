@@ -48,9 +48,7 @@ static void upload_done(void *state)
 	stop_sending(u);
 	loop_timer_del(u->timer);
 	u->timer = NULL;
-	if (u->call != NULL)
-		rpc_cancel(u->call);
-	u->call = NULL;
+	rpc_cancelp(&u->call);
 }
 
 static void fail(struct upload *u, unsigned status, const char *code, const char *msg)

@@ -191,6 +191,13 @@ void rpc_cancel(struct rpc_pending *p)
 	conn_leave(c);
 }
 
+void rpc_cancelp(struct rpc_pending **p)
+{
+	if (*p != NULL)
+		rpc_cancel(*p);
+	*p = NULL;
+}
+
 /* ---- Answers ----------------------------------------------------------------------------- */
 
 /* An OK response: decodes its message and ends the call. */

@@ -215,6 +215,8 @@ MUST_USE int rpc_stream_send(struct rpc_pending *p, const ProtobufCMessage *msg)
 MUST_USE int rpc_stream_close(struct rpc_pending *p);
 /* Forgets a call: done gets RPC_CANCELLED before this returns. */
 void rpc_cancel(struct rpc_pending *p);
+/* The same for one that may be NULL, and is afterwards. */
+void rpc_cancelp(struct rpc_pending **p);
 
 /*
  * The same for programs that wait: runs the loop until the answer is there. *ret_out (free with

@@ -67,9 +67,9 @@ static int put_framing(const struct http_head *h, struct buf *out)
 
 static int put_field(const struct http_field *f, const char *host, struct buf *out)
 {
-	const bool masked = host != NULL && strcasecmp(f->name, "Host") == 0;
-
-	return put(out, f->name, ": ", masked ? host : f->value, "\r\n");
+	if (host != NULL && strcasecmp(f->name, "Host") == 0)
+		return put(out, "Host", ": ", host, "\r\n");
+	return put(out, f->name, ": ", f->value, "\r\n");
 }
 
 int http_forward_request(const struct http_head *h, const char *const *withhold, const char *host,

@@ -42,6 +42,7 @@ static void on_in_force(void *arg, const char *why)
 	if (why == NULL && s->network_next != NULL) {
 		free(s->spec.network);
 		s->spec.network = s->network_next;
+		sandbox_touch(s); /* or the next casemated would put the one before in force */
 	} else {
 		free(s->network_next);
 	}

@@ -97,6 +97,24 @@ Test(daemon_network, the_next_casemated_can_change_it)
 	cr_expect_eq(ask("PUT", target, "{\"allowOut\":[\"192.0.2.1\"]}"), 204, "%s", a.body);
 }
 
+/* What was said last holds, also for the casemated that comes after one that was killed. */
+Test(daemon_network, a_changed_policy_outlives_casemated)
+{
+	const char *target = make(VM("{\"allow_internet_access\":true}"));
+	char detail[64];
+
+	(void)snprintf(detail, sizeof(detail), "/sandboxes/%.*s", 20,
+		       target + strlen("/v1/sandboxes/"));
+	cr_assert_eq(ask("GET", detail, NULL), 200, "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "\"allowInternetAccess\":true"), "%s", a.body);
+	cr_assert_eq(ask("PUT", target, "{\"allowOut\":[\"192.0.2.1\"]}"), 204, "%s", a.body);
+	daemon_rig_stop(&d, SIGKILL);
+	daemon_rig_start(&d);
+	cr_assert_eq(ask("GET", detail, NULL), 200, "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "\"allowInternetAccess\":false"), "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "192.0.2.1"), "%s", a.body);
+}
+
 Test(daemon_no_network, is_refused_where_the_operator_gives_none, .init = set_up_without,
      .fini = tear_down, .timeout = 60)
 {

@@ -68,7 +68,8 @@ twice() { sort "$BATS_TEST_TMPDIR/values" | uniq -d; }
 	casemate run -- true # the first of its shape boots; the others are clones
 	until_true 90 has_spares 4
 	end=$(($(now) + ${CASEMATE_SECONDS-30} * 1000)) n=0
-	while [ "$n" -lt "${CASEMATE_CLONES:-100000}" ] && { [ -n "${CASEMATE_CLONES-}" ] || [ "$(now)" -lt $end ]; }; do
+	# At least eight, on however slow a host.
+	while [ "$n" -lt "${CASEMATE_CLONES:-100000}" ] && { [ "$n" -lt 8 ] || [ -n "${CASEMATE_CLONES-}" ] || [ "$(now)" -lt $end ]; }; do
 		pids=()
 		for _ in 1 2 3 4; do
 			one_clone >"$BATS_TEST_TMPDIR/one.$n" 3>&- 4>&- &
@@ -80,10 +81,10 @@ twice() { sort "$BATS_TEST_TMPDIR/values" | uniq -d; }
 	cat "$BATS_TEST_TMPDIR"/one.* >"$BATS_TEST_TMPDIR/values"
 	echo "$n clones" >&3
 	wc -l "$BATS_TEST_TMPDIR/values"
-	[ "$n" -ge 8 ] && [ "$(wc -l <"$BATS_TEST_TMPDIR/values")" = $((12 * n)) ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/values")" = $((12 * n)) ]
 	twice
 	[ -z "$(twice)" ]
-	casemate ps --all --json | jq -e '[.sandboxes[] | select(.path != "cold")] | length > 8'
+	casemate ps --all --json | jq -e '[.sandboxes[] | select(.path != "cold")] | length >= 8'
 }
 one_clone() {
 	casemate run --file /usr/bin/ssh-keygen:/tmp/ssh-keygen:in -- sh -c "$(cat "$BATS_FILE_TMPDIR/script" "$BATS_FILE_TMPDIR/more")"

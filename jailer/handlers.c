@@ -257,6 +257,7 @@ static void handle_list(struct rpc_call *call, const ProtobufCMessage *in, int *
 		for (const struct jail *j = jails_first(s->jails); j != NULL; j = j->next, i++) {
 			BUG_ON(i >= n || infos == NULL || list == NULL);
 			describe_jail(j, &infos[i]);
+			infos[i].yours = j->owner == session_owner(s);
 			list[i] = &infos[i];
 		}
 		out.jails = list;

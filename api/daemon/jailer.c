@@ -240,6 +240,11 @@ struct rpc_conn *jailer_conn(const struct jailer *j)
 	return j->up ? j->conn : NULL;
 }
 
+bool jailer_holds(const struct jailer *j)
+{
+	return j->cfg.hold_seconds > 0;
+}
+
 uint64_t jailer_save_bytes_max(const struct jailer *j)
 {
 	return j->up ? j->save_bytes_max : 0;

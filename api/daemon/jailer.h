@@ -38,6 +38,9 @@ struct rpc_conn *jailer_conn(const struct jailer *j);
 /* Why it is away, as one clause; "" when it is not. */
 const char *jailer_problem(const struct jailer *j);
 
+/* Does it keep what we have when the connection is lost, for the next one? */
+bool jailer_holds(const struct jailer *j);
+
 /* How many bytes of paused sandboxes it keeps at most; 0 = none, or it is away. */
 uint64_t jailer_save_bytes_max(const struct jailer *j);
 

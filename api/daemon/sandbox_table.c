@@ -81,12 +81,15 @@ static void on_jailer_up(struct rpc_conn *conn, bool resumed,
 	snapshots_settle(t->snapshots);
 }
 
-/* Files of paused sandboxes end with the connection that they were made over: whoever waits for one
- * to be resumed needn't wait for the jailer. */
+/* Without a hold, files of paused sandboxes end with the connection that they were made over:
+ * whoever waits for one to be resumed needn't wait for the jailer. With one, the next connection
+ * tells whether they are there. */
 static void on_jailer_down(void *arg)
 {
 	struct sandboxes *t = arg;
 
+	if (jailer_holds(t->cfg.jailer))
+		return;
 	for (struct sandbox *s = t->first; s != NULL; s = s->next) {
 		s->saved = false;
 		if (s->state != SANDBOX_PARKING && s->state != SANDBOX_PAUSED)
@@ -404,7 +407,8 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer, bool resu
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct sandbox *s = find(t, jails[i]->id);
-		if (s == NULL || sandbox_has_ended(s))
+		/* Another casemated's jails, or those of our own with another state, end by its hold. */
+		if (jails[i]->yours && (s == NULL || sandbox_has_ended(s)))
 			destroy_orphan(jailer, jails[i]->id);
 	}
 	/* Settling one may free records of others that have ended: none of those is kept as next.

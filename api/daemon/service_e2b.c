@@ -387,7 +387,7 @@ static void pause_it(struct http_req *req, void *arg)
 		return;
 	if (r < 0) {
 		service_answer_refused(req, r,
-				       r == -ENOTSUP ? "memory: a pause keeps it"
+				       r == -ENOTSUP ? "memory: a pause keeps it; files alone can't be kept"
 						     : "body: must be a JSON object");
 		return;
 	}

@@ -12,8 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -593,4 +596,83 @@ Test(daemon_disk, the_jailer_dies, .init = set_up, .fini = tear_down, .timeout =
 		usleep(10000);
 	cr_assert_str_eq(state(id), "ended");
 	cr_assert_not_null(strstr(a.body, "pause-lost"), "%s", a.body);
+}
+
+/* ---- Connections to the jailer ------------------------------------------------------------- */
+
+/* Ends the daemon's, as a jailer that thinks ill of it would. */
+static void cut_off(void)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, d.daemon, 0);
+	bool found = false;
+
+	cr_assert_geq(pidfd, 0);
+	for (int n = 0; n < 64 && !found; n++) {
+		int fd = (int)syscall(SYS_pidfd_getfd, pidfd, n, 0);
+		struct sockaddr_un un = { .sun_family = 0 };
+		socklen_t len = sizeof(un) - 1;
+
+		if (fd < 0)
+			continue;
+		found = getpeername(fd, (struct sockaddr *)&un, &len) == 0 &&
+			un.sun_family == AF_UNIX && strstr(un.sun_path, "jailer.sock") != NULL;
+		if (found)
+			cr_assert_eq(shutdown(fd, SHUT_RDWR), 0);
+		close(fd);
+	}
+	close(pidfd);
+	cr_assert(found, "it has none");
+}
+
+/* What is held is there over the next one. */
+Test(daemon_disk, the_connection_is_lost, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	char parked[32], runs[32];
+
+	make(parked, SMALL);
+	make(runs, SMALL);
+	park(parked);
+	cut_off();
+	for (unsigned i = 0; i < 1000 && ask("GET", "/v1/sandboxes", NULL) != 200; i++)
+		usleep(10000);
+	daemon_rig_await(&d);
+	cr_assert_str_eq(state(parked), "paused");
+	for (unsigned i = 0; i < 500; i++) {
+		if (ask("POST", target_of(parked, "/resume"), NULL) != 503)
+			break;
+		usleep(10000);
+	}
+	cr_assert_eq(a.status, 200, "%u %s", a.status, a.body);
+	cr_assert(alive(parked));
+	cr_assert(alive(runs));
+}
+
+static void set_up_short_hold(void)
+{
+	d.hold = "2s";
+	daemon_rig_open(&d);
+}
+
+/* A daemon with another state leaves alone what isn't its own; its hold ends it. */
+Test(daemon_disk, another_state, .init = set_up_short_hold, .fini = tear_down, .timeout = 120)
+{
+	char id[32], mine[32], path[160], moved[160];
+
+	make(id, SMALL);
+	daemon_rig_stop(&d, SIGKILL);
+	(void)snprintf(path, sizeof(path), "%s/state", d.jail.dir);
+	(void)snprintf(moved, sizeof(moved), "%s/state.old", d.jail.dir);
+	cr_assert_eq(rename(path, moved), 0);
+	daemon_rig_start(&d);
+	make(mine, SMALL);
+	cr_assert_eq(ask("GET", "/v1/status", NULL), 200);
+	cr_assert_not_null(strstr(a.body, "\"jails\":2"), "%s", a.body);
+	for (unsigned i = 0; i < 1000; i++, usleep(10000)) {
+		cr_assert_eq(ask("GET", "/v1/status", NULL), 200);
+		if (strstr(a.body, "\"jails\":1") != NULL)
+			break;
+	}
+	cr_assert_not_null(strstr(a.body, "\"jails\":1"), "%s", a.body);
+	cr_assert(alive(mine));
+	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 404);
 }

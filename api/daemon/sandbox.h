@@ -97,8 +97,6 @@ void sandboxes_stop_all(struct sandboxes *t, void (*fn)(void *arg), void *arg);
 void sandboxes_leave(struct sandboxes *t, void (*fn)(void *arg), void *arg);
 /* The connection that leased sandboxes is gone: stops them. */
 void sandboxes_lease_ended(struct sandboxes *t, const void *lease);
-/* All of them, newest first: live ones only unless `all`. New reference, NULL = no memory. */
-json_t *sandboxes_json(const struct sandboxes *t, bool all);
 
 struct record; /* record.h */
 

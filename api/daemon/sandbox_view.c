@@ -200,23 +200,6 @@ json_t *sandbox_json(const struct sandbox *s)
 	return o;
 }
 
-json_t *sandboxes_json(const struct sandboxes *t, bool all)
-{
-	json_t *list = json_array();
-
-	if (list == NULL)
-		return NULL;
-	for (const struct sandbox *s = t->first; s != NULL; s = s->next) {
-		if (s->kind != SANDBOX_KIND_TENANT || (sandbox_has_ended(s) && !all))
-			continue;
-		if (json_array_append_new(list, sandbox_json(s)) < 0) {
-			json_decref(list);
-			return NULL;
-		}
-	}
-	return list;
-}
-
 void sandboxes_forget_image(struct sandboxes *t, const char *digest)
 {
 	if (t->pool != NULL)

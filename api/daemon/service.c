@@ -250,36 +250,57 @@ static void create(struct http_req *req, void *arg)
 
 /* ---- The others ---------------------------------------------------------------------------- */
 
+#define LIST_BYTES_MAX (16U << 20) /* more than that no answer holds (api/http) */
+
+/* Written sandbox by sandbox: one tree of all of them costs twice the time. */
 struct listing {
 	const struct http_req *req;
-	json_t *list;
-	bool all;
+	struct buf text;
+	bool all, any;
+	int r;
 };
+
+static int put(struct buf *b, const char *text)
+{
+	return buf_put(b, text, strlen(text));
+}
 
 static bool add_listed(struct sandbox *s, void *arg)
 {
 	struct listing *l = arg;
 	const bool over = sandbox_state(s) == SANDBOX_ENDED || sandbox_state(s) == SANDBOX_FAILED;
 
-	if ((over && !l->all) || !service_owns(l->req, s) || l->list == NULL)
+	json_t *o;
+
+	if ((over && !l->all) || !service_owns(l->req, s))
 		return true;
-	if (json_array_append_new(l->list, sandbox_json(s)) < 0) {
-		json_decref(l->list);
-		l->list = NULL;
-	}
-	return true;
+	o = sandbox_json(s);
+	l->r = o == NULL ? -ENOMEM : l->any ? put(&l->text, ",") : 0;
+	if (l->r == 0)
+		l->r = http_json_put(&l->text, o);
+	l->any = true;
+	json_decref(o);
+	return l->r == 0;
 }
 
 static void list(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	const char *all = http_query(req, "all");
-	struct listing l = { .req = req,
-			     .list = json_array(),
-			     .all = all != NULL && strcmp(all, "true") == 0 };
+	struct listing l = { .req = req, .all = all != NULL && strcmp(all, "true") == 0 };
 
-	sandboxes_each(sv->sandboxes, add_listed, &l);
-	http_answer(req, 200, l.list == NULL ? NULL : json_pack("{s:o}", "sandboxes", l.list));
+	buf_init(&l.text, LIST_BYTES_MAX);
+	l.r = put(&l.text, "{\"sandboxes\":[");
+	if (l.r == 0)
+		sandboxes_each(sv->sandboxes, add_listed, &l);
+	if (l.r == 0)
+		l.r = put(&l.text, "]}");
+	if (l.r < 0)
+		http_error(req, 500, "internal", "out of memory");
+	else
+		http_text(req, "application/json", (const char *)buf_head(&l.text),
+			  buf_len(&l.text));
+	buf_done(&l.text);
 }
 
 struct recalled {

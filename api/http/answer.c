@@ -19,6 +19,7 @@
 #include "base/num.h"
 
 #define STREAM_BLOCK 16384U
+#define JSON_FLAGS   (JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9))
 
 /* ---- Bytes --------------------------------------------------------------------------------- */
 
@@ -177,6 +178,16 @@ static void give(struct http_req *req, unsigned status, const char *type, const 
 	http_conn_wake(req->conn);
 }
 
+static int put_piece(const char *text, size_t len, void *arg)
+{
+	return buf_put(arg, text, len);
+}
+
+int http_json_put(struct buf *b, const json_t *value)
+{
+	return json_dump_callback(value, put_piece, b, JSON_FLAGS) < 0 ? -ENOMEM : 0;
+}
+
 void http_answer(struct http_req *req, unsigned status, json_t *body)
 {
 	char *text;
@@ -185,9 +196,7 @@ void http_answer(struct http_req *req, unsigned status, json_t *body)
 		give(req, status, NULL, NULL, 0);
 		return;
 	}
-	text = body == NULL ? NULL
-			    : json_dumps(body,
-					 JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+	text = body == NULL ? NULL : json_dumps(body, JSON_FLAGS);
 	json_decref(body);
 	if (text == NULL)
 		http_error(req, 500, "internal", "out of memory");
@@ -211,9 +220,7 @@ void http_error_with(struct http_req *req, unsigned status, const char *code, co
 	if (body != NULL && more != NULL)
 		(void)json_object_update(body, more);
 	json_decref(more);
-	text = body == NULL ? NULL
-			    : json_dumps(body,
-					 JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
+	text = body == NULL ? NULL : json_dumps(body, JSON_FLAGS);
 	json_decref(body);
 	log_debug("http.error", "request=%s status=%u code=%s message=\"%s\"", req->id, status,
 		  code, shown);

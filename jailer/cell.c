@@ -319,6 +319,7 @@ static void fill_env(const struct cell *c, struct stage_env *e)
 	*e = (struct stage_env){ .null = h->null,
 				 .report = -1,
 				 .exec = h->vmm,
+				 .root = h->root,
 				 .uid = c->uid,
 				 .userns = h->userns,
 				 .nic = c->nic,

@@ -83,8 +83,6 @@ static int start(const struct stage_env *env, int *ret_failure)
 	int ends[2];
 	long pid;
 
-	if (!layer_is_off(env, LAYER_FS))
-		args.flags |= CLONE_NEWNS;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
 	if (dup3(ends[1], STAGE_FD_FAILURE, O_CLOEXEC) < 0)

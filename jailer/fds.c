@@ -13,7 +13,7 @@
 #include "jailer/stage.h"
 
 #define FDS_LEAK_END 1024 /* test build */
-#define ENTRIES_MAX  (STAGE_FDS_MAX + 3 + 2 + CGROUP_TREE_COUNT + VMM_TAPS_MAX + 4)
+#define ENTRIES_MAX  (STAGE_FDS_MAX + 3 + 3 + CGROUP_TREE_COUNT + VMM_TAPS_MAX + 4)
 
 _Static_assert(EGRESS_FD_DNS_UDP == EGRESS_FD_TCP + 1 && EGRESS_FD_DNS_TCP == EGRESS_FD_TCP + 2 &&
 		       EGRESS_FD_STEER == EGRESS_FD_TCP + 3,
@@ -104,6 +104,7 @@ int stage_fds(struct stage_env *env)
 		add(&t, env->null, fd, true);
 	add(&t, env->report, STAGE_FD_REPORT, false);
 	add(&t, env->exec, STAGE_FD_EXEC, false);
+	add(&t, env->root, STAGE_FD_ROOT, false);
 	for (int tree = 0; tree < CGROUP_TREE_COUNT; tree++) {
 		if (env->cgroup[tree] >= 0)
 			add(&t, env->cgroup[tree], STAGE_FD_CGROUP + tree, false);
@@ -133,6 +134,7 @@ int stage_egress_fds(struct stage_env *env)
 		add(&t, STAGE_FD_GATEWAY + i, EGRESS_FD_TCP + i, true);
 	add(&t, STAGE_FD_HOSTNET, STAGE_FD_HOSTNET, false);
 	add(&t, STAGE_FD_EGRESS, STAGE_FD_EGRESS, false);
+	add(&t, STAGE_FD_ROOT, STAGE_FD_ROOT, false);
 	add(&t, STAGE_FD_FAILURE, STAGE_FD_FAILURE, false);
 	return apply(env, &t);
 }

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/num.h"
 #include "jailer/cpuid.h"
+#include "jailer/root.h"
 #include "jailer/seal.h"
 #include "jailer/slot.h"
 #include "jailer/spawn.h"
@@ -166,6 +167,7 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 	*h = (struct host){ .store = { .dir = -1 },
 			    .vmm = -1,
 			    .null = -1,
+			    .root = -1,
 			    .cpuid = -1,
 			    .egress = -1,
 			    .netns = -1,
@@ -196,6 +198,10 @@ int host_open(struct host *h, const struct host_config *cfg, unsigned *ret_swept
 		if (h->null < 0)
 			r = err_sys(err, -errno, "/dev/null");
 	}
+	if (r == 0) {
+		h->root = root_open(err);
+		r = h->root < 0 ? h->root : 0;
+	}
 	if (r == 0)
 		r = ask_kvm(h, err);
 	if (r == 0)
@@ -210,6 +216,7 @@ void host_close(struct host *h)
 	identity_close(&h->identity);
 	cgroup_host_close(&h->cgroups);
 	fd_closep(&h->cpuid);
+	fd_closep(&h->root);
 	fd_closep(&h->null);
 	fd_closep(&h->netns);
 	fd_closep(&h->egress);

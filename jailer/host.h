@@ -37,6 +37,7 @@ struct host {
 	struct sealkey key; /* of snapshots' seals */
 	int vmm;	    /* the binary, copied into a sealed memfd: an upgrade needs a restart */
 	int null;
+	int root;   /* the mount namespace that jails copy (root.h) */
 	int egress; /* the same for casemate-egress; -1 = none: no sandbox reaches a network */
 	int netns;  /* ours: where it connects from */
 	int cpuid;  /* what KVM offers (cpuid.h); -1 = there was no KVM: each VMM asks for itself */

@@ -16,8 +16,8 @@
 #include "base/bug.h"
 #include "base/fd.h"
 
-/* The cgroup and user namespaces come later (stage_cgroup, stage_user). The time namespace has the
- * host's clocks: what the VMM logs can be compared with the other logs. */
+/* The cgroup, mount and user namespaces come later (stage_cgroup, stage_root, stage_user). The time
+ * namespace has the host's clocks: what the VMM logs can be compared with the other logs. */
 #define SPAWN_NAMESPACES (CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 /* The spawner's table, after standard input, output and error. */
@@ -25,6 +25,7 @@ enum {
 	SPAWNER_SOCK = STDERR_FILENO + 1,
 	SPAWNER_NULL,
 	SPAWNER_EXEC,
+	SPAWNER_ROOT,
 	SPAWNER_EGRESS,
 	SPAWNER_HOSTNET,
 	SPAWNER_FD_END
@@ -79,6 +80,7 @@ static bool receive_request(struct stage_env *env)
 	BUG_ON(used != n);
 	env->null = SPAWNER_NULL;
 	env->exec = SPAWNER_EXEC;
+	env->root = SPAWNER_ROOT;
 	env->egress = env->egress < 0 ? -1 : SPAWNER_EGRESS;
 	env->hostnet = SPAWNER_HOSTNET;
 	return true;
@@ -106,8 +108,6 @@ static long clone_jail(const struct stage_env *env, int *ret_pidfd)
 
 	if (!layer_is_off(env, LAYER_NS))
 		args.flags |= SPAWN_NAMESPACES | (have_time_namespaces() ? CLONE_NEWTIME : 0U);
-	if (!layer_is_off(env, LAYER_FS))
-		args.flags |= CLONE_NEWNS;
 	if (group >= 0 && !layer_is_off(env, LAYER_CGRP)) {
 		args.flags |= CLONE_INTO_CGROUP;
 		args.cgroup = (unsigned)group;
@@ -147,6 +147,7 @@ static int take_fds(const struct stage_env *first, int sock)
 	const int from[SPAWNER_FD_END] = { [SPAWNER_SOCK] = sock,
 					   [SPAWNER_NULL] = first->null,
 					   [SPAWNER_EXEC] = first->exec,
+					   [SPAWNER_ROOT] = first->root,
 					   [SPAWNER_EGRESS] = first->egress,
 					   [SPAWNER_HOSTNET] = first->hostnet };
 	int copy[SPAWNER_FD_END];

@@ -33,7 +33,7 @@ struct spawner {
 
 void spawner_init(struct spawner *s);
 /* Asks for a process that runs env's stages; doesn't wait. env's descriptors stay the caller's. The
- * null, exec, egress and hostnet of all calls are those of the first. */
+ * null, exec, root, egress and hostnet of all calls are those of the first. */
 MUST_USE int spawner_clone(struct spawner *s, const struct stage_env *env, struct err *err);
 /* Ends it and waits for its end. */
 void spawner_stop(struct spawner *s);

@@ -14,7 +14,8 @@
  * the exec; the report socket is close-on-exec, so that its end without a word is the sign of
  * success.
  *
- * The working directory is the store (host.c) until the root stage mounts over it.
+ * The mounts are the jailer's, and the working directory is the store (host.c), until the root
+ * stage: the stages before it need /proc and /dev/net/tun. None of them mounts anything.
  *
  * Each stage says what it should do and what it must not leave to the stages after it.
  */
@@ -34,7 +35,8 @@
 /* Descriptors that the stages need: above the VMM's table, close-on-exec, gone after the exec. */
 #define STAGE_FD_REPORT VMM_FD_DYNAMIC
 #define STAGE_FD_EXEC	(VMM_FD_DYNAMIC + 1)
-#define STAGE_FD_CGROUP (VMM_FD_DYNAMIC + 2) /* one for each tree */
+#define STAGE_FD_ROOT	(VMM_FD_DYNAMIC + 2) /* the mount namespace of root.h */
+#define STAGE_FD_CGROUP (VMM_FD_DYNAMIC + 3) /* one for each tree */
 #define STAGE_FD_TUN	(STAGE_FD_CGROUP + CGROUP_TREE_COUNT)
 /* For casemate-egress, and closed when it has them: the host's network namespace, its binary, its
  * ends of control socket and log pipe, where to tell a failure, and the gateway's four. */
@@ -63,6 +65,7 @@ struct stage_env {
 	int null;   /* /dev/null, becomes 0 to 2 */
 	int report; /* the child's end of the socket pair */
 	int exec;   /* the VMM's binary, a sealed memfd */
+	int root;   /* the mount namespace to copy (root.h) */
 	int cgroup[CGROUP_TREE_COUNT];
 	char label[LABEL_MAX];
 	uint32_t uid; /* and gid */

@@ -305,6 +305,7 @@ static const struct named table[] = {
 	{ "ARCH_CET_STATUS", 0x3001 },
 	{ "CLONE_NEWCGROUP", 0x02000000 },
 	{ "CLONE_NEWNET", 0x40000000 },
+	{ "CLONE_NEWNS", 0x00020000 },
 	{ "CLONE_NEWUSER", 0x10000000 },
 	N(WEXITED),
 	N(PRIO_PROCESS),

@@ -159,9 +159,13 @@ Test(jail_egress, its_policies_come_by_a_socket)
 	int fds[2] = { -1, -1 }, again[2] = { -1, -1 };
 	char log[16] = "";
 	struct rig_jail j;
+	struct pollfd said;
 
 	rig_create_ok(&g, "net", &j);
 	cr_assert_eq(open_network("net", fds), RPC_OK);
+	/* It has been executed, and may not have come to its first line yet. */
+	said = (struct pollfd){ .fd = fds[1], .events = POLLIN };
+	cr_assert_eq(poll(&said, 1, 10000), 1);
 	cr_expect_eq(read(fds[1], log, sizeof(log)), 5, "its descriptors are wrong");
 	say(fds[0], "{}", "ok");
 	say(fds[0], "{\"allowOut\":[]}", "ok");

@@ -82,6 +82,7 @@ static int shuffle_jail(unsigned *seed)
 	env.null = make(1, seed, taken);
 	env.report = make(100, seed, taken);
 	env.exec = make(101, seed, taken);
+	env.root = make(103, seed, taken);
 	env.cgroup[2] = make(102, seed, taken);
 	(void)make(999, seed, taken); /* something that must not stay */
 	if (stage_fds(&env) != 0)
@@ -91,9 +92,9 @@ static int shuffle_jail(unsigned *seed)
 			return 30 + fd;
 	}
 	if (!is_ours(STAGE_FD_REPORT, 100) || !is_ours(STAGE_FD_EXEC, 101) ||
-	    !is_ours(STAGE_FD_CGROUP + 2, 102))
+	    !is_ours(STAGE_FD_ROOT, 103) || !is_ours(STAGE_FD_CGROUP + 2, 102))
 		return 40;
-	return count_open() == 6 ? 0 : 41;
+	return count_open() == 7 ? 0 : 41;
 }
 
 /* And then the VMM's, from whatever numbers its descriptors have arrived at. */

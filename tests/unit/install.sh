@@ -31,6 +31,7 @@ files() {
 		644 lib/sysusers.d/casemate.conf
 		644 lib/tmpfiles.d/casemate.conf
 		755 libexec/casemate/casemate-egress
+		755 libexec/casemate/casemate-gitlab
 		755 libexec/casemate/casemate-import
 		755 libexec/casemate/casemate-jailer
 		755 libexec/casemate/casemate-probe

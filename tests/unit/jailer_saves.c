@@ -500,7 +500,7 @@ Test(jailer_saves, a_scratch_disk)
 	disk_path(path, "paused", "disky");
 	cr_assert_eq(stat(path, &st), 0);
 	cr_assert(st.st_size == (off_t)DISK && st.st_mode == (S_IFREG | 0600));
-	cr_assert_lt(st.st_blocks * 512, MIB);
+	cr_assert_lt((uint64_t)st.st_blocks * 512, MIB);
 	cr_assert_gt(saves_bytes(ss, &loop, "disky"), STATE);
 	cr_assert_eq(saves_open_disk(ss, &fd, "disky", DISK, &fd, &err), -ENOENT, "another's");
 	cr_assert_eq(saves_open_disk(ss, &loop, "disky", DISK / 2, &fd, &err), -EINVAL);

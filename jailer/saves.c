@@ -112,7 +112,7 @@ static int look_at_disk(int dir, const char *name, uint64_t bytes, uint64_t *ret
 {
 	CLEANUP(fd_closep) int fd = -1;
 	char disk[DISK_NAME];
-	struct stat st;
+	struct stat st = { 0 };
 	int r;
 
 	disk_name(name, disk);
@@ -132,7 +132,7 @@ static int look_at(int dir, const char *name, const struct sealkey *k, struct sn
 	CLEANUP(fd_closep) int fd = -1;
 	uint8_t seal[SNAPSEAL_BYTES];
 	struct snapseal s;
-	struct stat st;
+	struct stat st = { 0 };
 	int r = open_ours(dir, name, &fd, &st, err);
 
 	if (r < 0)
@@ -624,7 +624,7 @@ static int open_file(const struct saves *ss, const struct save *s, int *ret, uin
 	int fd = openat(ss->dir, s->id, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	const uint64_t before = s->memory_bytes + s->state_bytes;
 	const struct iovec v = { seal, SNAPSEAL_BYTES };
-	struct stat st;
+	struct stat st = { 0 };
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(err, -errno, "the file of %s %s", noun(ss), s->id);
@@ -668,7 +668,7 @@ int saves_open_disk(const struct saves *ss, const void *owner, const char *id, u
 	const struct save *s = find(ss, id);
 	CLEANUP(fd_closep) int fd = -1;
 	char disk[DISK_NAME];
-	struct stat st;
+	struct stat st = { 0 };
 	int r;
 
 	if (s == NULL || s->owner != owner || !s->whole)

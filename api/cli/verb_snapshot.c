@@ -73,7 +73,10 @@ static void print_list(const json_t *answer)
 	size_t i;
 
 	(void)printf("%-22s%-18s%-12s%-22s%s\n", "ID", "MADE", "SIZE", "OF", "NAME");
-	json_array_foreach(json_object_get(answer, "snapshots"), i, o) print_row(o);
+	json_array_foreach(json_object_get(answer, "snapshots"), i, o)
+	{
+		print_row(o);
+	}
 }
 
 static int list(struct cli *cli, bool json)

@@ -407,7 +407,8 @@ void sandboxes_reconcile(struct sandboxes *t, struct rpc_conn *jailer, bool resu
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct sandbox *s = find(t, jails[i]->id);
-		/* Another casemated's jails, or those of our own with another state, end by its hold. */
+		/* Another casemated's jails, or those of our own with another state, end by its
+		 * hold. */
 		if (jails[i]->yours && (s == NULL || sandbox_has_ended(s)))
 			destroy_orphan(jailer, jails[i]->id);
 	}

@@ -386,9 +386,10 @@ static void pause_it(struct http_req *req, void *arg)
 	if (s == NULL)
 		return;
 	if (r < 0) {
-		service_answer_refused(req, r,
-				       r == -ENOTSUP ? "memory: a pause keeps it; files alone can't be kept"
-						     : "body: must be a JSON object");
+		service_answer_refused(
+			req, r,
+			r == -ENOTSUP ? "memory: a pause keeps it; files alone can't be kept"
+				      : "body: must be a JSON object");
 		return;
 	}
 	if (service_wait(req, s, on_pause_progress) == NULL)

@@ -274,7 +274,7 @@ Test(vmm_order, methods_in_the_wrong_state)
 /* A field of /proc/PID/task/TID/status. */
 static uint64_t status_field(pid_t pid, const char *tid, const char *name)
 {
-	char path[64];
+	char path[320];
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)pid, tid);
 	return number_in(path, name, 10);

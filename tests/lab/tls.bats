@@ -9,6 +9,7 @@ load helpers
 domain=casemate.localhost:8443
 program=/usr/libexec/casemate/casemate-tls
 state=/var/lib/casemate-tls
+probe=/usr/libexec/casemate/busybox-tls
 
 setup_file() {
 	pkill -INT -x casemated
@@ -26,7 +27,7 @@ teardown_file() {
 	until_true 60 gone casemated
 	until_true 60 gone casemate-tls
 	start_daemon
-	rm -rf $state
+	rm -rf $state $probe /run/casemate/net.sock
 	clean
 }
 gone() { ! pgrep -x "$1"; }
@@ -75,9 +76,10 @@ code() { get "$@" -o /dev/null -w '%{http_code}'; }
 
 # What a taken-over casemate-tls could do if it had neither filter nor user: a shell in its domain, as root.
 @test "tls: its domain reads its own certificate, not casemated's state, and executes nothing" {
-	cp /bin/busybox "$BATS_FILE_TMPDIR/probe"
-	chcon -t casemate_tls_exec_t "$BATS_FILE_TMPDIR/probe"
-	inside() { "$BATS_FILE_TMPDIR/probe" sh -c "$1" 2>&1 | cat; }
+	# Not in /tmp, which is mounted nosuid: nothing changes its domain there.
+	cp /bin/busybox $probe
+	chcon -t casemate_tls_exec_t $probe
+	inside() { $probe sh -c "$1" 2>&1 | cat; }
 	[ "$(inside 'read -r label </proc/self/attr/current; echo "$label"' | cut -d: -f3)" = casemate_tls_t ]
 	# The control, then what is refused.
 	[ "$(inside "read -r line <$state/tls.crt; echo \"\$line\"")" = "-----BEGIN CERTIFICATE-----" ]

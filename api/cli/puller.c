@@ -42,7 +42,7 @@ int puller_source(const char *ref, char *dst, size_t cap)
 
 void puller_name(const char *ref, char *dst, size_t cap)
 {
-	size_t end = strcspn(ref, "@"), from = end, n = 0;
+	size_t end = strcspn(ref, "@"), from, n = 0;
 
 	while (end > 0 && ref[end - 1] == '/')
 		end--;

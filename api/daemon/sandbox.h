@@ -178,6 +178,8 @@ MUST_USE int sandbox_resume(struct sandbox *s, struct err *err);
 bool sandbox_rests(
 	const struct sandbox *s); /* it is paused: running in memory, or SANDBOX_PAUSED */
 bool sandbox_rest_pending(const struct sandbox *s);
+/* On its way to or from the disk, and only the jailer, which is away, knows how that ends. */
+bool sandbox_stranded(const struct sandbox *s);
 /* Either: nobody reaches its VM now. */
 bool sandbox_away(const struct sandbox *s);
 /* Has it run, and will it again? Running, paused, or on the way from one to the other. */

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <vmm.pb-c.h>
 
+#include "api/daemon/jailer.h"
 #include "api/daemon/sandbox_internal.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -27,6 +28,11 @@ bool sandbox_rest_pending(const struct sandbox *s)
 	return (s->state == SANDBOX_RUNNING &&
 		(s->rest == SANDBOX_FALLING || s->rest == SANDBOX_RISING)) ||
 	       s->state == SANDBOX_PARKING || (s->state == SANDBOX_CREATING && s->ran);
+}
+
+bool sandbox_stranded(const struct sandbox *s)
+{
+	return s->state == SANDBOX_PARKING && jailer_conn(s->table->cfg.jailer) == NULL;
 }
 
 bool sandbox_away(const struct sandbox *s)

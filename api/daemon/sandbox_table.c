@@ -81,19 +81,22 @@ static void on_jailer_up(struct rpc_conn *conn, bool resumed,
 	snapshots_settle(t->snapshots);
 }
 
-/* Without a hold, files of paused sandboxes end with the connection that they were made over:
- * whoever waits for one to be resumed needn't wait for the jailer. With one, the next connection
- * tells whether they are there. */
+/* Without a hold, files of paused sandboxes end with the connection that they were made over. With
+ * one, the next connection tells whether they are there. Whoever waits for one needn't wait for
+ * the jailer. */
 static void on_jailer_down(void *arg)
 {
 	struct sandboxes *t = arg;
+	const bool held = jailer_holds(t->cfg.jailer);
 
-	if (jailer_holds(t->cfg.jailer))
-		return;
 	for (struct sandbox *s = t->first; s != NULL; s = s->next) {
-		s->saved = false;
+		s->saved = s->saved && held;
 		if (s->state != SANDBOX_PARKING && s->state != SANDBOX_PAUSED)
 			continue;
+		if (held) {
+			sandbox_notify(s);
+			continue;
+		}
 		s->reason[0] = '\0'; /* of a resume that failed for the same cause */
 		sandbox_exit(s, "pause-lost", "the jailer no longer has its file");
 	}

@@ -9,11 +9,16 @@ bool service_rest_over(struct sandbox *s, struct service_wait *w, bool paused)
 	const char *code, *msg;
 	unsigned status;
 
-	if (sandbox_rest_pending(s))
+	if (sandbox_rest_pending(s) && !sandbox_stranded(s))
 		return false;
 	service_wait_end(w);
 	status = sandbox_rest_fault(s, &code, &msg);
-	if (!sandbox_present(s))
+	if (sandbox_stranded(s))
+		http_error(
+			w->req, 503, "unavailable",
+			"sandbox %s: the jailer has gone meanwhile; what became of it is known when that is back",
+			sandbox_id(s));
+	else if (!sandbox_present(s))
 		http_error(w->req, 404, "not_found", "sandbox %s: has ended: %s", sandbox_id(s),
 			   sandbox_reason(s));
 	else if (sandbox_rests(s) == paused)

@@ -29,13 +29,25 @@ static void answer_image(struct images_op *op, const images_listing *m)
 		images_fail(op, 500, "internal", "state: can't be read");
 }
 
+/* Up to a colon, as in a templateID. */
+static int image_name(const char *text, const char *fallback, char name[SPEC_NAME_MAX + 1])
+{
+	const size_t len = strcspn(text, ":");
+	char s[SPEC_NAME_MAX + 1] = "";
+	struct err err = { 0 };
+
+	if (len > SPEC_NAME_MAX)
+		return -EINVAL;
+	memcpy(s, text, len);
+	return template_image_name(s, fallback, name, &err);
+}
+
 void service_alias(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	struct images_op *op;
 	struct template_ref ref;
-	struct err err = { 0 };
-	struct template t;
+	struct template t = { 0 };
 
 	if (template_ref_find(http_param(req), &ref) == 0 &&
 	    template_find(sv, auth_principal(req)->tenant, ref.name, &t) == 0) {
@@ -46,7 +58,7 @@ void service_alias(struct http_req *req, void *arg)
 	op = images_begin(req, sv, answer_image);
 	if (op == NULL)
 		return;
-	if (template_image_name(http_param(req), sv->limits.image, op->name, &err) < 0)
+	if (image_name(http_param(req), sv->limits.image, op->name) < 0)
 		images_fail(op, 404, "not_found", "template: no such template");
 	else
 		images_ask(op);

@@ -144,7 +144,7 @@ static char *shell_line(const json_t *list)
 
 	for (i = 0; i < json_array_size(list); i++)
 		need += 4 * json_string_length(json_array_get(list, i)) + 3;
-	line = out = malloc(need);
+	line = out = calloc(1, need);
 	for (i = 0; line != NULL && i < json_array_size(list); i++) {
 		if (i > 0)
 			*out++ = ' ';

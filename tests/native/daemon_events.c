@@ -60,7 +60,7 @@ Test(daemon_events, events, .init = set_up, .fini = tear_down, .timeout = 120)
 			   a.body);
 	cr_assert_eq(ask("GET", "/teams", alice, NULL), 200);
 	cr_assert_eq(ask("GET", "/health", alice, NULL), 200);
-	cr_assert_eq(ask("GET", "/snapshots", alice, NULL), 501);
+	cr_assert_eq(ask("GET", "/volumes", alice, NULL), 501);
 }
 
 /* What the kernel counts, by way of the jailer: casemated can't read the group itself. */

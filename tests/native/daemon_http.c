@@ -81,7 +81,7 @@ Test(daemon_http, the_operators, .init = set_up, .fini = tear_down, .timeout = 1
 	}
 	cr_assert_eq(ask("POST", "/v1/sandboxes", key, "{\"cpuset_cpus\":\"0\"}"), 400);
 	cr_assert_eq(ask("GET", "/v2/sandboxes", "Host: evil.example\r\n", NULL), 421);
-	cr_assert_eq(ask("GET", "/templates", key, NULL), 501);
+	cr_assert_eq(ask("GET", "/volumes", key, NULL), 501);
 	cr_assert_eq(ask("GET", "/v2/sandboxes", "X-API-Key: e2b_0000\r\n", NULL), 401);
 	/* A key that is revoked. */
 	cr_assert_eq(listed(key, ""), 0);

@@ -158,6 +158,7 @@ static int restore(struct ground *g, unsigned state_seals, unsigned memory_seals
 	stand_stop(&g->stand);
 	stand_request(&g->stand, &create);
 	create.kernel = none;
+	create.scratch_bytes = 0; /* a disk goes with what the jailer has kept alone */
 	q.create = &create;
 	q.unsealed = seal == NULL;
 	q.seal.data = seal;

@@ -71,7 +71,7 @@ static int split(const char *s, struct words *w, const struct parsing *p)
 	char *out;
 	int r;
 
-	*w = (struct words){ .text = malloc(strlen(s) + 2) };
+	*w = (struct words){ .text = calloc(1, strlen(s) + 2) };
 	if (w->text == NULL)
 		return no_memory(p);
 	out = w->text;

@@ -89,15 +89,17 @@ static int parse(const char *path, struct dockerfile *ret)
 	return status;
 }
 
-static int build(struct cli *cli, struct template_build *b, const char *file, const char *dir)
+/* own: room for a name, when none was given. */
+static int build(struct cli *cli, struct template_build *b, char own[REF_MAX + 1], const char *file,
+		 const char *dir)
 {
-	char name[REF_MAX + 1], path[4096];
+	char path[4096];
 	int status;
 
-	if (b->name == NULL && !name_from_dir(dir, name, sizeof(name)))
+	if (b->name == NULL && !name_from_dir(dir, own, REF_MAX + 1))
 		return cli_fail("template build: %.64s: is no name for a template; pass -t", dir);
 	if (b->name == NULL)
-		b->name = name;
+		b->name = own;
 	if (!ref_ok(b->name))
 		return cli_fail("template build: -t: is not NAME or NAME:TAG");
 	(void)snprintf(path, sizeof(path), "%.3000s/Dockerfile", dir);
@@ -189,6 +191,7 @@ int verb_template(struct cli *cli, int argc, char **argv)
 {
 	struct template_build b = { .cpus = 2, .memory_mib = 1024 };
 	const char *file = NULL, *memory = NULL;
+	char own[REF_MAX + 1];
 	uint64_t bytes;
 	const struct arg list_of[] = {
 		{ "file", 'f', ARG_TEXT, &file, 0, 0 },	  { "tag", 't', ARG_TEXT, &b.name, 0, 0 },
@@ -206,7 +209,7 @@ int verb_template(struct cli *cli, int argc, char **argv)
 	if (memory != NULL)
 		b.memory_mib = bytes / MIB;
 	if (strcmp(verb, "build") == 0 && left == 1)
-		return build(cli, &b, file, argv[optind + 1]);
+		return build(cli, &b, own, file, argv[optind + 1]);
 	if (strcmp(verb, "ls") == 0 && left == 0)
 		return list(cli, b.json);
 	if (strcmp(verb, "tag") == 0 && left >= 2)

@@ -89,9 +89,12 @@ static void freeze(struct build *b)
 	/* What was started goes on in the guest; connections don't survive. */
 	guest_command_free(b->start);
 	b->start = NULL;
+	if (z == NULL) {
+		build_fail(b, 0, "its snapshot can't be made: out of memory");
+		return;
+	}
 	(void)snprintf(name, sizeof(name), TEMPLATES_SNAPSHOT "%s", b->id);
-	r = z == NULL ? err_set(&err, -ENOMEM, "out of memory")
-		      : snapshot_make(b->sandbox, name, on_snapshot, z, &err);
+	r = snapshot_make(b->sandbox, name, on_snapshot, z, &err);
 	if (r < 0) {
 		free(z);
 		build_fail(b, 0, "its snapshot can't be made: %s", err.msg);

@@ -198,7 +198,7 @@ static void list(struct http_req *req, void *arg)
 
 static void show(struct http_req *req, void *arg)
 {
-	struct template t;
+	struct template t = { 0 };
 
 	if (service_template(req, arg, true, &t))
 		http_answer(req, 200, template_view(arg, &t, true));
@@ -309,7 +309,7 @@ static void make(struct http_req *req, void *arg)
 	struct template_ref ref = { 0 };
 	struct build *b = NULL;
 	struct err err = { 0 };
-	struct template t;
+	struct template t = { 0 };
 	json_t *o, *tags;
 	int r;
 
@@ -348,7 +348,7 @@ static void delete (struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	struct template_ref ref;
-	struct template t;
+	struct template t = { 0 };
 	int r = template_ref_find(http_param(req), &ref) < 0
 			? -ENOENT
 			: template_find(sv, tenant_of(req), ref.name, &t);
@@ -369,7 +369,7 @@ static void delete (struct http_req *req, void *arg)
 static void share(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
-	struct template t;
+	struct template t = { 0 };
 	const json_t *v;
 	json_t *o;
 	int r;
@@ -409,7 +409,7 @@ static int add_tag(const struct store_tag *t, void *arg)
 static void tags(struct http_req *req, void *arg)
 {
 	const struct service *sv = arg;
-	struct template t;
+	struct template t = { 0 };
 	json_t *l;
 
 	if (!service_template(req, sv, false, &t))
@@ -458,7 +458,7 @@ static void assign(struct http_req *req, void *arg)
 	const int64_t now = (int64_t)(clock_ns(CLOCK_REALTIME) / 1000000);
 	char build[BUILD_ID_LEN + 1];
 	struct template_ref ref;
-	struct template t;
+	struct template t = { 0 };
 	json_t *o = body_of(req), *l;
 	int r;
 
@@ -487,7 +487,7 @@ static void unassign(struct http_req *req, void *arg)
 {
 	struct service *sv = arg;
 	struct template_ref ref;
-	struct template t;
+	struct template t = { 0 };
 	json_t *o = body_of(req), *l;
 	int r = 0;
 

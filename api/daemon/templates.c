@@ -91,7 +91,7 @@ static int find_build(const struct service *sv, const struct tenant *tenant, con
 		      char build[BUILD_ID_LEN + 1], struct err *err)
 {
 	struct template_ref ref;
-	struct template t;
+	struct template t = { 0 };
 	const char *tag;
 	int r;
 
@@ -141,7 +141,7 @@ int templates_shape(const struct service *sv, const char *text, struct spec *spe
 int templates_create(const struct service *sv, const char *text, bool own_user, struct spec *spec,
 		     struct sandbox **ret, struct err *err)
 {
-	struct snapshot *from;
+	struct snapshot *from = NULL;
 	char build[BUILD_ID_LEN + 1];
 	int r = find_build(sv, spec->tenant, text, build, err);
 

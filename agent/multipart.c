@@ -167,8 +167,10 @@ static int take_delimited(struct multipart *m)
 	}
 	while (n < buf_len(&m->hold) && (data[n] == ' ' || data[n] == '\t'))
 		n++;
+	if (n > MULTIPART_BOUNDARY_MAX)
+		return -EBADMSG;
 	if (buf_len(&m->hold) - n < 2)
-		return n > MULTIPART_BOUNDARY_MAX ? -EBADMSG : 0;
+		return 0;
 	if (memcmp(data + n, "\r\n", 2) != 0)
 		return -EBADMSG;
 	buf_consume(&m->hold, n + 2);

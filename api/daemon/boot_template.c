@@ -20,7 +20,8 @@
 _Static_assert(POOL_IMAGE_BYTES == SANDBOX_IMAGE_BYTES, "the mould's is its template's");
 
 #define REST_MS	    250U
-#define SNAPSHOT_MS 20000U
+#define PAUSE_MS    20000U
+#define SNAPSHOT_MS 300000U /* a memory is copied, or read; nobody waits for it */
 
 static bool moulding(struct sandbox *s, const char *step, const struct rpc_status *st)
 {
@@ -51,6 +52,7 @@ static void on_sealed(const struct rpc_status *st, const ProtobufCMessage *out, 
 	memcpy(t.seal, m->seal.data, m->seal.len);
 	t.seal_len = m->seal.len;
 	memcpy(t.image_id, s->image_id, sizeof(t.image_id));
+	s->cast = true;
 	pool_cast(s->table->pool, &s->spec, &t);
 	sandbox_stop(s, "template");
 }
@@ -104,7 +106,7 @@ static void on_rested(void *arg)
 	struct sandbox *s = arg;
 
 	s->rest_timer = NULL;
-	boot_vmm_call(s, VMM_PAUSE, &req.base, NULL, SNAPSHOT_MS, &ops);
+	boot_vmm_call(s, VMM_PAUSE, &req.base, NULL, PAUSE_MS, &ops);
 }
 
 static void on_health(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)

@@ -316,7 +316,7 @@ static void enter_ended(struct sandbox *s)
 			       s->parked ? 0 : s->spec.vcpus);
 	if (s->kind != SANDBOX_KIND_TENANT)
 		s->table->others--;
-	if (s->kind == SANDBOX_KIND_MOULD && strcmp(s->reason, "template") != 0)
+	if (s->kind == SANDBOX_KIND_MOULD && !s->cast)
 		pool_cast(s->table->pool, &s->spec, NULL);
 	if (s->kind == SANDBOX_KIND_SPARE && s->time_ns[SANDBOX_T_CONFIGURED] == 0)
 		pool_spare_failed(s->table->pool, &s->spec);

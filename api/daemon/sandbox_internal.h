@@ -109,6 +109,7 @@ struct sandbox {
 	struct loop_timer *rest_timer; /* boot_template.c */
 	int template_fds[2];	       /* the same, and on the way to the disk; -1 = none */
 	struct rpc_pending *seal_call; /* the same: a call to the jailer */
+	bool cast;		       /* a mould: the pool has its template */
 
 	/* Forks: of what it is one (NULL = of none), and how many of its own live (origin.h). */
 	struct origin *origin;

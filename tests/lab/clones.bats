@@ -66,7 +66,7 @@ twice() { sort "$BATS_TEST_TMPDIR/values" | uniq -d; }
 	until_true 10 no_daemon
 	start_daemon --pool 4
 	casemate run -- true # the first of its shape boots; the others are clones
-	until_true 90 has_spares 4
+	until_true 180 has_spares 4
 	end=$(($(now) + ${CASEMATE_SECONDS-30} * 1000)) n=0
 	# At least eight, on however slow a host.
 	while [ "$n" -lt "${CASEMATE_CLONES:-100000}" ] && { [ "$n" -lt 8 ] || [ -n "${CASEMATE_CLONES-}" ] || [ "$(now)" -lt $end ]; }; do
@@ -93,7 +93,7 @@ no_daemon() { ! pgrep -x casemated; }
 has_spares() { [ "$(curl -s --unix-socket /run/casemate/casemated.sock http://casemate/v1/status | jq '[.pool[].spares] | add // 0')" -ge "$1" ]; }
 
 @test "the host's clock has moved: since the template was made, and while a sandbox was on the disk" {
-	until_true 60 has_spares 1
+	until_true 180 has_spares 1
 	id=$(casemate create)
 	truth=$(date +%s)
 	for jump in 300000 -86400; do

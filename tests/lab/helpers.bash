@@ -13,7 +13,7 @@ until_true() {
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ "$(now)" -lt $end ] || { echo "still not: $*"; return 1; }
-		sleep 0.1
+		sleep 0.3 # asking costs the one processor that what is waited for needs
 	done
 }
 

@@ -272,17 +272,10 @@ static int reserve(struct fork *f, const struct sandbox *parent, struct err *err
 static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 {
 	const struct sandboxes *t = s->table;
+	int r = sandbox_may_copy(s, err);
 
-	if (t->stopping)
-		return err_set(err, -ESHUTDOWN, "daemon: is shutting down");
-	if (s->state != SANDBOX_RUNNING || s->vmm == NULL)
-		return err_set(err, -ESTALE, "sandbox %s: is %s, not running", s->id,
-			       sandbox_state_name(s->state));
-	if (s->rest != SANDBOX_AWAKE)
-		return err_set(err, -ESTALE, "sandbox %s: is paused; resume it first", s->id);
-	if (s->forking)
-		return err_set(err, -EALREADY, "sandbox %s: a fork or snapshot of it is under way",
-			       s->id);
+	if (r < 0)
+		return r;
 	if (s->spec.scratch_bytes > 0)
 		return err_set(err, -ENOTSUP, "sandbox %s: one with a scratch disk can't be forked",
 			       s->id);

@@ -285,5 +285,8 @@ void recall_adopt(struct sandbox *s, struct rpc_conn *jailer);
 void recall_entered(struct sandbox *s);
 /* What another casemated would need to know of it has changed. */
 void sandbox_touch(struct sandbox *s);
+/* What is copied (fork.c, snapshot_make.c) runs, is awake, and isn't being copied already: 0, or
+ * -ESHUTDOWN, -ESTALE, -EALREADY with err. */
+MUST_USE int sandbox_may_copy(const struct sandbox *s, struct err *err);
 
 #endif

@@ -50,6 +50,21 @@ bool sandbox_resumed(const struct sandbox *s)
 	return s->path == SANDBOX_PATH_DISK || s->recalled;
 }
 
+int sandbox_may_copy(const struct sandbox *s, struct err *err)
+{
+	if (s->table->stopping)
+		return err_set(err, -ESHUTDOWN, "daemon: is shutting down");
+	if (s->state != SANDBOX_RUNNING || s->vmm == NULL)
+		return err_set(err, -ESTALE, "sandbox %s: is %s, not running", s->id,
+			       sandbox_state_name(s->state));
+	if (s->rest != SANDBOX_AWAKE)
+		return err_set(err, -ESTALE, "sandbox %s: is paused; resume it first", s->id);
+	if (s->forking)
+		return err_set(err, -EALREADY, "sandbox %s: a fork or snapshot of it is under way",
+			       s->id);
+	return 0;
+}
+
 unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg)
 {
 	*ret_code = s->rest_code;

@@ -353,17 +353,9 @@ static int may_make(const struct sandbox *s, const char *name, struct err *err)
 		return err_set(err, -EINVAL,
 			       "name: 1 to %u of a-z 0-9 . _ -, the first a letter or digit",
 			       SNAPSHOT_NAME_MAX);
-	if (t->stopping)
-		return err_set(err, -ESHUTDOWN, "daemon: is shutting down");
-	if (s->state != SANDBOX_RUNNING || s->vmm == NULL)
-		return err_set(err, -ESTALE, "sandbox %s: is %s, not running", s->id,
-			       sandbox_state_name(s->state));
-	if (s->rest != SANDBOX_AWAKE)
-		return err_set(err, -ESTALE, "sandbox %s: is paused; resume it first", s->id);
-	if (s->forking)
-		return err_set(err, -EALREADY, "sandbox %s: a fork or snapshot of it is under way",
-			       s->id);
-	r = check_shape(s, err);
+	r = sandbox_may_copy(s, err);
+	if (r == 0)
+		r = check_shape(s, err);
 	if (r < 0)
 		return r;
 	if (t->snapshots == NULL)

@@ -6,12 +6,12 @@
 #include <linux/capability.h>
 #include <sys/auxv.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/landlock.h"
 #include "base/num.h"
+#include "base/rlimit.h"
 #include "egress/limits.h"
 #include "policies/seccomp/filter.h"
 #include "seccomp/egress.h"
@@ -21,42 +21,20 @@
 #define FLOW_BYTES  (UINT64_C(256) << 10)
 #define OTHER_BYTES (UINT64_C(32) << 20)
 
-static int limit(__rlimit_resource_t what, uint64_t value, const char *name, struct err *err)
-{
-	struct rlimit l;
-
-	if (getrlimit(what, &l) < 0)
-		return err_sys(err, -errno, "%s", name);
-	if (l.rlim_max == RLIM_INFINITY || value < l.rlim_max)
-		l.rlim_max = value;
-	l.rlim_cur = l.rlim_max;
-	return setrlimit(what, &l) < 0 ? err_sys(err, -errno, "%s", name) : 0;
-}
-
 static int set_limits(size_t flows, struct err *err)
 {
-	const struct {
-		__rlimit_resource_t what;
-		uint64_t value;
-		const char *name;
-	} all[] = {
+	const struct rlimit_lower all[] = {
 #ifndef CASEMATE_NO_FILTERS /* a sanitizer maps terabytes */
-		{ RLIMIT_AS, OTHER_BYTES + flows * FLOW_BYTES, "RLIMIT_AS" },
+		RLIMIT_LOWER(AS, OTHER_BYTES + flows * FLOW_BYTES),
 #endif
-		{ RLIMIT_NOFILE, FDS_FIXED + 2 * flows, "RLIMIT_NOFILE" },
-		{ RLIMIT_CORE, 0, "RLIMIT_CORE" },
-		{ RLIMIT_FSIZE, 0, "RLIMIT_FSIZE" },
-		{ RLIMIT_NPROC, 0, "RLIMIT_NPROC" },
-		{ RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK" },
+		RLIMIT_LOWER(NOFILE, FDS_FIXED + 2 * flows),
+		RLIMIT_LOWER(CORE, 0),
+		RLIMIT_LOWER(FSIZE, 0),
+		RLIMIT_LOWER(NPROC, 0),
+		RLIMIT_LOWER(MEMLOCK, 0),
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		int r = limit(all[i].what, all[i].value, all[i].name, err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return rlimit_lower_all(all, ARRAY_SIZE(all), err);
 }
 
 /* Not by libcap-ng: it reads /proc. */

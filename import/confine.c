@@ -4,54 +4,29 @@
 #include <errno.h>
 #include <grp.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/landlock.h"
+#include "base/rlimit.h"
 #include "policies/seccomp/filter.h"
 #include "seccomp/import.h"
 
 #define NOBODY 65534
 
-static int limit(__rlimit_resource_t what, uint64_t value, const char *name, struct err *err)
-{
-	struct rlimit l;
-
-	if (getrlimit(what, &l) < 0)
-		return err_sys(err, -errno, "%s", name);
-	/* Never more than the caller allowed. */
-	if (l.rlim_max == RLIM_INFINITY || value < l.rlim_max)
-		l.rlim_max = value;
-	l.rlim_cur = l.rlim_max;
-	if (setrlimit(what, &l) < 0)
-		return err_sys(err, -errno, "%s", name);
-	return 0;
-}
-
 static int set_limits(const struct confine_limits *c, struct err *err)
 {
-	const struct {
-		__rlimit_resource_t what;
-		uint64_t value;
-		const char *name;
-	} all[] = {
+	const struct rlimit_lower all[] = {
 #ifndef CASEMATE_NO_FILTERS /* a sanitizer maps terabytes */
-		{ RLIMIT_AS, c->memory_bytes, "RLIMIT_AS" },
+		RLIMIT_LOWER(AS, c->memory_bytes),
 #endif
-		{ RLIMIT_CPU, c->cpu_seconds, "RLIMIT_CPU" },
-		{ RLIMIT_FSIZE, c->file_bytes, "RLIMIT_FSIZE" },
-		{ RLIMIT_CORE, 0, "RLIMIT_CORE" },
-		{ RLIMIT_NPROC, 0, "RLIMIT_NPROC" },
-		{ RLIMIT_MEMLOCK, 0, "RLIMIT_MEMLOCK" },
+		RLIMIT_LOWER(CPU, c->cpu_seconds),
+		RLIMIT_LOWER(FSIZE, c->file_bytes),
+		RLIMIT_LOWER(CORE, 0),
+		RLIMIT_LOWER(NPROC, 0),
+		RLIMIT_LOWER(MEMLOCK, 0),
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		int r = limit(all[i].what, all[i].value, all[i].name, err);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return rlimit_lower_all(all, ARRAY_SIZE(all), err);
 }
 
 static int drop_root(struct err *err)

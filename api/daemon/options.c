@@ -2,13 +2,13 @@
 #include "api/daemon/options.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "api/daemon/pool.h"
 #include "base/bug.h"
 #include "base/num.h"
+#include "base/options.h"
 
 enum option_id {
 	OPT_SOCKET = 256,
@@ -106,8 +106,10 @@ static int take_network(int id, const char *arg, struct network_operator *n, str
 		     : 0;
 }
 
-static int take(int id, const char *arg, struct options *o, struct err *err)
+static int take(int id, const char *arg, void *dst, struct err *err)
 {
+	struct options *o = dst;
+
 	switch (id) {
 	case OPT_SOCKET:
 		o->socket = arg;
@@ -195,24 +197,9 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.hold_ms = 60000,
 		.log_level = LOG_LEVEL_INFO,
 	};
-	int c, r;
+	int r = options_each(argc, argv, longs, take, &o, err);
 
-	optind = 0; /* so that tests may parse more than once */
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == ':')
-			return err_set(err, -EINVAL, "%.64s: needs a value; try --help",
-				       argv[optind - 1]);
-		if (c == '?')
-			return err_set(err, -EINVAL, "%.64s: unknown option; try --help",
-				       argv[optind - 1]);
-		r = take(c, optarg, &o, err);
-		if (r != 0)
-			return r;
-	}
-	if (optind < argc)
-		return err_set(err, -EINVAL, "%.64s: unexpected argument; try --help",
-			       argv[optind]);
-	*ret = o;
-	return 0;
+	if (r == 0)
+		*ret = o;
+	return r;
 }

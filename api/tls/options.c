@@ -2,13 +2,13 @@
 #include "api/tls/options.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/bug.h"
 #include "base/num.h"
+#include "base/options.h"
 
 #define DEFAULT_LISTEN "127.0.0.1:8443"
 #define NAME_BYTES_MAX 230U /* with "*." still a domain name */
@@ -135,8 +135,10 @@ static int take_listed(int id, const char *arg, struct options *o, struct err *e
 	return 0;
 }
 
-static int take(int id, const char *arg, struct options *o, struct err *err)
+static int take(int id, const char *arg, void *dst, struct err *err)
 {
+	struct options *o = dst;
+
 	switch (id) {
 	case OPT_LISTEN:
 	case OPT_NAME:
@@ -205,25 +207,10 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.grace_ms = 10000,
 		.log_level = LOG_LEVEL_INFO,
 	};
-	int c, r;
+	int r = options_each(argc, argv, longs, take, &o, err);
 
-	optind = 0; /* so that tests may parse more than once */
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-		if (c == ':')
-			return err_set(err, -EINVAL, "%.64s: needs a value; try --help",
-				       argv[optind - 1]);
-		if (c == '?')
-			return err_set(err, -EINVAL, "%.64s: unknown option; try --help",
-				       argv[optind - 1]);
-		r = take(c, optarg, &o, err);
-		if (r != 0)
-			return r;
-	}
-	if (optind < argc)
-		return err_set(err, -EINVAL, "%.64s: unexpected argument; try --help",
-			       argv[optind]);
-	r = complete(&o, err);
+	if (r == 0)
+		r = complete(&o, err);
 	if (r == 0)
 		*ret = o;
 	return r;

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "base/landlock.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "base/rlimit.h"
 #include "policies/seccomp/filter.h"
 #include "seccomp/tls_relay.h"
 
@@ -37,35 +37,18 @@ struct relay {
 
 /* ---- What it gives up ----------------------------------------------------------------------- */
 
-static int limit(__rlimit_resource_t what, uint64_t value, struct err *err)
-{
-	struct rlimit l;
-
-	if (getrlimit(what, &l) < 0)
-		return err_sys(err, -errno, "limits");
-	if (l.rlim_max == RLIM_INFINITY || value < l.rlim_max)
-		l.rlim_max = value;
-	l.rlim_cur = l.rlim_max;
-	return setrlimit(what, &l) < 0 ? err_sys(err, -errno, "limits") : 0;
-}
-
 static int confine(const struct options *o, struct err *err)
 {
-	const struct {
-		__rlimit_resource_t what;
-		uint64_t value;
-	} all[] = {
+	const struct rlimit_lower all[] = {
 #ifndef CASEMATE_NO_FILTERS /* a sanitizer maps terabytes */
-		{ RLIMIT_AS, OTHER_BYTES + o->conns * CONN_BYTES },
+		RLIMIT_LOWER(AS, OTHER_BYTES + o->conns * CONN_BYTES),
 #endif
-		{ RLIMIT_NOFILE, FDS_FIXED + 2 * o->conns },
-		{ RLIMIT_NPROC, 0 },
-		{ RLIMIT_MEMLOCK, 0 },
+		RLIMIT_LOWER(NOFILE, FDS_FIXED + 2 * o->conns),
+		RLIMIT_LOWER(NPROC, 0),
+		RLIMIT_LOWER(MEMLOCK, 0),
 	};
-	int abi, r = 0;
+	int abi, r = rlimit_lower_all(all, ARRAY_SIZE(all), err);
 
-	for (size_t i = 0; i < ARRAY_SIZE(all) && r == 0; i++)
-		r = limit(all[i].what, all[i].value, err);
 	if (r < 0)
 		return r;
 	r = landlock_deny_all(&abi);

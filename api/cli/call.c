@@ -2,9 +2,11 @@
 #include "api/cli/call.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "api/cli/http_client.h"
 #include "api/cli/progress.h"
+#include "base/bug.h"
 
 int call_daemon(struct cli *cli, const struct call *c, json_t **ret)
 {
@@ -41,5 +43,37 @@ int call_show(struct cli *cli, const char *path, bool json, void (*print)(const 
 	else if (status == CLI_OK)
 		print(answer);
 	json_decref(answer);
+	return status;
+}
+
+static int remove_one(struct cli *cli, const struct call_remove *all, const char *name)
+{
+	char path[192];
+	int n;
+
+	if (!all->valid(name))
+		return cli_fail("%s: %.64s: is not %s", all->verb, name, all->kind);
+	n = snprintf(path, sizeof(path), "%s%s", all->prefix, name);
+	BUG_ON(n < 0 || (size_t)n >= sizeof(path)); /* valid bounds it */
+	return call_daemon(cli,
+			   &(struct call){ .method = "DELETE",
+					   .path = path,
+					   .timeout_ms = all->timeout_ms,
+					   .what = all->what },
+			   NULL);
+}
+
+int call_remove(struct cli *cli, const struct call_remove *all, int count, char **names)
+{
+	int status = CLI_OK;
+
+	if (count <= 0)
+		return cli_fail("%s: none named; see casemate help", all->verb);
+	for (int i = 0; i < count && cli->signo == 0; i++) {
+		int one = remove_one(cli, all, names[i]);
+
+		if (one != CLI_OK)
+			status = one;
+	}
 	return status;
 }

@@ -27,4 +27,18 @@ MUST_USE int call_get(struct cli *cli, const char *path, json_t **ret);
 MUST_USE int call_show(struct cli *cli, const char *path, bool json,
 		       void (*print)(const json_t *answer));
 
+/* What a list of names that are to be removed has in common. */
+struct call_remove {
+	const char *verb;   /* "image rm", for messages */
+	const char *prefix; /* of the path: "/v1/images/" */
+	const char *kind;   /* what valid asks for: "the name of an image" */
+	bool (*valid)(const char *name);
+	uint64_t timeout_ms;
+	const char *what; /* progress.h; NULL = it is quick */
+};
+
+/* DELETEs one after the other, whatever becomes of the others, until a signal comes. The exit
+ * status; CLI_FAILED, too, if there are none. */
+MUST_USE int call_remove(struct cli *cli, const struct call_remove *all, int count, char **names);
+
 #endif

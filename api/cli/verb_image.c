@@ -132,17 +132,10 @@ static int inspect(struct cli *cli, const char *name, bool json)
 
 static int rm(struct cli *cli, int count, char **names)
 {
-	int status = count > 0 ? CLI_OK : cli_fail("image rm: no name; see casemate image ls");
+	const struct call_remove all = { "image rm",	"/v1/images/", "the name of an image",
+					 image_name_ok, IMAGE_CALL_MS, "images" };
 
-	for (int i = 0; i < count; i++) {
-		json_t *answer = NULL;
-		char path[96];
-		if (path_of(names[i], path) != CLI_OK ||
-		    call(cli, "DELETE", path, NULL, &answer) != CLI_OK)
-			status = CLI_FAILED;
-		json_decref(answer);
-	}
-	return status;
+	return call_remove(cli, &all, count, names);
 }
 
 static int gc(struct cli *cli, const struct image_opts *o)

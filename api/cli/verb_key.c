@@ -63,6 +63,8 @@ static int add_limit(json_t *body, const char *option, const char *name, const c
 	return 0;
 }
 
+#define KEY_ID_MAX 32U
+
 struct key_opts {
 	json_t *body;
 	bool json;
@@ -180,21 +182,17 @@ static int list(struct cli *cli, bool json)
 	return call_show(cli, "/v1/keys", json, print_list);
 }
 
+static bool is_id(const char *s)
+{
+	return s[0] != '\0' && strlen(s) <= KEY_ID_MAX && s[strspn(s, "0123456789abcdef")] == '\0';
+}
+
 static int revoke_keys(struct cli *cli, int count, char **ids)
 {
-	int status = count > 0 ? CLI_OK : cli_fail("key revoke: no id; see casemate key list");
+	const struct call_remove all = { "key revoke", "/v1/keys/", "the id of a key",
+					 is_id,	       CALL_MS,	    NULL };
 
-	for (int i = 0; i < count; i++) {
-		char path[64];
-		if (ids[i][strspn(ids[i], "0123456789abcdef")] != '\0' || strlen(ids[i]) > 32)
-			return cli_fail("key revoke: %.32s: is not the id of a key", ids[i]);
-		(void)snprintf(path, sizeof(path), "/v1/keys/%s", ids[i]);
-		json_t *nothing = NULL;
-		if (call(cli, "DELETE", path, NULL, &nothing) != CLI_OK)
-			status = CLI_FAILED;
-		json_decref(nothing);
-	}
-	return status;
+	return call_remove(cli, &all, count, ids);
 }
 
 int verb_key(struct cli *cli, int argc, char **argv)

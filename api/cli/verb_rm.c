@@ -43,7 +43,8 @@ static int run(struct cli *cli, int argc, char **argv, const char *help)
 	}
 	if (json) {
 		json_t *o = json_pack("{s:O}", "removed", removed);
-		(void)cli_print_json(o);
+		if (cli_print_json(o) != CLI_OK)
+			status = CLI_FAILED;
 		json_decref(o);
 	}
 	json_decref(removed);

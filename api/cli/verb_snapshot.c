@@ -84,29 +84,17 @@ static int list(struct cli *cli, bool json)
 	return call_show(cli, "/v1/snapshots", json, print_list);
 }
 
+static bool is_name(const char *s)
+{
+	return s[0] != '\0' && strlen(s) <= TEXT_MAX && s[strspn(s, NAME_CHARS)] == '\0';
+}
+
 static int rm(struct cli *cli, int count, char **names)
 {
-	int status =
-		count > 0 ? CLI_OK : cli_fail("snapshot rm: none named; see casemate snapshot ls");
+	const struct call_remove all = { "snapshot rm", "/v1/snapshots/", "an id or a name",
+					 is_name,	CALL_MS,	  NULL };
 
-	for (int i = 0; i < count; i++) {
-		json_t *nothing = NULL;
-		char path[96];
-		if (names[i][0] == '\0' || strlen(names[i]) > TEXT_MAX ||
-		    names[i][strspn(names[i], NAME_CHARS)] != '\0') {
-			status = cli_fail("snapshot rm: %.64s: is neither an id nor a name",
-					  names[i]);
-			continue;
-		}
-		(void)snprintf(path, sizeof(path), "/v1/snapshots/%s", names[i]);
-		if (call_daemon(cli,
-				&(struct call){
-					.method = "DELETE", .path = path, .timeout_ms = CALL_MS },
-				&nothing) != CLI_OK)
-			status = CLI_FAILED;
-		json_decref(nothing);
-	}
-	return status;
+	return call_remove(cli, &all, count, names);
 }
 
 int verb_snapshot(struct cli *cli, int argc, char **argv)

@@ -52,9 +52,9 @@ int verb_stats(struct cli *cli, int argc, char **argv)
 	status = call_get(cli, "/v1/usage", &answer);
 	if (status == CLI_OK && optind < argc)
 		status = keep_named(answer, argv + optind, argc - optind);
-	if (answer != NULL && json)
-		(void)cli_print_json(answer);
-	else if (answer != NULL)
+	if (answer != NULL && json && cli_print_json(answer) != CLI_OK)
+		status = CLI_FAILED;
+	if (answer != NULL && !json)
 		usage_table_print(stdout, answer, 0, 0, "\n");
 	json_decref(answer);
 	return status;

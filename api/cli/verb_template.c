@@ -169,22 +169,17 @@ static int tag(struct cli *cli, int count, char **args)
 	return status;
 }
 
+static bool is_untagged(const char *s)
+{
+	return ref_ok(s) && strchr(s, ':') == NULL;
+}
+
 static int rm(struct cli *cli, int count, char **names)
 {
-	int status = CLI_OK;
+	const struct call_remove all = { "template rm", "/templates/", "the name of a template",
+					 is_untagged,	TEMPLATE_MS,   "templates" };
 
-	for (int i = 0; i < count; i++) {
-		json_t *answer = NULL;
-		char path[160];
-		(void)snprintf(path, sizeof(path), "/templates/%s", names[i]);
-		if (!ref_ok(names[i]) || strchr(names[i], ':') != NULL)
-			status = cli_fail("template rm: %.64s: is not the name of a template",
-					  names[i]);
-		else if (call(cli, "DELETE", path, NULL, &answer) != CLI_OK)
-			status = CLI_FAILED;
-		json_decref(answer);
-	}
-	return status;
+	return call_remove(cli, &all, count, names);
 }
 
 int verb_template(struct cli *cli, int argc, char **argv)

@@ -250,12 +250,11 @@ int profile_network(const json_t *network, bool internet, char **ret, struct err
 	return r;
 }
 
-/* The SDKs' default is a network; a sandbox that may reach nothing needs none. */
+/* The SDKs' default is a network. One that may reach nothing has it, too: PUT .../network may say
+ * otherwise later, and no card can be put into a running machine. */
 static int make_network(const struct making *m)
 {
-	bool allows = json_array_size(json_object_get(*m->network, "allowOut")) > 0;
-
-	if (!m->lim->networks || (*m->no_internet && !allows))
+	if (!m->lim->networks)
 		return 0;
 	m->spec->nic = true;
 	return profile_network(*m->network, !*m->no_internet, &m->spec->network, m->err);

@@ -98,6 +98,11 @@ Test(daemon_network, e2b_default_is_the_internet_where_there_is_one)
 	spec_done(&s);
 	cr_assert_eq(e2b("{\"templateID\":\"base\",\"allow_internet_access\":false}", &with, &s),
 		     0);
+	cr_expect(s.nic, "its policy can be changed later");
+	cr_expect_str_eq(s.network, "{\"allow_internet_access\":false}");
+	spec_done(&s);
+	cr_assert_eq(e2b("{\"templateID\":\"base\",\"allow_internet_access\":false}", &without, &s),
+		     0);
 	cr_expect_not(s.nic);
 	spec_done(&s);
 	cr_assert_eq(e2b("{\"templateID\":\"base\",\"allow_internet_access\":false,"

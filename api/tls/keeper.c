@@ -96,7 +96,7 @@ static void on_stop(int signo, void *arg)
 	struct keeper *k = arg;
 
 	(void)signo;
-	if (k->stopping)
+	if (k->stopping && k->relay > 0) /* 0 would be all of our process group */
 		(void)kill(k->relay, SIGKILL);
 	k->stopping = true;
 	fd_closep(&k->channel);

@@ -69,7 +69,10 @@ static void on_snapshot(struct snapshot *p, const struct snapshot_end *end, void
 	free(config);
 	if (r < 0) {
 		snapshot_delete(p);
-		build_fail(b, 0, "its state can't be written: %s", strerror(-r));
+		if (r == -EDQUOT)
+			build_fail(b, 0, "the template has %u tags already", STORE_TAGS_MAX);
+		else
+			build_fail(b, 0, "its state can't be written: %s", strerror(-r));
 		return;
 	}
 	build_log_add(b->log, BUILD_LOG_INFO, 0, "the template is ready");

@@ -30,6 +30,8 @@ static void answer_error(struct http_req *req, int r)
 {
 	if (r == -ENOENT)
 		http_error(req, 404, "not_found", "template: no such template");
+	else if (r == -EDQUOT)
+		http_error(req, 429, "quota", "template: has %u tags already", STORE_TAGS_MAX);
 	else
 		http_error(req, 500, "internal", "state: can't be read or written");
 }

@@ -161,7 +161,7 @@ int templates_create(const struct service *sv, const char *text, bool own_user, 
 /* ---- What goes ----------------------------------------------------------------------------- */
 
 struct tagged {
-	char builds[GONE_MAX * 4][BUILD_ID_LEN + 1];
+	char builds[STORE_TAGS_MAX][BUILD_ID_LEN + 1];
 	size_t count;
 	bool all; /* there was room for all of them */
 };

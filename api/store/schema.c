@@ -152,7 +152,10 @@ const char *const store_sql[SQL_COUNT] = {
 	[SQL_BUILDS_ABORT] = "UPDATE builds SET state = 'error', reason = ?1, ended_ms = ?2"
 			     " WHERE ended_ms = 0",
 	[SQL_BUILD_REMOVE] = "DELETE FROM builds WHERE id = ?1",
-	[SQL_TAG_PUT] = "INSERT OR REPLACE INTO template_tags VALUES (?1, ?2, ?3, ?4)",
+	[SQL_TAG_PUT] =
+		"INSERT OR REPLACE INTO template_tags SELECT ?1, ?2, ?3, ?4"
+		" WHERE EXISTS (SELECT 1 FROM template_tags WHERE template = ?1 AND tag = ?2)"
+		" OR (SELECT count(*) FROM template_tags WHERE template = ?1) < ?5",
 	[SQL_TAG_REMOVE] = "DELETE FROM template_tags WHERE template = ?1 AND tag = ?2",
 	[SQL_TAGS] = "SELECT tag, build, created_ms FROM template_tags WHERE template = ?1"
 		     " ORDER BY tag",

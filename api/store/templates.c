@@ -231,12 +231,15 @@ static int tag_row(sqlite3_stmt *q, void *arg)
 int store_tag_put(struct store *s, const char *template, const struct store_tag *t)
 {
 	sqlite3_stmt *q = store_take(s, SQL_TAG_PUT);
+	int r;
 
 	store_bind_text(q, 1, template);
 	store_bind_text(q, 2, t->tag);
 	store_bind_text(q, 3, t->build);
 	(void)sqlite3_bind_int64(q, 4, t->created_ms);
-	return store_run_durable(s, q);
+	(void)sqlite3_bind_int64(q, 5, STORE_TAGS_MAX);
+	r = store_run_durable(s, q);
+	return r == 0 && sqlite3_changes(s->db) == 0 ? -EDQUOT : r;
 }
 
 int store_tag_remove(struct store *s, const char *template, const char *tag)

@@ -65,13 +65,15 @@ MUST_USE int store_builds_abort(struct store *s, const char *reason, int64_t now
 /* With its tags. -ENOENT. */
 MUST_USE int store_build_remove(struct store *s, const char *id);
 
+#define STORE_TAGS_MAX 128U /* of one template */
+
 struct store_tag {
 	const char *tag;
 	const char *build;
 	int64_t created_ms;
 };
 
-/* It names this build from now on. */
+/* It names this build from now on. -EDQUOT: the template has STORE_TAGS_MAX others. */
 MUST_USE int store_tag_put(struct store *s, const char *template, const struct store_tag *t);
 /* -ENOENT. */
 MUST_USE int store_tag_remove(struct store *s, const char *template, const char *tag);

@@ -193,3 +193,30 @@ Test(store_templates, tags_name_builds, .init = set_up, .fini = clean)
 	cr_expect_eq(store_build_find(s, "b2", see_build, NULL), -ENOENT);
 	store_close(s);
 }
+
+/* A tenant can't fill the host's state with names. */
+Test(store_templates, tags_are_bounded, .init = set_up, .fini = clean)
+{
+	struct store *s = open_store();
+	char tag[16];
+
+	add_template(s, "t1", "alice", "app");
+	add_build(s, "b1", "t1", 1);
+	for (unsigned i = 0; i < STORE_TAGS_MAX; i++) {
+		snprintf(tag, sizeof(tag), "v%u", i);
+		cr_assert_eq(store_tag_put(s, "t1", &(struct store_tag){ tag, "b1", 1 }), 0);
+	}
+	cr_expect_eq(store_tag_put(s, "t1", &(struct store_tag){ "more", "b1", 1 }), -EDQUOT);
+	/* One that is there may move, another template has its own, and one less is room for one.
+	 */
+	cr_expect_eq(store_tag_put(s, "t1", &(struct store_tag){ "v7", "b1", 2 }), 0);
+	add_template(s, "t2", "alice", "other");
+	add_build(s, "b2", "t2", 1);
+	cr_expect_eq(store_tag_put(s, "t2", &(struct store_tag){ "more", "b2", 1 }), 0);
+	cr_assert_eq(store_tag_remove(s, "t1", "v0"), 0);
+	cr_expect_eq(store_tag_put(s, "t1", &(struct store_tag){ "more", "b1", 1 }), 0);
+	count = 0;
+	cr_assert_eq(store_tags_each(s, "t1", see_tag, NULL), 0);
+	cr_expect_eq(count, STORE_TAGS_MAX);
+	store_close(s);
+}

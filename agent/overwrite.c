@@ -30,6 +30,21 @@ static int open_as_user(const struct place *p)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * It becomes the user's, as far as the user may give it to itself: root takes over what it
+ * overwrites, others change nothing. That is said anew of a file that was theirs before, too:
+ * E2B's agent does so with each upload, and its clients count the CHMOD that watchers are told.
+ */
+static void own(const struct place *p, int fd)
+{
+	struct stat st;
+	int r = fstat(fd, &st);
+
+	if (r == 0 && S_ISREG(st.st_mode))
+		r = fchown(fd, p->user.pw.uid, p->user.pw.gid);
+	(void)r; /* who may not leaves it as it is */
+}
+
 int overwrite_open(const struct place *p, struct err *err)
 {
 	CLEANUP(fd_closep) int fd = -1;
@@ -39,6 +54,8 @@ int overwrite_open(const struct place *p, struct err *err)
 	if (r < 0)
 		return r;
 	fd = open_as_user(p);
+	if (fd >= 0)
+		own(p, fd);
 	user_leave_fs();
 	if (rooted_may(p, fd))
 		fd = rooted_open(p, FLAGS);

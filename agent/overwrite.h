@@ -10,7 +10,8 @@
 #include "base/compiler.h"
 
 /* With the user's rights, or rooted.h's. Makes the file (0644) and its directories (0755), or
- * empties it: the descriptor, -EISDIR, -EINVAL (no regular file), -errno. */
+ * empties it, and makes it the user's where the user may: the descriptor, -EISDIR, -EINVAL (no
+ * regular file), -errno. */
 MUST_USE int overwrite_open(const struct place *p, struct err *err);
 
 #endif

@@ -155,6 +155,28 @@ Test(agent_http, upload_and_download)
 	cr_expect(rig_has("Transfer-Encoding: chunked\r\n") && rig_has("Name:"));
 }
 
+/* A file is made, becomes the user's, is written to; and the last two when it was there before. */
+Test(agent_http, upload_is_watched)
+{
+	char watcher[80], *id;
+
+	cr_assert_eq(rig_call(RIG_FS "CreateWatcher", rig_in_dir("{\"path\":\"%s\"}")), 200);
+	id = strstr(rig_answer, "{\"watcherId\":");
+	cr_assert_not_null(id, "%s", rig_answer);
+	snprintf(watcher, sizeof(watcher), "%.64s", id);
+	cr_assert_eq(rig_ask(rig_in_dir("POST /files?path=%s/new"), RIG_RAW, "one"), 200);
+	cr_assert_eq(rig_call(RIG_FS "GetWatcherEvents", watcher), 200);
+	cr_expect(rig_has("{\"events\":[{\"name\":\"new\",\"type\":\"EVENT_TYPE_CREATE\"},"
+			  "{\"name\":\"new\",\"type\":\"EVENT_TYPE_CHMOD\"},"
+			  "{\"name\":\"new\",\"type\":\"EVENT_TYPE_WRITE\"}]}"),
+		  "%s", rig_answer);
+	cr_assert_eq(rig_ask(rig_in_dir("POST /files?path=%s/new"), RIG_RAW, "two"), 200);
+	cr_assert_eq(rig_call(RIG_FS "GetWatcherEvents", watcher), 200);
+	cr_expect(rig_has("{\"events\":[{\"name\":\"new\",\"type\":\"EVENT_TYPE_CHMOD\"},"
+			  "{\"name\":\"new\",\"type\":\"EVENT_TYPE_WRITE\"}]}"),
+		  "%s", rig_answer);
+}
+
 Test(agent_http, upload_multipart)
 {
 	const char *body =

@@ -93,7 +93,7 @@ static const struct principal *find(const struct auth *a, const char *key)
 
 bool auth_host_admit(const struct auth *a, struct http_req *req)
 {
-	if (http_door(req) != HTTP_DOOR_NET ||
+	if (http_door(req) == HTTP_DOOR_LOCAL ||
 	    auth_host_ok(http_request_head(req)->host, a->domain))
 		return true;
 	http_error(req, 421, "misdirected", "Host: not a name of this service");

@@ -53,9 +53,10 @@ void build_upload_url(const struct service *sv, const struct http_req *req,
 	char token[CREDENTIAL_TOKEN_LEN + 1];
 
 	make_token(sv, tenant, key, expires, token);
-	/* The name by which it reaches us now will do again. */
+	/* The name by which it reaches us now will do again, and so will the way. */
 	(void)snprintf(url, BUILD_UPLOAD_URL_MAX,
-		       "http://%.255s/templates/%s/files/%s?tenant=%s&expires=%" PRIu64 "&token=%s",
+		       "%s://%.255s/templates/%s/files/%s?tenant=%s&expires=%" PRIu64 "&token=%s",
+		       http_door(req) == HTTP_DOOR_TLS ? "https" : "http",
 		       host == NULL ? "localhost" : host, key->template, key->hash, tenant, expires,
 		       token);
 	explicit_bzero(token, sizeof(token));

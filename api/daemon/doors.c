@@ -47,7 +47,7 @@ static void raise_fd_limit(void)
 static int take_passed(struct doors *d, bool *ret_local, struct err *err)
 {
 	static const char *const names[] = {
-		[HTTP_DOOR_LOCAL] = "casemated.socket", [HTTP_DOOR_NET] = "net"
+		[HTTP_DOOR_LOCAL] = "casemated.socket", [HTTP_DOOR_TLS] = "net"
 	};
 	struct listen_passed passed[LISTEN_PASSED_MAX];
 	bool have[ARRAY_SIZE(names)] = { false };
@@ -90,7 +90,7 @@ static int add_net(struct doors *d, const char *where, const struct identity *ow
 	int fd;
 
 	if (strncmp(where, UNIX_PREFIX, strlen(UNIX_PREFIX)) == 0)
-		return add_unix(d, where + strlen(UNIX_PREFIX), HTTP_DOOR_NET, owner, err);
+		return add_unix(d, where + strlen(UNIX_PREFIX), HTTP_DOOR_TLS, owner, err);
 	fd = listen_tcp(where, err);
 	if (fd < 0)
 		return fd;

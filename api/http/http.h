@@ -48,6 +48,7 @@ struct http_req;
 /* Where a connection came in. */
 enum http_door {
 	HTTP_DOOR_LOCAL, /* the unix socket: who may open it is the operator */
+	HTTP_DOOR_TLS,	 /* the unix socket of a TLS proxy: its clients say https */
 	HTTP_DOOR_NET,
 };
 

@@ -14,11 +14,12 @@
 #define SWEEP_MS     1000U
 #define ACCEPT_BATCH 16U
 
-/* The connection that has waited longest for a request, of those from this door. */
-static struct http_conn *find_idle(const struct http *h, enum http_door door)
+/* The connection that has waited longest for a request, of the operator's or of the others. */
+static struct http_conn *find_idle(const struct http *h, bool local)
 {
 	for (struct http_conn *c = h->last; c != NULL; c = c->prev)
-		if (c->state == HTTP_CONN_HEAD && c->door == door && !c->idle_ok && !c->stepping)
+		if (c->state == HTTP_CONN_HEAD && (c->door == HTTP_DOOR_LOCAL) == local &&
+		    !c->idle_ok && !c->stepping)
 			return c;
 	return NULL;
 }
@@ -31,9 +32,9 @@ static bool make_room(struct http *h, enum http_door door)
 
 	if (h->counts.conns < max)
 		return true;
-	idle = find_idle(h, HTTP_DOOR_NET);
+	idle = find_idle(h, false);
 	if (idle == NULL && door == HTTP_DOOR_LOCAL)
-		idle = find_idle(h, door);
+		idle = find_idle(h, true);
 	if (idle == NULL)
 		return false;
 	h->counts.evicted++;
@@ -94,7 +95,7 @@ static void on_accept(struct loop_io *io, int fd, uint32_t events, void *arg)
 	for (unsigned i = 0; i < ACCEPT_BATCH; i++) {
 		int conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (conn < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
-			struct http_conn *idle = find_idle(l->http, HTTP_DOOR_NET);
+			struct http_conn *idle = find_idle(l->http, false);
 			if (idle != NULL)
 				http_conn_free(idle);
 			/* Level-triggered: without a pause the loop would spin on it. */

@@ -18,6 +18,7 @@
 static char dir[] = "/tmp/casemate-doors.XXXXXX";
 static char sock[64], net[64], jailer[64], listen_net[72];
 static pid_t running;
+static char answer[4096]; /* the last */
 
 static void set_up(void)
 {
@@ -102,13 +103,13 @@ static int try_connect(const char *path)
 	return -1;
 }
 
-/* The status that is answered to a request with these fields, once somebody serves path. */
-static unsigned status_of(const char *path, const char *fields)
+/* The answer to a request, whole, once somebody serves path: its status. */
+static unsigned ask(const char *path, const char *line, const char *fields, const char *body)
 {
 	const struct timespec moment = { .tv_nsec = 10000000 };
-	char text[512];
-	size_t got = 0;
+	char text[1024];
 	uint64_t code;
+	size_t got = 0;
 	ssize_t n;
 	int fd = -1;
 
@@ -119,15 +120,23 @@ static unsigned status_of(const char *path, const char *fields)
 	}
 	cr_assert_geq(fd, 0, "nobody serves %s", path);
 	n = snprintf(text, sizeof(text),
-		     "GET /v1/sandboxes HTTP/1.1\r\nConnection: close\r\n%s\r\n", fields);
+		     "%s HTTP/1.1\r\nConnection: close\r\n%sContent-Length: %zu\r\n\r\n%s", line,
+		     fields, strlen(body), body);
 	cr_assert_eq(write(fd, text, (size_t)n), n);
-	while (got < 12 && (n = read(fd, text + got, sizeof(text) - 1 - got)) > 0)
+	while (got < sizeof(answer) - 1 &&
+	       (n = read(fd, answer + got, sizeof(answer) - 1 - got)) > 0)
 		got += (size_t)n;
 	close(fd);
+	answer[got] = '\0';
 	cr_assert_geq(got, 12, "%s", path);
-	text[12] = '\0';
-	cr_assert_eq(parse_u64(text + 9, 100, 599, &code), 0, "%s", text);
+	snprintf(text, sizeof(text), "%.3s", answer + 9);
+	cr_assert_eq(parse_u64(text, 100, 599, &code), 0, "%s", answer);
 	return (unsigned)code;
+}
+
+static unsigned status_of(const char *path, const char *fields)
+{
+	return ask(path, "GET /v1/sandboxes", fields, "");
 }
 
 /* A request without a key is the operator's at the one door and nobody's at the other. */
@@ -154,6 +163,56 @@ Test(doors, listen_unix, .init = set_up, .fini = tear_down, .timeout = 60)
 	stop(pid);
 	cr_assert_neq(access(sock, F_OK), 0);
 	cr_assert_neq(access(net, F_OK), 0, "it was ours");
+}
+
+/* The value of a member of the last answer; good until the next. */
+static const char *member(const char *name)
+{
+	static char value[512];
+	char key[32];
+	const char *at;
+
+	snprintf(key, sizeof(key), "\"%s\":\"", name);
+	at = strstr(answer, key);
+	cr_assert_not_null(at, "%s", answer);
+	at += strlen(key);
+	cr_assert_lt(strcspn(at, "\""), sizeof(value));
+	memcpy(value, at, strcspn(at, "\""));
+	value[strcspn(at, "\"")] = '\0';
+	return value;
+}
+
+/* A client behind a TLS proxy is told to send its archives by https, and another by http. */
+Test(doors, scheme_of_urls, .init = set_up, .fini = tear_down, .timeout = 60)
+{
+	static const char hash[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	static const char *const ends[] = { "", "-wal", "-shm" };
+	char fields[128], line[160], state[64], file[80];
+	const char *const more[] = { "--listen", listen_net, "--state", state, NULL };
+
+	snprintf(state, sizeof(state), "%s/state/state.db", dir);
+	pid_t pid = start(more, NULL, 0, NULL);
+	cr_assert_eq(ask(sock, "POST /v1/keys", "Host: x\r\n", "{\"tenant\":\"alice\"}"), 201, "%s",
+		     answer);
+	snprintf(fields, sizeof(fields), "Host: localhost:8443\r\nX-API-Key: %.80s\r\n",
+		 member("key"));
+	cr_assert_eq(ask(net, "POST /v3/templates", fields, "{\"name\":\"app\"}"), 202, "%s",
+		     answer);
+	snprintf(line, sizeof(line), "GET /templates/%.32s/files/%s", member("templateID"), hash);
+	cr_assert_eq(ask(net, line, fields, ""), 201, "%s", answer);
+	cr_expect_eq(strncmp(member("url"), "https://localhost:8443/templates/", 33), 0, "%s",
+		     answer);
+	cr_assert_eq(ask(sock, line, fields, ""), 201, "%s", answer);
+	cr_expect_eq(strncmp(member("url"), "http://localhost:8443/templates/", 32), 0, "%s",
+		     answer);
+	stop(pid);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		snprintf(file, sizeof(file), "%s%s", state, ends[i]);
+		(void)unlink(file);
+	}
+	*strrchr(state, '/') = '\0';
+	cr_assert_eq(rmdir(state), 0);
 }
 
 static int listening(const char *path)

@@ -192,6 +192,7 @@ void gmem_done(struct gmem *m)
 	for (unsigned i = 0; i < m->files_count; i++)
 		unreserve(m->files[i].hva, m->files[i].size);
 	free(m->marks);
+	free(m->used);
 	*m = (struct gmem){ 0 };
 }
 
@@ -225,8 +226,11 @@ static void mark(const struct gmem *m, gpa_t a, uint64_t len)
 
 int gmem_mark_changes(struct gmem *m)
 {
+	BUG_ON(m->marks != NULL);
 	m->marks = calloc(1, gmem_marks_bytes(m));
-	return m->marks == NULL ? -ENOMEM : 0;
+	m->used = calloc(1, gmem_marks_bytes(m));
+	m->zeros_known = !m->over_file;
+	return m->marks == NULL || m->used == NULL ? -ENOMEM : 0;
 }
 
 bool gmem_is_marking(const struct gmem *m)
@@ -256,8 +260,11 @@ void gmem_mark_bits(struct gmem *m, unsigned n, const uint64_t *bits)
 
 void gmem_unmark(struct gmem *m)
 {
-	if (m->marks != NULL)
-		memset(m->marks, 0, gmem_marks_bytes(m));
+	if (m->marks == NULL)
+		return;
+	for (uint64_t i = 0; i < gmem_marks_bytes(m); i++)
+		m->used[i] |= m->marks[i];
+	memset(m->marks, 0, gmem_marks_bytes(m));
 }
 
 uint64_t gmem_end(const struct gmem *m)

@@ -57,6 +57,9 @@ struct gmem {
 	unsigned files_count;
 	enum gmem_pages pages;
 	uint8_t *marks; /* a bit for each page, in the order of the memory file; NULL = not kept */
+	uint8_t *used;	/* with marks: the same, pages that had a mark or are the file's beneath */
+	bool over_file; /* gmem_attach_file */
+	bool zeros_known; /* what has neither bit is zero */
 };
 
 /* Anonymous private memory of `bytes` (a multiple of 2 MiB), not dumped, with inaccessible guard
@@ -97,7 +100,8 @@ uint64_t gmem_end(const struct gmem *m);
 MUST_USE int gmem_save(const struct gmem *m, int fd);
 
 /*
- * Marks: which pages have changed, for incremental snapshots. From gmem_mark_changes on, every page
+ * Marks: which pages have changed, for incremental snapshots and for those of a guest that runs.
+ * gmem_mark_changes comes before the first write. From then on, every page
  * that this module writes, gives to the kernel to write (gmem_iov) or gives back is marked; what
  * the guest writes, others add (dirty.h). 0 or -ENOMEM.
  */
@@ -109,6 +113,14 @@ uint64_t gmem_marks_bytes(const struct gmem *m);
 void gmem_mark_bits(struct gmem *m, unsigned n, const uint64_t *bits);
 /* Nothing has changed. No effect when none are kept. */
 void gmem_unmark(struct gmem *m);
+/*
+ * Pages that were never marked are zero and needn't be looked at, which would give each of them
+ * memory. Where memory was new when marks began, that is known; where it lies over a file, this
+ * finds what the file has: fd is the one of gmem_attach_file. Once is enough, and all saving makes
+ * use of it. All that was written must have been marked: what the guest wrote is only known after
+ * dirty_collect. No effect when no marks are kept. 0 or -errno.
+ */
+MUST_USE int gmem_learn_zeros(struct gmem *m, int fd);
 /*
  * Writes the pages that are marked to an empty file of `bytes` + gmem_marks_bytes (-EINVAL, as
  * gmem_save), at their places, and the bitmap behind them; a page of zeros may be a hole. Nobody

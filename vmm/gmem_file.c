@@ -35,6 +35,7 @@ int gmem_attach_file(struct gmem *m, int fd)
 			return -errno;
 		off += r->size;
 	}
+	m->over_file = true;
 	return 0;
 }
 
@@ -73,9 +74,43 @@ static bool is_zero(const uint8_t *page)
 	return true;
 }
 
+static bool has_bit(const uint8_t *bits, uint64_t page)
+{
+	return ((unsigned)bits[page / 8] >> (page % 8) & 1U) != 0;
+}
+
 static bool is_marked(const struct gmem *m, uint64_t page)
 {
-	return ((unsigned)m->marks[page / 8] >> (page % 8) & 1U) != 0;
+	return has_bit(m->marks, page);
+}
+
+/* Is this one to be looked at: in a save of the marked ones, or of all? */
+static bool is_wanted(const struct gmem *m, bool marked, uint64_t page)
+{
+	if (m->marks == NULL || is_marked(m, page))
+		return true;
+	return !marked && (!m->zeros_known || has_bit(m->used, page));
+}
+
+int gmem_learn_zeros(struct gmem *m, int fd)
+{
+	off_t data, hole = 0;
+
+	if (m->marks == NULL || m->zeros_known)
+		return 0;
+	while ((data = lseek(fd, hole, SEEK_DATA)) >= 0) {
+		hole = lseek(fd, data, SEEK_HOLE);
+		if (hole < 0)
+			return -errno;
+		if (hole <= data || (uint64_t)hole > m->bytes) /* it isn't that file */
+			return -EINVAL;
+		for (uint64_t i = (uint64_t)data / PAGE; i <= ((uint64_t)hole - 1) / PAGE; i++)
+			m->used[i / 8] |= (uint8_t)(1U << (i % 8));
+	}
+	if (errno != ENXIO) /* no more data */
+		return -errno;
+	m->zeros_known = true;
+	return 0;
 }
 
 /* Writes the runs of pages that aren't zero and, with `marked`, are marked. */
@@ -88,10 +123,10 @@ static int save_region(const struct gmem *m, const struct gmem_region *r, bool m
 	while (at < r->size && rc == 0) {
 		uint64_t start;
 		while (at < r->size &&
-		       ((marked && !is_marked(m, (off + at) / PAGE)) || is_zero(r->hva + at)))
+		       (!is_wanted(m, marked, (off + at) / PAGE) || is_zero(r->hva + at)))
 			at += PAGE;
 		start = at;
-		while (at < r->size && (!marked || is_marked(m, (off + at) / PAGE)) &&
+		while (at < r->size && is_wanted(m, marked, (off + at) / PAGE) &&
 		       !is_zero(r->hva + at))
 			at += PAGE;
 		if (at > start)

@@ -120,6 +120,14 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 	return cpu_template_check(&cfg->cpu, err);
 }
 
+/* Before the first write that isn't part of a snapshot that was loaded. */
+static int begin_marks(struct vm *vm, const struct vm_config *cfg, struct err *err)
+{
+	int r = cfg->track_dirty ? gmem_mark_changes(&vm->gmem) : 0;
+
+	return r < 0 ? err_sys(err, r, "dirty log") : 0;
+}
+
 /* Memory, and in it everything that the kernel finds when it starts. */
 static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_entry *entry,
 		      struct err *err)
@@ -142,6 +150,9 @@ static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_en
 	if (r < 0)
 		return err_sys(err, r, "memory: %" PRIu64 " MiB%s", cfg->memory_bytes / MIB,
 			       cfg->pages == GMEM_PAGES_HUGETLB ? " of huge pages" : "");
+	r = begin_marks(vm, cfg, err);
+	if (r < 0)
+		return r;
 	r = boot_load(&boot, &vm->gmem, entry, err);
 	if (r < 0)
 		return r;
@@ -161,7 +172,7 @@ static int load_snapshot(struct vm *vm, const struct vm_config *cfg, struct vm_o
 	r = gmem_init(&vm->gmem, cfg->memory_bytes);
 	if (r == 0)
 		r = gmem_attach_file(&vm->gmem, VMM_FD_MEMORY);
-	return r < 0 ? err_sys(err, r, "memory file") : 0;
+	return r < 0 ? err_sys(err, r, "memory file") : begin_marks(vm, cfg, err);
 }
 
 /* Closes a descriptor whose work is done, and keeps its number taken (main.c, reserve_numbers). */
@@ -293,12 +304,6 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 
 	r = cfg->restore ? load_snapshot(vm, cfg, &from, err)
 			 : load_guest(vm, cfg, &from.entry, err);
-	/* Before the first write that isn't part of what was loaded. */
-	if (r == 0 && cfg->track_dirty) {
-		r = gmem_mark_changes(&vm->gmem);
-		if (r < 0)
-			(void)err_sys(err, r, "dirty log");
-	}
 	if (r == 0)
 		r = map_drives(vm, cfg, err);
 	if (r == 0)
@@ -342,8 +347,6 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 		r = retire(VMM_FD_KERNEL);
 	if (r == 0)
 		r = retire(VMM_FD_INITRD);
-	if (r == 0)
-		r = retire(VMM_FD_MEMORY);
 	if (r == 0)
 		r = retire(VMM_FD_STATE);
 	if (r == 0)

@@ -16,10 +16,9 @@
 
 /* Pinned by the VMM itself before the filters go on. */
 #define VMM_FD_VM 16
-#define VMM_FD_MEMORY                                                                           \
-	17		/* left by the jailer, to restore: gmem_attach_file; closed once loaded \
-			 */
-#define VMM_FD_STATE 18 /* the same: the state file */
+/* Left by the jailer, to restore: gmem_attach_file. It stays open for gmem_learn_zeros. */
+#define VMM_FD_MEMORY 17
+#define VMM_FD_STATE  18 /* the same: the state file; closed once loaded */
 /* Left by the jailer, optional: a SOCK_SEQPACKET, non-blocking, of which each message is one byte
  * and a non-blocking control socket, which replaces the one before (control_handover.c). */
 #define VMM_FD_HANDOVER 19

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/num.h"
@@ -318,4 +319,104 @@ Test(gmem, a_byte_keeps_its_page)
 	}
 	gmem_done(&m);
 	close(fd);
+}
+
+static uint64_t blocks_of(int fd)
+{
+	struct stat st;
+
+	cr_assert_eq(fstat(fd, &st), 0);
+	return (uint64_t)st.st_blocks / 8;
+}
+
+static int new_memfd(uint64_t bytes)
+{
+	int fd = memfd_create("memory", MFD_CLOEXEC);
+
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(ftruncate(fd, (off_t)bytes), 0);
+	return fd;
+}
+
+/* The whole memory, as `save` writes it, has exactly these bytes. */
+static void expect_saved(const struct gmem *m, uint64_t bytes, const char *at_page_of[],
+			 unsigned count)
+{
+	int fd = new_memfd(bytes);
+	char got[8];
+	uint64_t next;
+
+	for (uint64_t at = 0; at < bytes; at = next)
+		cr_assert_eq(gmem_save_part(m, fd, at, MIB, &next), 0);
+	cr_expect_eq(blocks_of(fd), (uint64_t)count);
+	for (unsigned i = 0; i < count; i++) {
+		cr_assert_eq(pread(fd, got, sizeof(got), (off_t)(i * MIB)), (ssize_t)sizeof(got));
+		cr_expect_str_eq(got, at_page_of[i]);
+	}
+	(void)close(fd);
+}
+
+/* What neither the file beneath nor a mark has is left alone: looking at it would give the file
+ * pages. */
+Test(gmem, zeros_are_known_and_not_looked_at)
+{
+	const uint64_t bytes = 8 * MIB;
+	const char *want[] = { "file", "mine", "later" };
+	int fd = new_memfd(bytes);
+	struct gmem m;
+
+	cr_assert_eq(pwrite(fd, "file", 5, 0), 5);
+	cr_assert_eq(gmem_init(&m, bytes), 0);
+	cr_assert_eq(gmem_attach_file(&m, fd), 0);
+	cr_assert_eq(gmem_mark_changes(&m), 0);
+	cr_assert_eq(gmem_write(&m, gpa(MIB), "mine", 5), 0);
+	cr_assert_eq(gmem_learn_zeros(&m, fd), 0);
+	gmem_unmark(&m); /* had a mark, and isn't forgotten */
+	cr_assert_eq(gmem_write(&m, gpa(2 * MIB), "later", 6), 0);
+	expect_saved(&m, bytes, want, 3);
+	cr_expect_eq(blocks_of(fd), 2U + 1U,
+		     "pages of the file: its own, and two that were written");
+	gmem_done(&m);
+	(void)close(fd);
+}
+
+/* The control of the above: without that knowledge all of it is looked at, and the file grows. */
+Test(gmem, zeros_that_are_not_known_are_looked_at)
+{
+	const uint64_t bytes = 8 * MIB;
+	const char *want[] = { "file" };
+	int fd = new_memfd(bytes);
+	struct gmem m;
+
+	cr_assert_eq(pwrite(fd, "file", 5, 0), 5);
+	cr_assert_eq(gmem_init(&m, bytes), 0);
+	cr_assert_eq(gmem_attach_file(&m, fd), 0);
+	expect_saved(&m, bytes, want, 1);
+	cr_expect_eq(blocks_of(fd), bytes / 4096);
+	gmem_done(&m);
+	(void)close(fd);
+}
+
+Test(gmem, zeros_of_new_memory_and_of_another_file)
+{
+	const uint64_t bytes = 8 * MIB;
+	const char *want[] = { "new" };
+	int fd = new_memfd(bytes), longer = new_memfd(2 * bytes);
+	struct gmem m;
+
+	cr_assert_eq(gmem_init(&m, bytes), 0);
+	cr_assert_eq(gmem_learn_zeros(&m, -1), 0, "no marks: no effect");
+	cr_assert_eq(gmem_mark_changes(&m), 0);
+	cr_assert_eq(gmem_write(&m, gpa(0), "new", 4), 0);
+	cr_assert_eq(gmem_learn_zeros(&m, -1), 0, "there is no file");
+	expect_saved(&m, bytes, want, 1);
+	gmem_done(&m);
+	cr_assert_eq(pwrite(longer, "x", 1, (off_t)bytes), 1);
+	cr_assert_eq(gmem_init(&m, bytes), 0);
+	cr_assert_eq(gmem_attach_file(&m, fd), 0);
+	cr_assert_eq(gmem_mark_changes(&m), 0);
+	cr_expect_eq(gmem_learn_zeros(&m, longer), -EINVAL);
+	gmem_done(&m);
+	(void)close(fd);
+	(void)close(longer);
 }

@@ -27,9 +27,11 @@ struct live {
  * under way that began before. */
 static int begin_marking(struct live *l, struct err *err)
 {
+	int r = gmem_learn_zeros(&l->vm->gmem, VMM_FD_MEMORY);
 	uint64_t begin = now_ns();
-	int r;
 
+	if (r < 0)
+		return err_sys(err, r, "memory file that it came from");
 	vm_pause(l->vm);
 	/* If this comes to nothing, there is nothing that an incremental one could build on. */
 	memset(l->vm->snapshot, 0, sizeof(l->vm->snapshot));

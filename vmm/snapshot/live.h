@@ -3,8 +3,8 @@
  * live.h - a snapshot of a VM that runs and goes on running.
  *
  * Theory of operation. Copying a guest's memory takes too long to let it wait: 64 MiB are some
- * 22 ms of a processor. So all of it is copied while the guest runs, in parts between which the
- * control thread does its other work; meanwhile the pages that are written again are marked, by
+ * 22 ms of a processor. So all that isn't known to be zero (gmem_learn_zeros) is copied while the
+ * guest runs, in parts between which the control thread does its other work; meanwhile the pages that are written again are marked, by
  * KVM's dirty log and by gmem. Then the VM is paused, and what is marked is copied a second time,
  * with the state. The files are of that last moment. A VM that keeps no marks is paused from the
  * beginning to the end.

@@ -114,6 +114,9 @@ static int save_memory(struct vm *vm, bool incremental, int fd, struct err *err)
 
 	if (r < 0)
 		return r;
+	r = gmem_learn_zeros(&vm->gmem, VMM_FD_MEMORY);
+	if (r < 0)
+		return err_sys(err, r, "memory file that it came from");
 	r = incremental ? gmem_save_marked(&vm->gmem, fd) : gmem_save(&vm->gmem, fd);
 	if (r < 0)
 		return err_sys(err, r, "memory file");

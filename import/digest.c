@@ -2,6 +2,7 @@
 #include "import/digest.h"
 
 #include <errno.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -9,6 +10,15 @@
 #define PREFIX_LEN (sizeof(PREFIX) - 1)
 
 _Static_assert(DIGEST_TEXT_MAX == PREFIX_LEN + DIGEST_HEX_MAX, "one prefix, one digest");
+
+void digest_of(const void *data, size_t len, struct digest *ret)
+{
+	SHA256_CTX h;
+
+	(void)SHA256_Init(&h);
+	(void)SHA256_Update(&h, data, len);
+	(void)SHA256_Final(ret->bytes, &h);
+}
 
 int digest_parse_hex(const char *text, struct digest *ret)
 {

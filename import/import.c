@@ -2,7 +2,6 @@
 #include "import/import.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +39,7 @@ static int read_json(const struct run *x, const struct oci_blob *b, json_t **ret
 	if (r == 0 && b->checked) {
 		struct digest d;
 
-		(void)crypto_hash_sha256(d.bytes, (const uint8_t *)text, len);
+		digest_of(text, len, &d);
 		if (!digest_equal(&d, &b->digest))
 			r = err_set(err, -EBADMSG, "not what its digest says");
 	}

@@ -12,7 +12,7 @@ static int read_packed(struct layer *l, const void **ret, size_t *ret_len)
 		return r;
 	if (l->blob.offset > l->budget)
 		return err_set(&l->err, -EFBIG, "the layers are too large");
-	(void)crypto_hash_sha256_update(&l->blob_hash, *ret, *ret_len);
+	(void)SHA256_Update(&l->blob_hash, *ret, *ret_len);
 	return 0;
 }
 
@@ -52,7 +52,7 @@ static int read_plain(struct layer *l, const void **ret, size_t *ret_len)
 	if (*ret_len > l->budget - l->diff_bytes)
 		return err_set(&l->err, -EFBIG, "the layers are too large when uncompressed");
 	l->diff_bytes += *ret_len;
-	(void)crypto_hash_sha256_update(&l->diff_hash, *ret, *ret_len);
+	(void)SHA256_Update(&l->diff_hash, *ret, *ret_len);
 	return 1;
 }
 
@@ -103,8 +103,8 @@ int layer_open(struct layer *l, const struct source *s, const char *name, uint64
 	int r;
 
 	*l = (struct layer){ .blob.fd = -1, .budget = budget };
-	(void)crypto_hash_sha256_init(&l->blob_hash);
-	(void)crypto_hash_sha256_init(&l->diff_hash);
+	(void)SHA256_Init(&l->blob_hash);
+	(void)SHA256_Init(&l->diff_hash);
 	r = blob_open(&l->blob, s, name, err);
 	if (r == 0)
 		r = open_raw(l, err);
@@ -167,7 +167,7 @@ int layer_finish(struct layer *l, struct digest *ret_blob, struct digest *ret_di
 		;
 	if (r < 0)
 		return err_set(err, l->err.code, "%s", l->err.msg);
-	(void)crypto_hash_sha256_final(&l->blob_hash, ret_blob->bytes);
-	(void)crypto_hash_sha256_final(&l->diff_hash, ret_diff->bytes);
+	(void)SHA256_Final(ret_blob->bytes, &l->blob_hash);
+	(void)SHA256_Final(ret_diff->bytes, &l->diff_hash);
 	return 0;
 }

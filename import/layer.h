@@ -10,7 +10,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <sodium.h>
+#include <openssl/sha.h>
 #include <stdint.h>
 
 #include "base/compiler.h"
@@ -22,7 +22,7 @@ struct layer {
 	struct blob blob;
 	struct archive *raw; /* uncompresses */
 	struct archive *tar; /* reads what raw gives */
-	crypto_hash_sha256_state blob_hash, diff_hash;
+	SHA256_CTX blob_hash, diff_hash;
 	uint64_t diff_bytes; /* uncompressed, so far */
 	uint64_t budget;     /* how many there may be */
 	struct err err;	     /* of a callback; code 0: libarchive's own words */

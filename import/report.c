@@ -2,7 +2,7 @@
 #include "import/report.h"
 
 #include <errno.h>
-#include <sodium.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,19 +12,19 @@
 int report_hash(int fd, struct digest *ret, struct err *err)
 {
 	uint8_t *buffer = malloc(READ_BYTES);
-	crypto_hash_sha256_state h;
+	SHA256_CTX h;
 	off_t at = 0;
 	ssize_t n;
 
 	if (buffer == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
-	(void)crypto_hash_sha256_init(&h);
+	(void)SHA256_Init(&h);
 	while ((n = pread(fd, buffer, READ_BYTES, at)) > 0) {
-		(void)crypto_hash_sha256_update(&h, buffer, (size_t)n);
+		(void)SHA256_Update(&h, buffer, (size_t)n);
 		at += n;
 	}
 	n = n < 0 ? err_sys(err, -errno, "reading the image") : 0;
-	(void)crypto_hash_sha256_final(&h, ret->bytes);
+	(void)SHA256_Final(ret->bytes, &h);
 	free(buffer);
 	return (int)n;
 }

@@ -18,9 +18,10 @@ struct forward {
 	struct forward *prev, *next;
 	int host, port; /* -1 = not there yet */
 	struct loop_io *io;
-	struct loop_timer *timer;
+	struct loop_timer *timer, *again;
 	struct relay *relay;
-	size_t got; /* bytes of wanted */
+	unsigned tries; /* that were refused */
+	size_t got;	/* bytes of wanted */
 	uint8_t wanted[2];
 	bool second; /* ::1 is being tried */
 };
@@ -35,6 +36,7 @@ static void forward_free(struct forward *f)
 {
 	loop_io_del(f->io);
 	loop_timer_del(f->timer);
+	loop_timer_del(f->again);
 	relay_free(f->relay);
 	fd_closep(&f->host);
 	fd_closep(&f->port);
@@ -110,7 +112,30 @@ static int try_connect(struct forward *f)
 	return -loop_io_add(f->table->loop, f->port, EPOLLOUT, on_connected, f, &f->io);
 }
 
-/* This address is not the one: the other, or the answer. */
+static void refused(struct forward *f, int error);
+
+static void on_again(void *arg)
+{
+	struct forward *f = arg;
+	int error;
+
+	f->again = NULL;
+	f->second = false;
+	error = try_connect(f);
+	if (error != 0)
+		refused(f, error);
+}
+
+/* Neither address answers. */
+static void try_later(struct forward *f, int error)
+{
+	f->tries++;
+	if (error != ECONNREFUSED || f->tries == FORWARD_TRIES ||
+	    loop_timer_add(f->table->loop, f->tries * FORWARD_AGAIN_MS, on_again, f, &f->again) < 0)
+		fail(f, error);
+}
+
+/* This address is not the one: the other, or later. */
 static void refused(struct forward *f, int error)
 {
 	loop_io_del(f->io);
@@ -125,7 +150,7 @@ static void refused(struct forward *f, int error)
 		if (error == EAFNOSUPPORT || error == EADDRNOTAVAIL)
 			error = ECONNREFUSED;
 	}
-	fail(f, error);
+	try_later(f, error);
 }
 
 static void on_connected(struct loop_io *io, int fd, uint32_t events, void *arg)

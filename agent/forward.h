@@ -5,6 +5,9 @@
  * A connection begins with two bytes, the port, little-endian. The agent connects to it on
  * 127.0.0.1, then on ::1, and answers one byte: 0, or the errno of the last attempt and the end of
  * the connection. From then on bytes go both ways, each direction with its own end. One thread.
+ *
+ * A port that nobody listens on is tried again for a second, as E2B's proxy does: who has just
+ * started a server there needn't ask when it is up.
  */
 #ifndef AGENT_FORWARD_H
 #define AGENT_FORWARD_H
@@ -14,6 +17,8 @@
 
 #define FORWARDS_MAX	   256
 #define FORWARD_CONNECT_MS 10000 /* for the port to come and for the connection to be made */
+#define FORWARD_TRIES	   5	 /* at a port that refuses */
+#define FORWARD_AGAIN_MS   100	 /* before the second; twice that before the third, and so on */
 
 struct forward_table;
 

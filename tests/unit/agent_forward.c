@@ -139,6 +139,36 @@ Test(forward, refused)
 	cr_expect_eq(receive(host, &status, 1), 0);
 }
 
+/* Somebody listens there a moment later; and again, and the host has gone while it was refused. */
+Test(forward, server_that_starts)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	uint8_t port[2], status = 99;
+	int fd = listen_on(AF_INET, port), sv[2];
+
+	cr_assert(fd >= 0);
+	close(fd);
+	cr_assert_eq(send(host, port, 2, 0), 2);
+	cr_assert_eq(loop_step(loop, 1000), 0); /* the port has come, and is refused */
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	sa.sin_port = htons((uint16_t)(port[0] | port[1] << 8));
+	cr_assert_eq(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)), 0);
+	cr_assert_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	cr_expect_eq(recv(host, &status, 1, MSG_DONTWAIT), -1, "answered at once: %u", status);
+	cr_assert_eq(listen(fd, 4), 0);
+	cr_assert_eq(receive(host, &status, 1), 1);
+	cr_expect_eq(status, 0);
+	close(accept_one(fd));
+	close(fd);
+	cr_assert_eq(fd_socketpair(sv, true), 0);
+	cr_assert_eq(forward_serve(table, sv[0]), 0);
+	cr_assert_eq(send(sv[1], port, 2, 0), 2);
+	close(sv[1]);
+	for (const uint64_t until = now_ms() + 1500; now_ms() < until;)
+		cr_assert_eq(loop_step(loop, 20), 0);
+}
+
 Test(forward, gone_before_the_port)
 {
 	uint8_t byte = 1;

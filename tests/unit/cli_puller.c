@@ -193,7 +193,7 @@ static void make_layout(void)
 }
 
 /* Debian's registry on a port of its own choice. */
-static unsigned start_registry(void)
+static unsigned start_registry(const char *program)
 {
 	char path[160], text[512], log[8192];
 	size_t have = 0;
@@ -215,7 +215,7 @@ static unsigned start_registry(void)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)dup2(ends[1], STDERR_FILENO);
 		(void)dup2(ends[1], STDOUT_FILENO);
-		_exit(execl("/usr/bin/docker-registry", "docker-registry", "serve", path, NULL));
+		_exit(execl(program, "docker-registry", "serve", path, NULL));
 	}
 	close(ends[1]);
 	while (port == 0 && have + 1 < sizeof(log)) {
@@ -247,13 +247,15 @@ static void expect_layout(int layout)
 
 Test(cli_puller, from_a_layout_and_a_registry, .init = set_up, .fini = tear_down, .timeout = 60)
 {
+	const char *env = getenv("CASEMATE_REGISTRY"),
+		   *program = env != NULL ? env : "/usr/bin/docker-registry";
 	char from[256], to[256];
 	struct puller p = { .ref = from };
 	struct err err = { 0 };
 	int layout = -1, status = 0;
 
-	if (!installed("/usr/bin/skopeo") || !installed("/usr/bin/docker-registry"))
-		cr_skip_test("skopeo or docker-registry isn't installed");
+	if (!installed("/usr/bin/skopeo") || !installed(program))
+		cr_skip_test("skopeo isn't installed, or there is no docker-registry");
 	make_layout();
 	snprintf(from, sizeof(from), "oci:%s/layout", dir);
 	cr_assert_eq(puller_run(&cli, &p, &layout, &err), 0, "%s", err.msg);
@@ -262,7 +264,7 @@ Test(cli_puller, from_a_layout_and_a_registry, .init = set_up, .fini = tear_down
 	puller_done(&p);
 	expect_clean();
 
-	const unsigned port = start_registry();
+	const unsigned port = start_registry(program);
 	snprintf(to, sizeof(to), "docker://127.0.0.1:%u/team/app:3", port);
 	pid_t pid = fork();
 	if (pid == 0)

@@ -198,9 +198,12 @@ void cpu_start_ap(uint32_t apic_id)
 
 void *memcpy(void *dst, const void *src, size_t n)
 {
+	size_t words = n / 8, rest = n % 8;
 	void *d = dst;
 
-	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n)::"memory");
+	/* A KVM in software emulates each turn of a repeated instruction. */
+	__asm__ volatile("rep movsq" : "+D"(d), "+S"(src), "+c"(words)::"memory");
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(rest)::"memory");
 	return dst;
 }
 

@@ -198,6 +198,8 @@ bool vdev_open(struct vdev *d, uint32_t id, unsigned nth, uint64_t features, uns
 void vdev_ack(unsigned n);
 /* Adds one chain of <= 3 buffers, starting at descriptor `head` (the caller manages them). */
 void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n);
+/* The same chain once more, after the device has used it. */
+void vq_again(struct vq *q, uint16_t head);
 void vq_kick(struct vdev *d, struct vq *q);
 /* A used element: its head; *len = written bytes. False: none there. */
 bool vq_used(struct vq *q, uint16_t *head, uint32_t *len);

@@ -84,8 +84,6 @@ void vdev_ack(unsigned n)
 
 void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n)
 {
-	uint16_t idx = q->avail[1];
-
 	for (unsigned i = 0; i < n; i++)
 		q->desc[head + i] = (struct vq_desc){
 			.addr = (uint64_t)bufs[i].data,
@@ -94,6 +92,13 @@ void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n)
 					    (bufs[i].device_writes ? 2U : 0U)),
 			.next = (uint16_t)(head + i + 1),
 		};
+	vq_again(q, head);
+}
+
+void vq_again(struct vq *q, uint16_t head)
+{
+	uint16_t idx = q->avail[1];
+
 	q->avail[2 + idx % VQ_SIZE] = head;
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	q->avail[1] = (uint16_t)(idx + 1);

@@ -2,6 +2,10 @@
 """The Python kernel: ipykernel, with figures that come as pictures and as data."""
 import sys
 
+# No debugger: nobody reaches it here, and to import it is a third of a kernel's start.
+sys.modules["debugpy"] = None
+
+# pylint: disable=wrong-import-position
 from ipykernel.kernelapp import IPKernelApp
 from IPython.core.formatters import BaseFormatter
 from traitlets import ObjectName, Unicode

@@ -194,6 +194,7 @@ def main():
     parser.add_argument("--agent", default="http://127.0.0.1:49983", help="who knows the sandbox's environment")
     args = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("tornado.access").setLevel(logging.CRITICAL)  # 503 until it is warm is no news
     asyncio.run(serve(args))
 
 

@@ -129,6 +129,8 @@ class Service(unittest.TestCase):
                 self.assertEqual(variable("MINE"), "none\n")
 
     def test_contexts(self):
+        status, data = self.ask("POST", "/contexts", {"cwd": "/nowhere"})
+        self.assertEqual((status, data), (400, b"cwd: No such file or directory"))
         status, data = self.ask("POST", "/contexts", {"cwd": "/tmp"})
         context = json.loads(data)
         self.assertEqual((status, context["language"], context["cwd"]), (200, "python", "/tmp"))

@@ -124,6 +124,7 @@ class Execute(Handler):
         else:
             context = await self.contexts.default(self.language(language))
         self.set_header("Content-Type", "application/x-ndjson")
+        await self.flush()  # whoever waits knows that it has begun, and what a cut connection means
         self.task = asyncio.ensure_future(
             context.execute(code, env_vars, self.request.headers.get("X-Access-Token"), self.send))
         try:
@@ -148,7 +149,10 @@ class ContextList(Handler):
 
     async def post(self):
         language, cwd = self.body(language=str, cwd=str)
-        context = await self.contexts.create(self.language(language), cwd)
+        try:
+            context = await self.contexts.create(self.language(language), cwd)
+        except OSError as error:  # a directory that isn't there, or isn't ours
+            raise Bad(400, f"cwd: {error.strerror}") from error
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps(context.describe()))
 

@@ -166,9 +166,10 @@ static int choose_origin(struct job *j, json_t *body, struct err *err)
 static int begin(struct job *j, struct err *err)
 {
 	/* As docker has it, where the image says nothing. */
-	json_t *body = json_pack("{s:O, s:s*, s:s*, s:s, s:s}", "steps", j->b->file.steps,
-				 "startCmd", j->b->file.start, "readyCmd", j->b->ready,
-				 "defaultUser", "root", "defaultWorkdir", "/");
+	json_t *body =
+		json_pack("{s:O, s:s*, s:s*, s:s, s:s, s:b}", "steps", j->b->file.steps, "startCmd",
+			  j->b->file.start, "readyCmd", j->b->ready, "defaultUser", "root",
+			  "defaultWorkdir", "/", "force", (int)j->b->no_cache);
 	json_t *answer = NULL;
 	char path[4 * ID_MAX];
 	int r = body == NULL ? err_set(err, -ENOMEM, "out of memory") : choose_origin(j, body, err);

@@ -15,6 +15,7 @@ struct template_build {
 	const char *name;  /* NAME or NAME:TAG */
 	const char *ready; /* NULL = none */
 	uint64_t cpus, memory_mib;
+	bool no_cache; /* run every command */
 	bool json;
 };
 

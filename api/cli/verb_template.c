@@ -22,7 +22,7 @@
 
 static const char help[] =
 	"Usage: casemate template build [-f FILE] [-t NAME[:TAG]] [--cpus N] [--memory SIZE]\n"
-	"                               [--json] DIR\n"
+	"                               [--no-cache] [--json] DIR\n"
 	"       casemate template ls [--json]\n"
 	"       casemate template tag NAME[:TAG] TAG...\n"
 	"       casemate template rm NAME...\n"
@@ -36,6 +36,7 @@ static const char help[] =
 	"      --ready COMMAND  succeeds when what CMD starts is ready\n"
 	"      --cpus N        processors of its sandboxes (default 2)\n"
 	"      --memory SIZE   and their memory (default 1G)\n"
+	"      --no-cache      run every command, whatever an earlier build has kept\n"
 	"      --json          for programs";
 
 static bool ref_ok(const char *s)
@@ -189,9 +190,13 @@ int verb_template(struct cli *cli, int argc, char **argv)
 	char own[REF_MAX + 1];
 	uint64_t bytes;
 	const struct arg list_of[] = {
-		{ "file", 'f', ARG_TEXT, &file, 0, 0 },	  { "tag", 't', ARG_TEXT, &b.name, 0, 0 },
-		{ "ready", 0, ARG_TEXT, &b.ready, 0, 0 }, { "cpus", 0, ARG_NUMBER, &b.cpus, 1, 32 },
-		{ "memory", 0, ARG_TEXT, &memory, 0, 0 }, { "json", 0, ARG_FLAG, &b.json, 0, 0 },
+		{ "file", 'f', ARG_TEXT, &file, 0, 0 },
+		{ "tag", 't', ARG_TEXT, &b.name, 0, 0 },
+		{ "ready", 0, ARG_TEXT, &b.ready, 0, 0 },
+		{ "cpus", 0, ARG_NUMBER, &b.cpus, 1, 32 },
+		{ "memory", 0, ARG_TEXT, &memory, 0, 0 },
+		{ "no-cache", 0, ARG_FLAG, &b.no_cache, 0, 0 },
+		{ "json", 0, ARG_FLAG, &b.json, 0, 0 },
 	};
 	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
 	const int status = args_parse(&args, argc, argv), left = argc - optind - 1;

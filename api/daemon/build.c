@@ -88,6 +88,7 @@ static void let_go(struct build *b)
 		sandbox_unwatch(s, &b->watch);
 		sandbox_stop(s, b->phase == BUILD_READY ? "built" : "build-failed");
 	}
+	build_layers_done(b);
 	recipe_done(&b->recipe);
 }
 
@@ -121,7 +122,8 @@ static void forget_old(struct builds *t)
 	}
 }
 
-int builds_new(struct service *sv, struct build_files *files, struct builds **ret)
+int builds_new(struct service *sv, struct build_files *files, uint64_t layer_after_ms,
+	       struct builds **ret)
 {
 	struct builds *t;
 	int r = store_builds_abort(sv->store, "the service was restarted", unix_ms());
@@ -133,6 +135,7 @@ int builds_new(struct service *sv, struct build_files *files, struct builds **re
 		return -ENOMEM;
 	t->sv = sv;
 	t->files = files;
+	t->layer_after_ms = layer_after_ms;
 	*ret = t;
 	return 0;
 }
@@ -258,6 +261,25 @@ void build_done(struct build *b)
 
 /* ---- Its sandbox --------------------------------------------------------------------------- */
 
+static void boot_again(void *arg);
+
+/* True: its layer couldn't be restored, and it begins at the beginning. */
+static bool begin_without_layer(struct build *b, struct sandbox *s)
+{
+	const char *code, *msg;
+
+	if (b->phase != BUILD_BOOTING || sandbox_fault(s, &code, &msg) == 0 ||
+	    strcmp(code, "snapshot_lost") != 0 || !build_layers_lost(b))
+		return false;
+	sandbox_unwatch(s, &b->watch);
+	sandbox_set_lease(s, NULL);
+	b->sandbox = NULL;
+	/* Not here: a change of the old one's state is being told. */
+	if (loop_timer_add(b->all->sv->loop, 0, boot_again, b, &b->again) < 0)
+		build_fail(b, 0, "out of memory");
+	return true;
+}
+
 static void on_sandbox(struct sandbox *s, void *arg)
 {
 	struct build *b = arg;
@@ -282,6 +304,8 @@ static void on_sandbox(struct sandbox *s, void *arg)
 	}
 	/* The watch is still being called; it takes itself off. */
 	reason = sandbox_reason(s);
+	if (begin_without_layer(b, s))
+		return;
 	if (sandbox_fault(s, &code, &msg) == 0)
 		build_fail(b, 0, "its sandbox ended: %s", reason[0] != '\0' ? reason : "unknown");
 	else if (strcmp(code, "not_found") == 0 && b->recipe.image != NULL)
@@ -304,6 +328,7 @@ static int take_config(struct build *b, const struct spec *spec)
 						      : BUILD_WORKDIR;
 	int r = 0;
 
+	json_decref(b->config);
 	b->config = json_pack("{s:[], s:s, s:s}", "env", "user", user, "workdir", cwd);
 	if (b->config == NULL)
 		return -ENOMEM;
@@ -330,6 +355,8 @@ static int make_sandbox(struct build *b, struct err *err)
 		r = build_origin(b, &spec, &from, err);
 	if (r == 0)
 		r = take_config(b, &spec) < 0 ? err_set(err, -ENOMEM, "out of memory") : 0;
+	if (r == 0)
+		r = build_layers_find(b, &spec, &from, err);
 	if (r < 0)
 		spec_done(&spec);
 	else if (from != NULL)
@@ -342,6 +369,16 @@ static int make_sandbox(struct build *b, struct err *err)
 	b->watch = (struct sandbox_watch){ .fn = on_sandbox, .arg = b };
 	sandbox_watch(b->sandbox, &b->watch);
 	return 0;
+}
+
+static void boot_again(void *arg)
+{
+	struct build *b = arg;
+	struct err err = { 0 };
+
+	b->again = NULL;
+	if (make_sandbox(b, &err) < 0)
+		build_fail(b, 0, "%s", err.msg);
 }
 
 static void boot(struct build *b)

@@ -31,6 +31,7 @@
 #define BUILD_TIME_MS	     (UINT64_C(60) * 60 * 1000)
 #define BUILD_READY_MS	     (UINT64_C(5) * 60 * 1000) /* for the ready command */
 #define BUILD_TAGS_MAX	     16U
+#define BUILD_LAYERS_NONE    UINT64_MAX
 
 struct build;
 struct builds;
@@ -38,8 +39,10 @@ struct build_files;
 struct service;
 struct tenant;
 
-/* Builds of before that hadn't ended are errors now. sv and files outlive it. */
-MUST_USE int builds_new(struct service *sv, struct build_files *files, struct builds **ret);
+/* Builds of before that hadn't ended are errors now. layer_after_ms: work that took so long is kept
+ * (layers.h), or BUILD_LAYERS_NONE. sv and files outlive it. */
+MUST_USE int builds_new(struct service *sv, struct build_files *files, uint64_t layer_after_ms,
+			struct builds **ret);
 void builds_free(struct builds *t); /* NULL is fine */
 
 /* What is known before there is a recipe. */

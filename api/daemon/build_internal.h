@@ -9,15 +9,15 @@
 #include "api/daemon/build_log.h"
 #include "api/daemon/guest_command.h"
 #include "api/daemon/guest_file.h"
+#include "api/daemon/layers.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/service.h"
+#include "api/daemon/snapshot.h"
 
 #define BUILD_REASON_MAX 512U
 /* Who runs commands in a template, and where, when nothing says otherwise. */
 #define BUILD_USER    "user"
 #define BUILD_WORKDIR "/home/user"
-
-struct snapshot;
 
 enum build_phase {
 	BUILD_WAITING,	 /* for its recipe */
@@ -59,6 +59,13 @@ struct build {
 	uint64_t ready_until_ms;       /* monotonic */
 	struct build_freeze *freeze;   /* a snapshot is being made */
 
+	/* build_layers.c */
+	uint8_t (*keys)[LAYER_KEY_BYTES]; /* of the first 0, 1, ... steps done; NULL = no layers */
+	size_t keys_count;
+	char layer[SNAPSHOT_ID_LEN + 1]; /* where it began; "" = at what FROM names */
+	bool cold;			 /* that was lost: without one */
+	uint64_t work_since_ms;		 /* monotonic: what wasn't kept began then */
+
 	char reason[BUILD_REASON_MAX];
 	unsigned failed_step; /* from 1; 0 = none */
 };
@@ -73,7 +80,8 @@ struct builds {
 	struct build_files *files;
 	struct build *first; /* oldest first */
 	struct loop_timer *later;
-	bool closing; /* nothing comes after it */
+	uint64_t layer_after_ms; /* BUILD_LAYERS_NONE = never */
+	bool closing;		 /* nothing comes after it */
 };
 
 /* build.c: the one place that changes a phase. */
@@ -99,8 +107,32 @@ MUST_USE int build_set_env(json_t *config, const char *name, const char *value);
 /* The member, "" = none. */
 const char *build_text(const json_t *config, const char *name);
 
+/* The path as a recipe has it, a relative one below the directory before. New reference, NULL. */
+json_t *build_path(const char *before, const char *path);
+/* What a step makes of the config: ENV, WORKDIR, USER. -ENOMEM, -E2BIG. */
+MUST_USE int build_config_step(json_t *config, const struct recipe_step *s);
+
 /* build_steps.c: its sandbox runs; build_start comes after the last step. */
 void build_prepare(struct build *b);
+void build_next_step(struct build *b);
+/* A descriptor of COPY's archive and its digest. -ENOENT, -errno. */
+MUST_USE int build_archive(const struct build *b, const struct recipe_step *s,
+			   char digest[BUILD_FILES_DIGEST_LEN + 1]);
+
+/*
+ * build_layers.c. Where the build begins: spec, *from and b->step are a layer's when there is one.
+ * b->config is what the steps begin with, and becomes what they go on with. 0, -errno with err.
+ */
+MUST_USE int build_layers_find(struct build *b, struct spec *spec, struct snapshot **from,
+			       struct err *err);
+/* Forgets what it has found. */
+void build_layers_done(struct build *b);
+/* Its sandbox can't be made: true when that is its layer's fault, which is no more; it can be made
+ * without. */
+bool build_layers_lost(struct build *b);
+/* RUN or COPY did its work: build_next_step comes, after it is kept or at once. */
+void build_step_worked(struct build *b);
+
 /* build_origin.c: the network that a build has, and what it starts from: *ret_from is the snapshot
  * of a template, NULL = spec names an image. 0 or -errno with err. */
 MUST_USE int build_network(const struct service *sv, struct spec *spec, struct err *err);

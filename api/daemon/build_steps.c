@@ -10,6 +10,7 @@
 
 #include "api/daemon/build_internal.h"
 #include "base/bug.h"
+#include "base/clock.h"
 #include "base/fd.h"
 
 #define SHELL	"/bin/sh"
@@ -91,8 +92,6 @@ static const char copy_script[] =
 	"done\n"
 	"trap - EXIT\n"
 	"rm -rf \"$work\" \"$archive\"\n";
-
-static void next_step(struct build *b);
 
 static const struct recipe_step *step_of(const struct build *b)
 {
@@ -180,7 +179,7 @@ static void on_run(const struct guest_result *res, void *arg)
 	const struct recipe_step *s = step_of(b);
 
 	if (took(b, s->args[0], user_of(b, recipe_arg(s, 1)), res))
-		next_step(b);
+		build_step_worked(b);
 }
 
 static void begin_run(struct build *b, const struct recipe_step *s)
@@ -199,7 +198,7 @@ static void on_copied(const struct guest_result *res, void *arg)
 	struct build *b = arg;
 
 	if (took(b, "COPY", ROOT, res))
-		next_step(b);
+		build_step_worked(b);
 }
 
 static void on_sent(const char *fault, void *arg)
@@ -221,15 +220,22 @@ static void on_sent(const char *fault, void *arg)
 		(void)!build_run(b, &c, &ops, &b->command);
 }
 
-static void begin_copy(struct build *b, const struct recipe_step *s)
+int build_archive(const struct build *b, const struct recipe_step *s,
+		  char digest[BUILD_FILES_DIGEST_LEN + 1])
 {
 	struct build_files_key key;
-	char digest[BUILD_FILES_DIGEST_LEN + 1];
-	int r;
 
 	memcpy(key.template, b->template, sizeof(key.template));
 	memcpy(key.hash, s->files, sizeof(key.hash));
-	b->archive = build_files_open(b->all->files, &key, digest);
+	return build_files_open(b->all->files, &key, digest);
+}
+
+static void begin_copy(struct build *b, const struct recipe_step *s)
+{
+	char digest[BUILD_FILES_DIGEST_LEN + 1];
+	int r;
+
+	b->archive = build_archive(b, s, digest);
 	if (b->archive == -ENOENT) {
 		build_fail(b, number_of(b), "COPY: its files were not uploaded");
 		return;
@@ -246,70 +252,58 @@ static void begin_copy(struct build *b, const struct recipe_step *s)
 
 /* ---- ENV, WORKDIR, USER -------------------------------------------------------------------- */
 
-static void begin_env(struct build *b, const struct recipe_step *s)
+static void take_step(struct build *b)
 {
-	for (size_t i = 0; i + 1 < s->count; i += 2) {
-		if (build_set_env(b->config, s->args[i], s->args[i + 1]) < 0) {
-			build_fail(b, number_of(b), "ENV: more than %u variables", SPEC_ENVS_MAX);
-			return;
-		}
-	}
-	next_step(b);
+	const struct recipe_step *s = step_of(b);
+	int r = build_config_step(b->config, s);
+
+	if (r == -E2BIG)
+		build_fail(b, number_of(b), "ENV: more than %u variables", SPEC_ENVS_MAX);
+	else if (r < 0)
+		build_fail(b, number_of(b), "%s: not a text", recipe_kind_name(s->kind));
+	else
+		build_next_step(b);
 }
 
-/* The path as the recipe has it, a relative one below the directory before. */
-static void absolute(const struct build *b, const char *path, char *dst, size_t cap)
+static void begin_env(struct build *b, const struct recipe_step *s)
 {
-	const char *before = build_text(b->config, "workdir");
-	const bool slash = before[strlen(before) - 1] == '/';
-
-	if (path[0] == '/')
-		(void)snprintf(dst, cap, "%s", path);
-	else
-		(void)snprintf(dst, cap, "%s%s%s", before, slash ? "" : "/", path);
+	(void)s;
+	take_step(b);
 }
 
 static void on_workdir(const struct guest_result *res, void *arg)
 {
 	struct build *b = arg;
-	char path[2 * RECIPE_PATH_MAX];
 
-	if (!took(b, "WORKDIR", ROOT, res))
-		return;
-	absolute(b, step_of(b)->args[0], path, sizeof(path));
-	if (json_object_set_new(b->config, "workdir", json_string(path)) < 0)
-		build_fail(b, number_of(b), "WORKDIR: not a path");
-	else
-		next_step(b);
+	if (took(b, "WORKDIR", ROOT, res))
+		take_step(b);
 }
 
 static void begin_workdir(struct build *b, const struct recipe_step *s)
 {
 	static const struct guest_command_ops ops = { .output = on_output, .done = on_workdir };
-	char path[2 * RECIPE_PATH_MAX];
-	const struct build_command c = { .argv = { SHELL, "-c", workdir_script, "sh", path,
+	json_t *path = build_path(build_text(b->config, "workdir"), s->args[0]);
+	const struct build_command c = { .argv = { SHELL, "-c", workdir_script, "sh",
+						   json_string_value(path),
 						   build_text(b->config, "user") },
 					 .user = ROOT,
 					 .cwd = "/" };
 
-	absolute(b, s->args[0], path, sizeof(path));
-	if (strlen(path) > SPEC_CWD_MAX)
+	if (path == NULL)
+		build_fail(b, number_of(b), "WORKDIR: not a path");
+	else if (json_string_length(path) > SPEC_CWD_MAX)
 		build_fail(b, number_of(b), "WORKDIR: longer than %u bytes", SPEC_CWD_MAX);
 	else
 		(void)!build_run(b, &c, &ops, &b->command);
+	json_decref(path);
 }
 
 static void on_user(const struct guest_result *res, void *arg)
 {
 	struct build *b = arg;
-	const char *user = step_of(b)->args[0];
 
-	if (!took(b, "USER", user, res))
-		return;
-	if (json_object_set_new(b->config, "user", json_string(user)) < 0)
-		build_fail(b, number_of(b), "out of memory");
-	else
-		next_step(b);
+	if (took(b, "USER", step_of(b)->args[0], res))
+		take_step(b);
 }
 
 /* One that isn't there would be noticed by the first who uses the template. */
@@ -347,7 +341,7 @@ static void begin_step(struct build *b)
 }
 
 /* Steps that need nothing of the guest would call each other, 256 deep at most. */
-static void next_step(struct build *b)
+void build_next_step(struct build *b)
 {
 	b->step++;
 	begin_step(b);
@@ -363,6 +357,18 @@ static void on_prepared(const struct guest_result *res, void *arg)
 	begin_step(b);
 }
 
+/* A layer has all that: what its steps are, is told. */
+static void go_on(struct build *b)
+{
+	for (size_t i = 0; i < b->step; i++) {
+		const struct recipe_step *s = &b->recipe.steps[i];
+		build_log_add(b->log, BUILD_LOG_INFO, (unsigned)i + 1, "CACHED [%zu/%zu] %s %s",
+			      i + 1, b->recipe.count, recipe_kind_name(s->kind), s->args[0]);
+	}
+	build_enter(b, BUILD_STEPS);
+	begin_step(b);
+}
+
 void build_prepare(struct build *b)
 {
 	static const struct guest_command_ops ops = { .output = on_output, .done = on_prepared };
@@ -372,5 +378,9 @@ void build_prepare(struct build *b)
 					 .cwd = "/" };
 
 	build_enter(b, BUILD_PREPARING);
-	(void)!build_run(b, &c, &ops, &b->command);
+	b->work_since_ms = now_ms();
+	if (b->layer[0] != '\0')
+		go_on(b);
+	else
+		(void)!build_run(b, &c, &ops, &b->command);
 }

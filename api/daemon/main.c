@@ -246,7 +246,7 @@ static int set_up_templates(struct daemon *d, struct err *err)
 	int r = build_files_new(d->loop, d->opt.state, &sv->files);
 
 	if (r == 0)
-		r = builds_new(sv, sv->files, &sv->builds);
+		r = builds_new(sv, sv->files, d->opt.layer_after_ms, &sv->builds);
 	if (r == 0)
 		templates_sweep(sv);
 	return r < 0 ? err_sys(err, r, "templates") : 0;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/daemon/build.h"
 #include "api/daemon/pool.h"
 #include "base/bug.h"
 #include "base/num.h"
@@ -28,6 +29,7 @@ enum option_id {
 	OPT_BOOT,
 	OPT_POOL,
 	OPT_HOLD,
+	OPT_LAYERS,
 	OPT_LOG,
 	OPT_HELP,
 	OPT_VERSION
@@ -51,6 +53,7 @@ static const struct option longs[] = {
 	{ "boot-timeout", required_argument, NULL, OPT_BOOT },
 	{ "pool", required_argument, NULL, OPT_POOL },
 	{ "hold", required_argument, NULL, OPT_HOLD },
+	{ "build-layers", required_argument, NULL, OPT_LAYERS },
 	{ "log-level", required_argument, NULL, OPT_LOG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
@@ -85,6 +88,8 @@ static const char help[] =
 	"                         (default 0: every sandbox boots)\n"
 	"  --hold TIME            after our end sandboxes wait for another casemated for TIME\n"
 	"                         (default 60s; 0s: they end with us)\n"
+	"  --build-layers TIME    keep what a template's build was after work that took TIME, for\n"
+	"                         later builds (default 1s; 0s: after each RUN and COPY; none)\n"
 	"  --log-level LEVEL      error, warn, info or debug (default info)\n"
 	"  --help                 show this text\n"
 	"  --version              show the version\n";
@@ -168,6 +173,14 @@ static int take(int id, const char *arg, void *dst, struct err *err)
 		return err_set(err, -EINVAL,
 			       "--hold: \"%.32s\" is not a time of at most 1h, in whole seconds",
 			       arg);
+	case OPT_LAYERS:
+		o->layer_after_ms = BUILD_LAYERS_NONE;
+		if (strcmp(arg, "none") == 0 ||
+		    parse_duration_ms(arg, BUILD_TIME_MS, &o->layer_after_ms) == 0)
+			return 0;
+		return err_set(err, -EINVAL,
+			       "--build-layers: \"%.32s\" is not none or a time of at most 1h",
+			       arg);
 	case OPT_LOG:
 		if (log_level_parse(arg, &o->log_level) == 0)
 			return 0;
@@ -195,6 +208,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.sandboxes_max = 64,
 		.boot_timeout_ms = 30000,
 		.hold_ms = 60000,
+		.layer_after_ms = 1000,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	int r = options_each(argc, argv, longs, take, &o, err);

@@ -30,7 +30,8 @@ struct options {
 	uint64_t sandboxes_max;
 	uint64_t boot_timeout_ms;
 	uint64_t pool_depth;
-	uint64_t hold_ms; /* how long sandboxes wait for another casemated; 0 = not at all */
+	uint64_t layer_after_ms; /* of template builds; BUILD_LAYERS_NONE = none */
+	uint64_t hold_ms;	 /* how long sandboxes wait for another casemated; 0 = not at all */
 	enum log_level log_level;
 };
 

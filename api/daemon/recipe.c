@@ -127,6 +127,11 @@ static int take_kind(const json_t *v, struct recipe_step *s)
 	return -EINVAL;
 }
 
+static bool flag_ok(const json_t *v)
+{
+	return v == NULL || json_is_null(v) || json_is_boolean(v);
+}
+
 static int take_step(const json_t *v, struct recipe_step *s, const struct parsing *p)
 {
 	const json_t *args = json_object_get(v, "args");
@@ -141,6 +146,9 @@ static int take_step(const json_t *v, struct recipe_step *s, const struct parsin
 		if (s->args[i] == NULL)
 			return bad(p, "args: must be strings");
 	}
+	if (!flag_ok(json_object_get(v, "force")))
+		return bad(p, "force: must be true or false");
+	s->force = json_is_true(json_object_get(v, "force"));
 	s->files = json_string_value(json_object_get(v, "filesHash"));
 	return kinds[s->kind].check(s, p);
 }
@@ -198,6 +206,9 @@ static int take_members(struct recipe *r, struct err *err)
 		if (e < 0)
 			return e;
 	}
+	if (!flag_ok(json_object_get(r->root, "force")))
+		return err_set(err, -EINVAL, "force: must be true or false");
+	r->force = json_is_true(json_object_get(r->root, "force"));
 	if ((r->image == NULL) == (r->template == NULL))
 		return err_set(err, -EINVAL, "fromImage, fromTemplate: one of them must be given");
 	if (registry != NULL && !json_is_null(registry))

@@ -13,6 +13,7 @@
 #define API_DAEMON_RECIPE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/compiler.h"
@@ -35,6 +36,7 @@ enum recipe_kind {
 struct recipe_step {
 	enum recipe_kind kind;
 	size_t count;
+	bool force;	   /* not from what an earlier build has kept */
 	const char *files; /* of COPY: the key of an uploaded archive; else NULL */
 	const char *args[RECIPE_ARGS_MAX];
 };
@@ -48,6 +50,7 @@ struct recipe {
 	const char *ready;    /* the same */
 	const char *user;     /* where the image names none; NULL = the default */
 	const char *workdir;  /* the same */
+	bool force;	      /* all of it */
 	struct recipe_step *steps;
 	size_t count;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * service_image_gc.c - how images go: with the last of their names, or by gc when they have none.
- * What a sandbox uses stays, paused ones included; what only the pool has made of it ends first.
+ * What a sandbox uses stays, paused ones included; what only the pool or a build's
+ * cache (layers.h) has made of it ends first.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 
 #include "api/daemon/images_internal.h"
 #include "api/daemon/jailer.h"
+#include "api/daemon/layers.h"
 #include "api/daemon/profile.h"
 #include "api/daemon/snapshot.h"
 #include "api/proto/contract.h"
@@ -98,6 +100,7 @@ static void remove_next(struct images_op *op)
 		return;
 	}
 	sandboxes_forget_image(op->sv->sandboxes, op->removals[op->at]);
+	layers_forget_image(sandboxes_snapshots(op->sv->sandboxes), op->removals[op->at]);
 	q.digest = op->removals[op->at];
 	if (jailer == NULL || rpc_start(jailer, &jailer_methods[JAILER_REMOVE_IMAGE], &q.base, NULL,
 					IMAGES_CALL_MS, &ops, op, &op->call) < 0)

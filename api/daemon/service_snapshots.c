@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/daemon/layers.h"
 #include "api/daemon/service.h"
 #include "api/daemon/snapshot.h"
 #include "api/daemon/templates.h"
@@ -102,6 +103,11 @@ static int take_name(const struct http_req *req, bool lax, char name[SNAPSHOT_NA
 		r = err_set(err, -EINVAL,
 			    "name: must be 1 to %u of a-z 0-9 . _ -, the first a letter or digit",
 			    SNAPSHOT_NAME_MAX);
+	else if (layer_named(text) ||
+		 strncmp(text, TEMPLATES_SNAPSHOT, strlen(TEMPLATES_SNAPSHOT)) == 0)
+		r = err_set(err, -EINVAL,
+			    "name: what begins with " LAYER_PREFIX " or " TEMPLATES_SNAPSHOT
+			    " is of the service's own making");
 	else
 		memcpy(name, text, strlen(text) + 1);
 	json_decref(o);
@@ -246,7 +252,7 @@ static bool add_to_page(struct snapshot *p, void *arg)
 {
 	struct page *g = arg;
 
-	if (snapshot_tenant(p) != auth_principal(g->req)->tenant ||
+	if (snapshot_tenant(p) != auth_principal(g->req)->tenant || layer_named(snapshot_name(p)) ||
 	    (uint64_t)snapshot_created_unix_ms(p) >= g->before_ms ||
 	    (g->sandbox != NULL && strcmp(g->sandbox, snapshot_sandbox(p)) != 0) ||
 	    (g->name != NULL && strcmp(g->name, snapshot_name(p)) != 0))

@@ -291,7 +291,7 @@ const char *snapshots_image_user(const struct snapshots *ss, const char *digest)
 {
 	for (struct snapshot *p = ss == NULL ? NULL : ss->first; p != NULL; p = p->next)
 		if ((p->state == SNAPSHOT_WHOLE || p->state == SNAPSHOT_MAKING) &&
-		    strcmp(p->rec.spec.digest, digest) == 0)
+		    !layer_named(p->name) && strcmp(p->rec.spec.digest, digest) == 0)
 			return p->id;
 	return NULL;
 }
@@ -301,7 +301,7 @@ void snapshots_used(const struct snapshots *ss, const struct tenant *t, uint64_t
 {
 	*ret_count = *ret_bytes = 0;
 	for (const struct snapshot *p = ss->first; p != NULL; p = p->next) {
-		if (p->tenant != t || p->state == SNAPSHOT_GONE)
+		if (p->tenant != t || p->state == SNAPSHOT_GONE || layer_named(p->name))
 			continue;
 		*ret_count += 1;
 		*ret_bytes += p->bytes;
@@ -326,6 +326,11 @@ const char *snapshot_sandbox(const struct snapshot *p)
 struct tenant *snapshot_tenant(const struct snapshot *p)
 {
 	return p->tenant;
+}
+
+struct snapshots *snapshot_siblings(const struct snapshot *p)
+{
+	return p->all;
 }
 
 int64_t snapshot_created_unix_ms(const struct snapshot *p)

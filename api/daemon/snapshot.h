@@ -58,7 +58,8 @@ struct snapshot *snapshot_by_id(const struct snapshots *ss, const char *id);
 /* Calls fn for each that is whole and not deleted, newest first, until it returns false. */
 void snapshots_each(const struct snapshots *ss, bool (*fn)(struct snapshot *p, void *arg),
 		    void *arg);
-/* The id of one whose sandboxes need the image with this digest, or NULL. */
+/* The id of one whose sandboxes need the image with this digest, or NULL. Not of a layer
+ * (layers.h), which goes with its image. */
 const char *snapshots_image_user(const struct snapshots *ss, const char *digest);
 /* Has s the form of a name: 1 to 64 of [a-z0-9._-], the first a letter or digit? */
 bool snapshot_name_valid(const char *s);
@@ -69,7 +70,8 @@ const char *snapshot_id(const struct snapshot *p);
 const char *snapshot_name(const struct snapshot *p);	/* "" = none */
 const char *snapshot_sandbox(const struct snapshot *p); /* the id of what it is of */
 struct tenant *snapshot_tenant(const struct snapshot *p);
-int64_t snapshot_created_unix_ms(const struct snapshot *p); /* no two have the same */
+struct snapshots *snapshot_siblings(const struct snapshot *p); /* the table that it is in */
+int64_t snapshot_created_unix_ms(const struct snapshot *p);    /* no two have the same */
 /* What it is of. The shape is the snapshot's: what the VM is made of. */
 const struct spec *snapshot_spec(const struct snapshot *p);
 const struct profile *snapshot_profile(const struct snapshot *p); /* NULL = none */

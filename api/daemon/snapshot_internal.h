@@ -5,6 +5,7 @@
 
 #include <jailer.pb-c.h>
 
+#include "api/daemon/layers.h"
 #include "api/daemon/record.h"
 #include "api/daemon/sandbox_internal.h"
 #include "api/daemon/snapshot.h"
@@ -28,6 +29,7 @@ struct snapshot {
 	enum snapshot_state state;
 	uint64_t bytes;
 	int64_t created_unix_ms;
+	uint64_t used_ms;  /* of a layer, monotonic: when it was last of use; 0 = before us */
 	struct record rec; /* spec, profile, token, image and versions are what counts */
 	struct rpc_pending *discard;
 	struct loop_timer *retry;
@@ -69,7 +71,8 @@ MUST_USE int snapshot_store(const struct snapshot *p);
 void snapshot_discard(struct snapshot *p);
 /* What p needs for that is over: looks again. */
 void snapshot_poke(struct snapshot *p);
-/* How many of the tenant's there are, those that are going included, and their bytes. */
+/* How many of the tenant's there are, those that are going included, and their bytes; without its
+ * layers. */
 void snapshots_used(const struct snapshots *ss, const struct tenant *t, uint64_t *ret_count,
 		    uint64_t *ret_bytes);
 

@@ -50,13 +50,17 @@ void snapshot_make_end(struct snapshot *p)
 	p->done = NULL;
 }
 
-/* An older one of this name has it no longer. */
+/* An older one of this name has it no longer; a layer is of no use without. */
 static void take_name(struct snapshot *p)
 {
 	for (struct snapshot *o = p->next; o != NULL && p->name[0] != '\0'; o = o->next) {
 		if (o->state != SNAPSHOT_WHOLE || o->tenant != p->tenant ||
 		    strcmp(o->name, p->name) != 0)
 			continue;
+		if (layer_named(o->name)) {
+			snapshot_delete(o);
+			continue;
+		}
 		o->name[0] = '\0';
 		if (snapshot_store(o) < 0)
 			log_error("store.snapshot", "id=%s: keeps its name until then", o->id);
@@ -169,6 +173,8 @@ static bool quota_ok(const struct snapshot *p)
 {
 	uint64_t count, bytes;
 
+	if (layer_named(p->name)) /* others make room for it */
+		return p->bytes <= layers_bytes_max(p->tenant);
 	snapshots_used(p->all, p->tenant, &count, &bytes);
 	return bytes <= p->tenant->limits.snapshot_bytes_max;
 }
@@ -314,7 +320,8 @@ static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out
 
 /* ---- May it? ------------------------------------------------------------------------------- */
 
-static int check_quota(const struct snapshots *ss, const struct tenant *t, struct err *err)
+static int check_quota(const struct snapshots *ss, const struct tenant *t, const char *name,
+		       struct err *err)
 {
 	uint64_t count, bytes;
 
@@ -322,6 +329,8 @@ static int check_quota(const struct snapshots *ss, const struct tenant *t, struc
 	if (ss->count >= SNAPSHOTS_MAX)
 		return err_set(err, -EDQUOT, "snapshots: there are %zu; delete one first",
 			       ss->count);
+	if (name != NULL && layer_named(name))
+		return 0;
 	if (count >= t->limits.snapshots_max || bytes >= t->limits.snapshot_bytes_max)
 		return err_set(err, -EDQUOT,
 			       "snapshots: tenant %s has %" PRIu64 " of %" PRIu64 ", %" PRIu64
@@ -366,7 +375,7 @@ static int may_make(const struct sandbox *s, const char *name, struct err *err)
 	if (jailer_snapshot_bytes_max(t->cfg.jailer) == 0)
 		return err_set(err, -ENOTSUP, "snapshots: the jailer keeps none");
 	BUG_ON(s->spec.tenant == NULL);
-	r = check_quota(t->snapshots, s->spec.tenant, err);
+	r = check_quota(t->snapshots, s->spec.tenant, name, err);
 	return r < 0 ? r : memory_check(s->spec.memory_bytes, err);
 }
 
@@ -431,6 +440,7 @@ int snapshot_make(struct sandbox *s, const char *name, snapshot_done *done, void
 	if (p == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	p->begin_ns = now_ns();
+	p->used_ms = now_ms();
 	if (name != NULL)
 		memcpy(p->name, name, strlen(name) + 1);
 	r = begin(p, s, err);

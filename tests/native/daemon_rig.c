@@ -60,6 +60,7 @@ void daemon_rig_open(struct daemon_rig *d)
 				  .pool = d->pool,
 				  .networks = d->networks,
 				  .hold = d->hold,
+				  .layers = d->layers,
 				  .before_exec = d->before_exec,
 				  .jail = { .vmm = VMM_BIN,
 					    .max = d->jail.max,
@@ -116,6 +117,7 @@ void daemon_rig_start(struct daemon_rig *d)
 		execl(DAEMON_BIN, DAEMON_BIN, "--user", "nobody", "--socket", d->socket, "--jailer",
 		      jailer, "--state", state, "--listen", listen, "--max-sandboxes", max,
 		      "--pool", pool, d->networks ? "--networks" : "--log-level=info",
+		      "--build-layers", d->layers == NULL ? "1s" : d->layers,
 		      d->hold == NULL ? (char *)NULL : "--hold", d->hold, (char *)NULL);
 		_exit(127);
 	}

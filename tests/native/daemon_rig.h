@@ -18,14 +18,15 @@ struct daemon_rig {
 	unsigned port; /* of 127.0.0.1 */
 	char socket[100];
 	const char *hold;	   /* --hold; NULL = the default */
+	const char *layers;	   /* --build-layers; NULL = the default */
 	unsigned max;		   /* --max-sandboxes; 0 = the default */
 	unsigned pool;		   /* --pool */
 	bool networks;		   /* --networks */
 	void (*before_exec)(void); /* what the daemon inherits; NULL = nothing special */
 };
 
-/* Skips the test where it can't be. *d is zero but for max, pool, networks and before_exec, and for
- * the jailer's max, test_option, test_value and before_exec. */
+/* Skips the test where it can't be. *d is zero but for max, pool, hold, layers, networks and
+ * before_exec, and for the jailer's max, test_option, test_value and before_exec. */
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);
 void daemon_rig_start(struct daemon_rig *d);

@@ -4,17 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/cli/context.h"
 #include "api/cli/http_client.h"
 #include "api/cli/progress.h"
-#include "base/bug.h"
 #include "base/fd.h"
 #include "base/num.h"
 
@@ -22,6 +21,7 @@
 #define POLL_MS	     300
 #define ID_MAX	     64U
 #define KEY_LEN	     64U /* hexadecimal digits: archives are known by it, to this template alone */
+#define PART_BYTES   (UINT64_C(64) << 10)
 
 struct job {
 	struct cli *cli;
@@ -31,15 +31,27 @@ struct job {
 	uint64_t logs; /* entries that were shown */
 };
 
-static void make_key(char key[KEY_LEN + 1])
+/* SHA-256 of the archive. tar puts the same files in the same order, so what has been sent is known
+ * again, and a step that was done with it, too. */
+static int make_key(int fd, char key[KEY_LEN + 1], struct err *err)
 {
-	static const char hex[] = "0123456789abcdef";
-	unsigned char b[KEY_LEN / 2];
+	uint8_t *part = malloc(PART_BYTES), hash[crypto_hash_sha256_BYTES];
+	crypto_hash_sha256_state h;
+	off_t at = 0;
+	ssize_t n = -1;
 
-	BUG_ON(getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b));
-	for (size_t i = 0; i < KEY_LEN; i++)
-		key[i] = hex[i % 2 == 0 ? b[i / 2] >> 4 : b[i / 2] & 15];
-	key[KEY_LEN] = '\0';
+	if (part == NULL)
+		return err_set(err, -ENOMEM, "out of memory");
+	(void)crypto_hash_sha256_init(&h);
+	while ((n = pread(fd, part, PART_BYTES, at)) > 0) {
+		(void)crypto_hash_sha256_update(&h, part, (size_t)n);
+		at += n;
+	}
+	n = n < 0 ? err_sys(err, -errno, "the archive") : 0;
+	free(part);
+	(void)crypto_hash_sha256_final(&h, hash);
+	(void)sodium_bin2hex(key, KEY_LEN + 1, hash, sizeof(hash));
+	return (int)n;
 }
 
 static int call(struct job *j, const char *method, const char *path, const json_t *body,
@@ -95,6 +107,10 @@ static int send_archive(struct job *j, const char *key, int fd, struct err *err)
 	/* The way there is the one that we have: only its path counts. */
 	url = json_string_value(json_object_get(where, "url"));
 	target = url == NULL ? NULL : strstr(url, "/templates/");
+	if (json_is_true(json_object_get(where, "present"))) {
+		json_decref(where);
+		return 0;
+	}
 	progress_begin(&p, j->cli, "sending files");
 	p.total = fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 	if (target == NULL || strpbrk(target, " \r\n\t") != NULL)
@@ -123,14 +139,15 @@ static int send_files(struct job *j, struct err *err)
 		char key[KEY_LEN + 1];
 		if (line == NULL || source == NULL)
 			continue;
-		make_key(key);
 		r = context_archive(j->cli, source, &fd, err);
 		if (r < 0) {
 			(void)err_wrap(err, "line %" PRId64 ": COPY",
 				       (int64_t)json_integer_value(line));
 			return r;
 		}
-		r = send_archive(j, key, fd, err);
+		r = make_key(fd, key, err);
+		if (r == 0)
+			r = send_archive(j, key, fd, err);
 		if (r == 0 && json_object_set_new(step, "filesHash", json_string(key)) < 0)
 			r = err_set(err, -ENOMEM, "out of memory");
 		if (r < 0)

@@ -228,3 +228,18 @@ void fd_close_from(unsigned first)
 	/* Fails on kernels before 5.9 only; what is left open there could leak into a jail. */
 	BUG_ON(close_range(first, UINT_MAX, 0) < 0);
 }
+
+ssize_t fd_send_pair(int fd, const void *a, size_t a_len, const void *b, size_t b_len)
+{
+	struct iovec iov[2] = { { .iov_len = a_len }, { .iov_len = b_len } };
+	const struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+
+	/* sendmsg does not write through iov_base; the type just lacks the const. */
+	memcpy(&iov[0].iov_base, &a, sizeof(a));
+	memcpy(&iov[1].iov_base, &b, sizeof(b));
+	do
+		n = sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}

@@ -57,4 +57,8 @@ MUST_USE ssize_t fd_recv(int sock, void *data, size_t len, int *fds, size_t *nfd
 /* Closes every descriptor >= first; aborts when the kernel can't (before 5.9). */
 void fd_close_from(unsigned first);
 
+/* One send of a and then b, as far as the socket takes them now: how many bytes, or -errno;
+ * -EAGAIN: none. A length of 0 leaves its pointer unread. */
+MUST_USE ssize_t fd_send_pair(int fd, const void *a, size_t a_len, const void *b, size_t b_len);
+
 #endif

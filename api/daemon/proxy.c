@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Theory of operation: two pumps. Up takes the request's body from the client and puts it, framed
- * anew, into `up`, which the guest's socket drains. Down reads the guest's socket into `down`,
- * parses a head from it, and then hands on pieces of body as far as the client has room. Either
- * buffer, once full, stops the reading of its source, so a slow side holds the other back and
- * nothing grows.
+ * Theory of operation: two pumps. Up sends the guest's socket the request: its head, and its body,
+ * framed anew, straight from where the client's bytes were read to (http_peek); only heads and
+ * framing are put into `up`. Down reads the guest's socket into `down`, parses a head from it, and
+ * then hands on pieces of body as far as the client has room. A buffer, once full, stops the
+ * reading of its source, so a slow side holds the other back and nothing grows: a request has
+ * HTTP_PULL_MAX, UP_MAX, DOWN_MAX and HTTP_ROOM.
  *
  * A pump may end the proxy, after which nothing of it may be touched but by proxy_done: so each
  * ends in a `return`, and `phase` says so to whoever is further up.
@@ -30,11 +31,10 @@
 #include "base/relay.h"
 
 #define CONNECT_MS   5000U
-#define BLOCK	     8192U
 #define CHUNK_MARKUP 32U /* room for a chunk's size and ends */
 #define INTERIM_MAX  8U	 /* 1xx answers before the real one */
 #define DOWN_MAX     65536U
-#define UP_MAX	     (65536U + HTTP_HEAD_MAX)
+#define UP_MAX	     (2U * HTTP_HEAD_MAX) /* a head, with our own fields; and markup */
 
 enum phase {
 	PHASE_WAKE,    /* the sandbox is paused, and is to go on */
@@ -62,7 +62,8 @@ struct proxy {
 	struct relay *relay;
 	int fd; /* our end towards the guest; -1 = none */
 	uint32_t events;
-	bool sent;    /* the request is in `up` as a whole */
+	size_t piece; /* of the body, whose framing is in `up` or has gone: it comes after `up` */
+	bool sent;    /* there is no more of the body */
 	bool refused; /* the guest takes no more of it */
 	bool eof;     /* the guest sends no more */
 	struct buf up, down;
@@ -135,64 +136,71 @@ static void finish(struct proxy *p)
 
 /* ---- Up: the request ----------------------------------------------------------------------- */
 
-static int put_chunk(struct proxy *p, const void *data, size_t len)
-{
-	char size[24];
-	int n = snprintf(size, sizeof(size), "%zx\r\n", len), r;
-
-	if (http_request_head(p->req)->body != HTTP_BODY_CHUNKED)
-		return buf_put(&p->up, data, len);
-	r = buf_put(&p->up, size, (size_t)n);
-	if (r == 0)
-		r = buf_put(&p->up, data, len);
-	return r == 0 ? buf_put(&p->up, "\r\n", 2) : r;
-}
-
-/* Takes what there is of the body. False: the proxy is over. */
-static bool take_body(struct proxy *p)
+/* Shows the next piece of the body to be sent, with its framing in `up` before it: its length, 0 =
+ * none now, -ENOMEM, -EPROTO. */
+static ssize_t next_piece(struct proxy *p, const void **ret_data)
 {
 	const bool chunked = http_request_head(p->req)->body == HTTP_BODY_CHUNKED;
-	char block[BLOCK];
+	char size[CHUNK_MARKUP];
+	ssize_t n = p->sent ? 0 : http_peek(p->req, ret_data);
 	int r = 0;
 
-	while (!p->sent && !p->refused && buf_room(&p->up) > sizeof(block) + CHUNK_MARKUP &&
-	       r == 0) {
-		ssize_t n = http_pull(p->req, block, sizeof(block));
-		if (n == -EAGAIN)
-			return true;
-		if (n < 0) {
+	if (n == -EAGAIN || p->sent)
+		return 0;
+	if (n < 0 || p->piece > 0)
+		return n;
+	p->piece = (size_t)n;
+	p->sent = n == 0;
+	if (chunked && n > 0)
+		r = buf_put(&p->up, size,
+			    (size_t)snprintf(size, sizeof(size), "%zx\r\n", (size_t)n));
+	else if (chunked)
+		r = buf_put(&p->up, "0\r\n\r\n", 5);
+	return r < 0 ? -ENOMEM : n;
+}
+
+/* n bytes have gone: 0, -ENOMEM. */
+static int take_sent(struct proxy *p, size_t n)
+{
+	size_t head = MIN(n, buf_len(&p->up)), of_piece = n - head;
+
+	buf_consume(&p->up, head);
+	if (of_piece == 0)
+		return 0;
+	http_skip(p->req, of_piece);
+	p->piece -= of_piece;
+	if (p->piece > 0 || http_request_head(p->req)->body != HTTP_BODY_CHUNKED)
+		return 0;
+	return buf_put(&p->up, "\r\n", 2);
+}
+
+/* Sends what there is of the request. False: the proxy is over. */
+static bool send_up(struct proxy *p)
+{
+	while (!p->refused) {
+		const void *data = NULL;
+		ssize_t n = next_piece(p, &data);
+
+		if (n == -EPROTO) {
 			fail(p, 400, "bad_request", "body: malformed, or cut off");
 			return false;
 		}
-		p->sent = n == 0;
-		if (n > 0)
-			r = put_chunk(p, block, (size_t)n);
-		else if (chunked)
-			r = buf_put(&p->up, "0\r\n\r\n", 5);
-	}
-	if (r == 0)
-		return true;
-	fail(p, 500, "internal", "out of memory");
-	return false;
-}
-
-static void flush_up(struct proxy *p)
-{
-	while (buf_len(&p->up) > 0 && !p->refused) {
-		ssize_t n =
-			send(p->fd, buf_head(&p->up), buf_len(&p->up), MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0) {
-			/* It may have answered early and closed: the answer is still read. */
-			p->refused = true;
-			buf_consume(&p->up, buf_len(&p->up));
-			return;
+		if (n == 0 && buf_len(&p->up) == 0)
+			return true;
+		if (n >= 0)
+			n = fd_send_pair(p->fd, buf_head(&p->up), buf_len(&p->up), data, p->piece);
+		if (n == -EAGAIN)
+			return true;
+		if (n >= 0)
+			n = take_sent(p, (size_t)n);
+		if (n == -ENOMEM) {
+			fail(p, 500, "internal", "out of memory");
+			return false;
 		}
-		buf_consume(&p->up, (size_t)n);
+		/* It may have answered early and closed: the answer is still read. */
+		p->refused = n < 0;
 	}
+	return true;
 }
 
 /* ---- Down: the answer ---------------------------------------------------------------------- */
@@ -331,7 +339,7 @@ static void step_body(struct proxy *p)
 static void fill_down(struct proxy *p)
 {
 	while (!p->eof && buf_room(&p->down) > 0) {
-		size_t room = MIN(buf_room(&p->down), (size_t)16384);
+		size_t room = buf_room(&p->down);
 		uint8_t *to = buf_reserve(&p->down, room);
 		ssize_t n = to == NULL ? 0 : recv(p->fd, to, room, MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
@@ -358,7 +366,7 @@ static void rearm(struct proxy *p)
 		return;
 	if (!p->eof && buf_room(&p->down) > 0)
 		ev |= EPOLLIN;
-	if (buf_len(&p->up) > 0 && !p->refused)
+	if ((buf_len(&p->up) > 0 || p->piece > 0) && !p->refused)
 		ev |= EPOLLOUT;
 	if (ev == p->events)
 		return;
@@ -379,18 +387,15 @@ static void step_knock(struct proxy *p)
 	p->phase = PHASE_HEAD;
 }
 
-static void pump(struct proxy *p)
+/* down: the guest's socket may have something. */
+static void pump(struct proxy *p, bool down)
 {
 	if (p->phase < PHASE_KNOCK || p->phase > PHASE_BODY)
 		return;
-	/* What there is of the body goes out with the head; what the socket then takes makes room
-	 * again. */
-	if (!take_body(p))
+	if (!send_up(p))
 		return;
-	flush_up(p);
-	if (!take_body(p))
-		return;
-	fill_down(p);
+	if (down)
+		fill_down(p);
 	if (p->phase == PHASE_KNOCK)
 		step_knock(p);
 	while (p->phase == PHASE_HEAD && step_head(p))
@@ -405,7 +410,7 @@ static void on_guest(struct loop_io *io, int fd, uint32_t events, void *arg)
 	struct proxy *p = arg;
 
 	(void)fd;
-	pump(p);
+	pump(p, (events & ~(uint32_t)EPOLLOUT) != 0);
 	/* A hang-up can't be masked: with a full buffer it would be reported for ever. The rest is
 	 * read when the client has taken what is there. */
 	if ((events & (EPOLLHUP | EPOLLERR)) != 0 && p->io == io && !p->eof) {
@@ -417,7 +422,7 @@ static void on_guest(struct loop_io *io, int fd, uint32_t events, void *arg)
 static void on_readable(struct http_req *req, void *state)
 {
 	(void)req;
-	pump(state);
+	pump(state, false);
 }
 
 static void on_writable(struct http_req *req, void *state)
@@ -425,9 +430,10 @@ static void on_writable(struct http_req *req, void *state)
 	struct proxy *p = state;
 
 	(void)req;
-	pump(p);
+	/* With nothing left to hand on the loop tells of more, unless it has hung up. */
+	pump(p, p->io == NULL);
 	if (p->phase == PHASE_BODY && p->io == NULL)
-		pump(p); /* hung up: what fits now is in its socket */
+		pump(p, true);
 }
 
 static void on_client_gone(struct http_req *req, void *state)
@@ -497,7 +503,7 @@ static void on_connected(const struct rpc_status *st, const ProtobufCMessage *ou
 	if (r < 0)
 		fail(p, 500, "internal", "out of memory");
 	else
-		pump(p);
+		pump(p, true);
 }
 
 /* Asks the VMM for a stream. */

@@ -272,6 +272,20 @@ size_t http_reply_room(const struct http_req *req)
 	return req->phase != HTTP_REPLYING || used >= HTTP_ROOM ? 0 : HTTP_ROOM - used;
 }
 
+/* A body's bytes, which needn't be kept if the client takes them now. */
+static void put_through(struct http_req *req, const void *data, size_t len)
+{
+	struct http_conn *c = req->conn;
+	size_t queued = buf_len(&c->out), sent = 0;
+
+	if (c->state != HTTP_CONN_OVER) {
+		ssize_t n = http_conn_send(c, data, len);
+		/* That it is gone is found out by whoever sends what is kept. */
+		sent = n > 0 && (size_t)n > queued ? (size_t)n - queued : 0;
+	}
+	put(req, (const char *)data + sent, len - sent);
+}
+
 void http_reply_put(struct http_req *req, const void *data, size_t len)
 {
 	if (req->phase != HTTP_REPLYING || len == 0 || req->kind == HTTP_BODY_NONE)
@@ -282,7 +296,7 @@ void http_reply_put(struct http_req *req, const void *data, size_t len)
 	}
 	if (req->kind == HTTP_BODY_CHUNKED)
 		putf(req, "%zx\r\n", len);
-	put(req, data, len);
+	put_through(req, data, len);
 	if (req->kind == HTTP_BODY_CHUNKED)
 		put(req, "\r\n", 2);
 	req->want_writable = true;

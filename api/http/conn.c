@@ -21,7 +21,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
-#define READ_BLOCK 16384U
+#define READ_BLOCK 16384U	   /* of what is not pulled: most clients say little */
 #define DRAIN_MAX  (1024U * 1024U) /* of a refused body: then the connection breaks */
 #define DRAIN_MS   2000U
 
@@ -38,10 +38,22 @@ static bool is_pulling(const struct http_conn *c)
 
 /* ---- In and out ---------------------------------------------------------------------------- */
 
+_Static_assert(HTTP_PULL_MAX >= HTTP_HEAD_MAX, "a body begins in what was read for its head");
+
+/* For how many bytes of the client is there room? A body that is pulled comes in large pieces. */
+static size_t input_room(const struct http_conn *c)
+{
+	size_t len = buf_len(&c->in);
+
+	if (is_pulling(c))
+		return len <= HTTP_PULL_MAX / 2 ? HTTP_PULL_MAX - len : 0;
+	return len < HTTP_HEAD_MAX ? MIN(HTTP_HEAD_MAX - len, READ_BLOCK) : 0;
+}
+
 /* Are more bytes of the client wanted now? */
 static bool wants_input(const struct http_conn *c)
 {
-	if (c->eof || buf_room(&c->in) == 0)
+	if (c->eof || input_room(c) == 0)
 		return false;
 	switch (c->state) {
 	case HTTP_CONN_HEAD:
@@ -60,7 +72,7 @@ static bool wants_input(const struct http_conn *c)
 static void fill(struct http_conn *c)
 {
 	while (wants_input(c)) {
-		size_t room = MIN(buf_room(&c->in), (size_t)READ_BLOCK);
+		size_t room = input_room(c);
 		uint8_t *p = buf_reserve(&c->in, room);
 		ssize_t n = p == NULL ? 0 : recv(c->fd, p, room, MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
@@ -77,19 +89,37 @@ static void fill(struct http_conn *c)
 	}
 }
 
+/* An answer that stands still has a deadline, which each byte puts off. */
+static void note_sent(struct http_conn *c, size_t n)
+{
+	if (c->state != HTTP_CONN_BUSY)
+		return;
+	if (buf_len(&c->out) == 0)
+		set_deadline(c, 0);
+	else if (n > 0 || c->deadline_ms == 0)
+		set_deadline(c, HTTP_STALL_MS);
+}
+
+ssize_t http_conn_send(struct http_conn *c, const void *data, size_t len)
+{
+	size_t queued = buf_len(&c->out);
+	ssize_t n = fd_send_pair(c->fd, buf_head(&c->out), queued, data, len);
+
+	if (n < 0 && n != -EAGAIN)
+		return n;
+	n = MAX(n, 0);
+	buf_consume(&c->out, MIN((size_t)n, queued));
+	note_sent(c, (size_t)n);
+	return n;
+}
+
 /* False: the client is gone. */
 static bool flush(struct http_conn *c)
 {
 	while (buf_len(&c->out) > 0) {
-		ssize_t n = send(c->fd, buf_head(&c->out), buf_len(&c->out),
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return errno == EAGAIN;
-		buf_consume(&c->out, (size_t)n);
-		if (c->state == HTTP_CONN_BUSY)
-			set_deadline(c, buf_len(&c->out) > 0 ? HTTP_STALL_MS : 0);
+		ssize_t n = http_conn_send(c, NULL, 0);
+		if (n <= 0)
+			return n == 0;
 	}
 	return true;
 }
@@ -128,6 +158,11 @@ static void end_request(struct http_conn *c)
 
 	http_req_free(c->req);
 	c->req = NULL;
+	/* Of this request's body, though nobody wanted it: never to be read as the next one. */
+	buf_consume(&c->in, c->shown);
+	c->shown = 0;
+	if (buf_len(&c->in) == 0 && c->in.cap > HTTP_HEAD_MAX)
+		buf_done(&c->in);
 	if (c->close || !whole || c->http->stopping) {
 		/* A client that is still sending would lose the answer to a reset. */
 		(void)shutdown(c->fd, SHUT_WR);
@@ -419,7 +454,7 @@ int http_conn_new(struct http *h, int fd, enum http_door door)
 
 	if (c != NULL) {
 		*c = (struct http_conn){ .http = h, .fd = fd, .door = door, .events = EPOLLIN };
-		buf_init(&c->in, HTTP_HEAD_MAX);
+		buf_init(&c->in, HTTP_PULL_MAX);
 		buf_init(&c->out, HTTP_ANSWER_MAX);
 		r = loop_io_add(h->cfg.loop, fd, EPOLLIN, on_event, c, &c->io);
 	}

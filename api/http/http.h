@@ -13,8 +13,9 @@
  *     {"code":404,"error":"not_found","message":"...","request_id":"..."}
  *
  * What clients can make the server hold: HTTP_CONNS_MAX connections, each with HTTP_HEAD_MAX of
- * unread bytes, HTTP_BODY_MAX of body, and an answer. A connection without a request is the first
- * to go when all are taken; heads, bodies and answers that make no progress end by time.
+ * unread bytes (HTTP_PULL_MAX while its request is taken), HTTP_BODY_MAX of body, and an answer. A
+ * connection without a request is the first to go when all are taken; heads, bodies and answers
+ * that make no progress end by time.
  *
  * Threads: the loop's.
  */
@@ -40,6 +41,7 @@
 #define HTTP_STALL_MS	  60000U /* without a byte taken by the client */
 #define HTTP_IDLE_MS	  60000U /* between requests */
 #define HTTP_ROOM	  65536U /* bytes of a growing answer that wait for the client */
+#define HTTP_PULL_MAX	  65536U /* bytes of a taken request's body that wait to be pulled */
 #define HTTP_ID_LEN	  16U
 
 struct http;
@@ -166,12 +168,18 @@ void http_take(struct http_req *req, const struct http_flow_ops *ops);
 /* The next bytes of the body: how many, 0 = that was all, -EAGAIN = not there yet, -EPROTO =
  * malformed: the connection will end. */
 MUST_USE ssize_t http_pull(struct http_req *req, void *p, size_t max);
+/* The same without a copy: results as http_pull, and where they are, until the next call of
+ * anything here for this request. They stay there until http_skip. */
+MUST_USE ssize_t http_peek(struct http_req *req, const void **ret_data);
+/* Drops len bytes of what http_peek has shown. */
+void http_skip(struct http_req *req, size_t len);
 /* Status line and fields of the answer. Framing, Connection and X-Request-Id are added. */
 void http_reply(struct http_req *req, unsigned status, const char *reason,
 		const struct http_field *fields, size_t fields_count, enum http_body_kind kind,
 		uint64_t length);
 size_t http_reply_room(const struct http_req *req);
-/* At most http_reply_room bytes, and of HTTP_BODY_LENGTH no more than the length. */
+/* At most http_reply_room bytes, and of HTTP_BODY_LENGTH no more than the length. What the client's
+ * socket takes at once leaves at once. */
 void http_reply_put(struct http_req *req, const void *data, size_t len);
 /* whole = false: it could not be completed, and the connection breaks off so that the client sees
  * it. */

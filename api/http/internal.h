@@ -51,6 +51,7 @@ struct http_conn {
 	enum http_conn_state state;
 	struct buf in, out;
 	size_t scanned; /* of in, for the end of a head */
+	size_t shown;	/* bytes at the front of in that are the body's, its framing passed */
 	size_t drained;
 	struct http_body body; /* of the request */
 	struct http_req *req;
@@ -109,6 +110,9 @@ void http_conn_free(struct http_conn *c);
 void http_conn_step(struct http_conn *c);
 /* http_conn_step from the loop: for whoever may be called by c's own callbacks. */
 void http_conn_wake(struct http_conn *c);
+/* Sends what it can of c->out, and of the bytes behind it, which the caller keeps: how many bytes
+ * went in all, or negative: the client is gone. */
+MUST_USE ssize_t http_conn_send(struct http_conn *c, const void *data, size_t len);
 /* Time's up. May free c. */
 void http_conn_late(struct http_conn *c);
 

@@ -11,6 +11,7 @@
 #include "base/bug.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/num.h"
 
 /* ---- Life ---------------------------------------------------------------------------------- */
 
@@ -250,6 +251,14 @@ void http_hold(struct http_req *req, void (*gone)(struct http_req *req, void *st
 
 /* ---- Taken --------------------------------------------------------------------------------- */
 
+/* Drops len bytes of the client's. Where reading had stopped there may be room again. */
+static void consume(struct http_conn *c, size_t len)
+{
+	buf_consume(&c->in, len);
+	if (!c->stepping && (c->events & EPOLLIN) == 0)
+		http_conn_wake(c);
+}
+
 void http_take(struct http_req *req, const struct http_flow_ops *ops)
 {
 	BUG_ON(req->phase != HTTP_READING);
@@ -257,15 +266,15 @@ void http_take(struct http_req *req, const struct http_flow_ops *ops)
 	req->phase = HTTP_RUNNING;
 }
 
-ssize_t http_pull(struct http_req *req, void *p, size_t max)
+ssize_t http_peek(struct http_req *req, const void **ret_data)
 {
 	struct http_conn *c = req->conn;
 
-	while (!c->body.done) {
+	while (c->shown == 0 && !c->body.done) {
 		const void *data;
 		size_t len;
-		size_t want = buf_len(&c->in) < max ? buf_len(&c->in) : max;
-		ssize_t used = http_body_take(&c->body, buf_head(&c->in), want, &data, &len);
+		ssize_t used =
+			http_body_take(&c->body, buf_head(&c->in), buf_len(&c->in), &data, &len);
 		if (used < 0 || (used == 0 && c->eof)) {
 			c->http->counts.malformed++;
 			c->close = true;
@@ -273,13 +282,32 @@ ssize_t http_pull(struct http_req *req, void *p, size_t max)
 		}
 		if (used == 0)
 			return -EAGAIN;
-		if (len > 0)
-			memcpy(p, data, len);
-		buf_consume(&c->in, (size_t)used);
-		if (!c->stepping)
-			http_conn_wake(c); /* there is room to read again */
-		if (len > 0)
-			return (ssize_t)len;
+		/* Framing, and then data. */
+		consume(c, (size_t)used - len);
+		c->shown = len;
 	}
-	return 0;
+	*ret_data = buf_head(&c->in);
+	return (ssize_t)c->shown;
+}
+
+void http_skip(struct http_req *req, size_t len)
+{
+	struct http_conn *c = req->conn;
+
+	BUG_ON(len > c->shown);
+	c->shown -= len;
+	consume(c, len);
+}
+
+ssize_t http_pull(struct http_req *req, void *p, size_t max)
+{
+	const void *data;
+	ssize_t n = http_peek(req, &data);
+
+	if (n <= 0)
+		return n;
+	n = MIN(n, (ssize_t)max);
+	memcpy(p, data, (size_t)n);
+	http_skip(req, (size_t)n);
+	return n;
 }

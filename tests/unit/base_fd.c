@@ -274,3 +274,23 @@ Test(base_fd, close_from)
 	cr_assert_eq(waitpid(pid, &status, 0), pid);
 	cr_assert_eq(status, 0);
 }
+
+Test(fd, a_pair_is_sent_in_order_as_far_as_there_is_room)
+{
+	static char big[1024 * 1024];
+	char got[16];
+	int sv[2];
+	ssize_t n;
+
+	cr_assert_eq(fd_socketpair(sv, true), 0);
+	cr_assert_eq(fd_send_pair(sv[0], "head", 4, "body", 4), 8);
+	cr_assert_eq(fd_send_pair(sv[0], NULL, 0, "!", 1), 1);
+	cr_assert_eq(recv(sv[1], got, sizeof(got), 0), 9);
+	cr_assert_eq(memcmp(got, "headbody!", 9), 0);
+	n = fd_send_pair(sv[0], "head", 4, big, sizeof(big));
+	cr_assert(n > 4 && n < (ssize_t)sizeof(big), "%zd bytes went", n);
+	cr_assert_eq(fd_send_pair(sv[0], "head", 4, big, sizeof(big)), -EAGAIN);
+	close(sv[1]);
+	cr_assert_eq(fd_send_pair(sv[0], "x", 1, NULL, 0), -EPIPE);
+	close(sv[0]);
+}

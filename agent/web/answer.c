@@ -88,6 +88,14 @@ void web_begin(struct web_req *req, unsigned status, const char *type, const cha
 	put(c, head, (size_t)n);
 }
 
+/* A body's bytes, which needn't be kept if the client takes them now. */
+static void put_through(struct web_conn *c, const void *data, size_t len)
+{
+	size_t sent = web_conn_send(c, data, len);
+
+	put(c, (const uint8_t *)data + sent, len - sent);
+}
+
 static int send_chunk(struct web_conn *c, const void *data, size_t len)
 {
 	char size[24];
@@ -96,7 +104,7 @@ static int send_chunk(struct web_conn *c, const void *data, size_t len)
 	if (buf_room(&c->out) < len + sizeof(size) + 2)
 		return -ENOSPC;
 	put(c, size, (size_t)n);
-	put(c, data, len);
+	put_through(c, data, len);
 	put(c, "\r\n", 2);
 	return 0;
 }
@@ -117,7 +125,7 @@ int web_send(struct web_req *req, const void *data, size_t len)
 		BUG_ON(len > req->left);
 		if (buf_room(&c->out) < len)
 			return -ENOSPC;
-		put(c, data, len);
+		put_through(c, data, len);
 		req->left -= len;
 	}
 	if (r == 0)

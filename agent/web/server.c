@@ -23,7 +23,8 @@
 #include "base/fd.h"
 #include "base/num.h"
 
-#define IN_BYTES      65536U
+#define IN_BYTES      ((size_t)65536)
+#define READ_BYTES    ((size_t)16384) /* of a head: most are short, and the buffer stays */
 #define READS_PER_RUN 8
 #define TICK_MS	      5000
 #define DISCARD_MAX   (4U * 1024U * 1024U)
@@ -116,22 +117,31 @@ void web_conn_kick(struct web_conn *c)
 	}
 }
 
+size_t web_conn_send(struct web_conn *c, const void *data, size_t len)
+{
+	const size_t queued = buf_len(&c->out);
+	ssize_t n = c->dead ? -EPIPE : fd_send_pair(c->fd, buf_head(&c->out), queued, data, len);
+
+	if (n == -EAGAIN)
+		return 0;
+	if (n <= 0) {
+		c->dead = true;
+		return 0;
+	}
+	buf_consume(&c->out, MIN((size_t)n, queued));
+	c->since_ms = now_ms();
+	return (size_t)n > queued ? (size_t)n - queued : 0;
+}
+
 void web_conn_flush(struct web_conn *c)
 {
-	while (!c->dead && buf_len(&c->out) > 0) {
-		ssize_t n = send(c->fd, buf_head(&c->out), buf_len(&c->out),
-				 MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n <= 0) {
-			c->dead = true;
-			break;
-		}
-		buf_consume(&c->out, (size_t)n);
-		c->since_ms = now_ms();
-	}
+	size_t before;
+
+	do {
+		before = buf_len(&c->out);
+		if (before > 0)
+			(void)web_conn_send(c, NULL, 0);
+	} while (!c->dead && buf_len(&c->out) > 0 && buf_len(&c->out) < before);
 	/* Somebody must wait for EPOLLOUT, or bury the connection. */
 	if (c->dead || (buf_len(&c->out) > 0 && (c->events & EPOLLOUT) == 0))
 		web_conn_kick(c);
@@ -333,14 +343,15 @@ static bool wants_bytes(const struct web_conn *c)
 /* False when there is nothing more at the moment. */
 static bool fill(struct web_conn *c)
 {
-	uint8_t *p = buf_reserve(&c->in, MIN(buf_room(&c->in), (size_t)16384));
+	const size_t room = MIN(buf_room(&c->in), c->state == CONN_BODY ? IN_BYTES : READ_BYTES);
+	uint8_t *p = buf_reserve(&c->in, room);
 	ssize_t n;
 
 	if (p == NULL) {
 		c->dead = true;
 		return false;
 	}
-	n = recv(c->fd, p, MIN(buf_room(&c->in), (size_t)16384), MSG_DONTWAIT);
+	n = recv(c->fd, p, room, MSG_DONTWAIT);
 	if (n > 0) {
 		if (c->state != CONN_HEAD || buf_len(&c->in) == 0)
 			c->since_ms = now_ms();

@@ -64,6 +64,9 @@ struct web_server {
 	struct loop_timer *tick;
 };
 
+/* Sends conn->out and then data, as far as the client takes them now: how many bytes of data went.
+ */
+size_t web_conn_send(struct web_conn *c, const void *data, size_t len);
 /* Bytes are in conn->out, or the request has ended: goes on from the loop or at once. */
 void web_conn_flush(struct web_conn *c);
 void web_conn_kick(struct web_conn *c);

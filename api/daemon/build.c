@@ -366,6 +366,7 @@ static int make_sandbox(struct build *b, struct err *err)
 	if (r < 0)
 		return r;
 	sandbox_set_lease(b->sandbox, b);
+	sandbox_set_build(b->sandbox, b->id);
 	b->watch = (struct sandbox_watch){ .fn = on_sandbox, .arg = b };
 	sandbox_watch(b->sandbox, &b->watch);
 	return 0;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "api/daemon/spec.h"
+#include "api/daemon/template_ref.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
@@ -124,6 +125,10 @@ void sandbox_stop(struct sandbox *s, const char *reason);
 void sandbox_forget(struct sandbox *s);
 /* Ties the sandbox's life to lease (compared by address only); NULL unties. */
 void sandbox_set_lease(struct sandbox *s, const void *lease);
+
+/* A template's build has it made, not a client; "" = a client. */
+void sandbox_set_build(struct sandbox *s, const char build[BUILD_ID_LEN + 1]);
+const char *sandbox_build(const struct sandbox *s);
 
 /* The guest's side has dropped a connection: if the sandbox is dying, the reason is on its way,
  * and the end of a lease that comes with it waits a moment for that. */

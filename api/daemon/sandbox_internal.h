@@ -101,6 +101,7 @@ struct sandbox {
 	unsigned streams;			  /* requests of clients under way in its guest */
 	int64_t end_unix_ms;			  /* its timeout; 0 = none */
 	const void *lease;
+	char build[BUILD_ID_LEN + 1]; /* "" = a client's */
 	struct sandbox_watch *watches;
 	struct loop_timer *boot_timer;
 	struct loop_timer *life_timer;

@@ -12,6 +12,16 @@
 #include "base/log.h"
 #include "base/num.h"
 
+void sandbox_set_build(struct sandbox *s, const char build[BUILD_ID_LEN + 1])
+{
+	memcpy(s->build, build, sizeof(s->build));
+}
+
+const char *sandbox_build(const struct sandbox *s)
+{
+	return s->build;
+}
+
 void sandbox_set_lease(struct sandbox *s, const void *lease)
 {
 	s->lease = lease;
@@ -188,6 +198,7 @@ json_t *sandbox_json(const struct sandbox *s)
 	    (s->spec.digest[0] != '\0' &&
 	     json_object_set_new(o, "image_digest", json_sprintf("sha256:%s", s->spec.digest)) <
 		     0) ||
+	    (s->build[0] != '\0' && json_object_set_new(o, "build", json_string(s->build)) < 0) ||
 	    json_object_set_new(o, "parent",
 				s->parent[0] != '\0' ? json_string(s->parent) : json_null()) < 0 ||
 	    json_object_set_new(o, "end", s->reason[0] != '\0' ? json_incref(end) : json_null()) <

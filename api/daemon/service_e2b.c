@@ -144,7 +144,8 @@ static bool wanted(const struct listing *l, const struct sandbox *s)
 	const char *template =
 		p != NULL && p->template[0] != '\0' ? p->template : sandbox_spec(s)->image;
 
-	if (!sandbox_present(s) || !service_owns(l->req, s))
+	/* Who ends all that is listed doesn't mean what templates are being built. */
+	if (!sandbox_present(s) || !service_owns(l->req, s) || sandbox_build(s)[0] != '\0')
 		return false;
 	if (sandbox_away(s) ? !l->paused : !l->running)
 		return false;

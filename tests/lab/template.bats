@@ -8,6 +8,9 @@ load helpers
 
 teardown_file() {
 	casemate template rm app 2>/dev/null || :
+	for layer in $(casemate snapshot ls --json | jq -r '.snapshots[] | select(.name | startswith("layer.")).id'); do
+		casemate snapshot rm "$layer"
+	done
 	clean
 }
 
@@ -39,5 +42,12 @@ EOF
 	[ "$output" = $'/app\nuser\ngood day\nuser\ngood day\nsleep' ]
 	run casemate run --template app -- true
 	[ "$status" -eq 125 ]
+	# The same again goes on from what is kept of it, files that are copied included.
+	run --separate-stderr timeout 120 casemate template build -t app:v2 --cpus 1 --memory 128M --ready 'test -e /tmp/pid' "$dir"
+	echo "$output $stderr"
+	[ "$status" -eq 0 ]
+	[[ $stderr = *'CACHED [3/5] COPY'* ]]
+	run timeout 120 casemate run --template app:v2 -- sh -c 'pwd; whoami; cat said; echo "$GREETING"; cat /proc/$(cat /tmp/pid)/comm'
+	[ "$output" = $'/app\nuser\ngood day\nuser\ngood day\nsleep' ]
 	[ "$(denials)" = "$before" ]
 }

@@ -4,11 +4,13 @@
  * done: who may do what, what becomes of a build that fails, and what is left of one.
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/num.h"
 #include "tests/native/cli_rig.h"
 #include "tests/native/daemon_http_rig.h"
@@ -149,6 +151,19 @@ Test(daemon_templates, what_fails, .init = set_up, .fini = tear_down, .timeout =
 	cr_expect_eq(put(target, "x"), 401, "%s", a.body);
 }
 
+static void until_its_sandbox_runs(const char *key)
+{
+	const uint64_t until = now_ms() + 20000;
+	char mark[80];
+
+	(void)snprintf(mark, sizeof(mark), "\"build\":\"%s\"", build);
+	do {
+		cr_assert_lt(now_ms(), until, "%s", a.body);
+		(void)poll(NULL, 0, 20);
+		cr_assert_eq(ask("GET", "/v1/sandboxes", key, NULL), 200);
+	} while (strstr(a.body, mark) == NULL || strstr(a.body, "\"state\":\"running\"") == NULL);
+}
+
 Test(daemon_templates, a_restart, .init = set_up, .fini = tear_down, .timeout = 120)
 {
 	const char *alice = key_of("alice", SMALL);
@@ -162,6 +177,9 @@ Test(daemon_templates, a_restart, .init = set_up, .fini = tear_down, .timeout = 
 	cr_assert_eq(begin(alice, "{\"fromImage\":\"base\",\"steps\":[{\"type\":\"RUN\",\"args\":"
 				  "[\"linger\"]}]}"),
 		     202);
+	/* It counts, and can be told from others; clients' lists don't have it. */
+	until_its_sandbox_runs(alice);
+	cr_expect_eq(listed(alice, ""), 0);
 	daemon_rig_stop(&d, SIGKILL);
 	daemon_rig_start(&d);
 	daemon_rig_await(&d);

@@ -184,9 +184,10 @@ static int begin(struct job *j, struct err *err)
 {
 	/* As docker has it, where the image says nothing. */
 	json_t *body =
-		json_pack("{s:O, s:s*, s:s*, s:s, s:s, s:b}", "steps", j->b->file.steps, "startCmd",
-			  j->b->file.start, "readyCmd", j->b->ready, "defaultUser", "root",
-			  "defaultWorkdir", "/", "force", (int)j->b->no_cache);
+		json_pack("{s:O, s:s*, s:s*, s:s, s:s, s:b, s:I}", "steps", j->b->file.steps,
+			  "startCmd", j->b->file.start, "readyCmd", j->b->ready, "defaultUser",
+			  "root", "defaultWorkdir", "/", "force", (int)j->b->no_cache,
+			  "scratch_bytes", (json_int_t)j->b->scratch_bytes);
 	json_t *answer = NULL;
 	char path[4 * ID_MAX];
 	int r = body == NULL ? err_set(err, -ENOMEM, "out of memory") : choose_origin(j, body, err);

@@ -14,7 +14,7 @@ struct template_build {
 	struct dockerfile file;
 	const char *name;  /* NAME or NAME:TAG */
 	const char *ready; /* NULL = none */
-	uint64_t cpus, memory_mib;
+	uint64_t cpus, memory_mib, scratch_bytes;
 	bool no_cache; /* run every command */
 	bool json;
 };

@@ -22,7 +22,7 @@
 
 static const char help[] =
 	"Usage: casemate template build [-f FILE] [-t NAME[:TAG]] [--cpus N] [--memory SIZE]\n"
-	"                               [--no-cache] [--json] DIR\n"
+	"                               [--scratch SIZE] [--no-cache] [--json] DIR\n"
 	"       casemate template ls [--json]\n"
 	"       casemate template tag NAME[:TAG] TAG...\n"
 	"       casemate template rm NAME...\n"
@@ -36,6 +36,7 @@ static const char help[] =
 	"      --ready COMMAND  succeeds when what CMD starts is ready\n"
 	"      --cpus N        processors of its sandboxes (default 2)\n"
 	"      --memory SIZE   and their memory (default 1G)\n"
+	"      --scratch SIZE  their files on a disk of that size, not in memory\n"
 	"      --no-cache      run every command, whatever an earlier build has kept\n"
 	"      --json          for programs";
 
@@ -186,7 +187,7 @@ static int rm(struct cli *cli, int count, char **names)
 int verb_template(struct cli *cli, int argc, char **argv)
 {
 	struct template_build b = { .cpus = 2, .memory_mib = 1024 };
-	const char *file = NULL, *memory = NULL;
+	const char *file = NULL, *memory = NULL, *scratch = NULL;
 	char own[REF_MAX + 1];
 	uint64_t bytes;
 	const struct arg list_of[] = {
@@ -196,6 +197,7 @@ int verb_template(struct cli *cli, int argc, char **argv)
 		{ "cpus", 0, ARG_NUMBER, &b.cpus, 1, 32 },
 		{ "memory", 0, ARG_TEXT, &memory, 0, 0 },
 		{ "no-cache", 0, ARG_FLAG, &b.no_cache, 0, 0 },
+		{ "scratch", 0, ARG_TEXT, &scratch, 0, 0 },
 		{ "json", 0, ARG_FLAG, &b.json, 0, 0 },
 	};
 	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
@@ -206,6 +208,9 @@ int verb_template(struct cli *cli, int argc, char **argv)
 		return status;
 	if (memory != NULL && parse_size(memory, 64 * MIB, UINT64_MAX, &bytes) < 0)
 		return cli_fail("template: --memory: must be a size, at least 64M");
+	if (scratch != NULL && parse_size(scratch, MIB, (uint64_t)1 << 50, &b.scratch_bytes) < 0)
+		return cli_fail("template: --scratch: must be a size, at least 1M");
+	b.scratch_bytes = align_up(b.scratch_bytes, MIB);
 	if (memory != NULL)
 		b.memory_mib = bytes / MIB;
 	if (strcmp(verb, "build") == 0 && left == 1)

@@ -348,9 +348,13 @@ static int make_sandbox(struct build *b, struct err *err)
 	spec.tenant = b->order.tenant;
 	spec.vcpus = (uint32_t)b->order.vcpus;
 	spec.memory_bytes = b->order.memory;
+	spec.scratch_bytes = b->recipe.scratch_bytes;
 	spec.timeout_ms = build_time_left_ms(b) + 60000; /* whatever becomes of us */
 	spec.lease = true;
-	r = build_network(sv, &spec, err);
+	r = spec.scratch_bytes <= sv->limits.scratch_max
+		    ? build_network(sv, &spec, err)
+		    : err_set(err, -EINVAL, "scratch_bytes: more than %" PRIu64,
+			      sv->limits.scratch_max);
 	if (r == 0)
 		r = build_origin(b, &spec, &from, err);
 	if (r == 0)

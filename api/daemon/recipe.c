@@ -189,6 +189,18 @@ static int take_text(const struct recipe *r, const char *name, const char **ret,
 		       : err_set(err, -EINVAL, "%s: must be a string", name);
 }
 
+static int take_scratch(const json_t *v, uint64_t *ret)
+{
+	const json_int_t n = json_integer_value(v);
+
+	if (v == NULL || json_is_null(v))
+		return 0;
+	if (!json_is_integer(v) || n < 0 || (uint64_t)n % MIB != 0)
+		return -EINVAL;
+	*ret = (uint64_t)n;
+	return 0;
+}
+
 static int take_members(struct recipe *r, struct err *err)
 {
 	const struct {
@@ -209,6 +221,8 @@ static int take_members(struct recipe *r, struct err *err)
 	if (!flag_ok(json_object_get(r->root, "force")))
 		return err_set(err, -EINVAL, "force: must be true or false");
 	r->force = json_is_true(json_object_get(r->root, "force"));
+	if (take_scratch(json_object_get(r->root, "scratch_bytes"), &r->scratch_bytes) < 0)
+		return err_set(err, -EINVAL, "scratch_bytes: must be a multiple of 1 MiB");
 	if ((r->image == NULL) == (r->template == NULL))
 		return err_set(err, -EINVAL, "fromImage, fromTemplate: one of them must be given");
 	if (registry != NULL && !json_is_null(registry))

@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -44,13 +45,14 @@ struct recipe_step {
 /* The texts live in root. */
 struct recipe {
 	json_t *root;
-	const char *image;    /* one of these two; NULL = the other */
-	const char *template; /* NAME[:TAG] */
-	const char *start;    /* NULL = none */
-	const char *ready;    /* the same */
-	const char *user;     /* where the image names none; NULL = the default */
-	const char *workdir;  /* the same */
-	bool force;	      /* all of it */
+	const char *image;	/* one of these two; NULL = the other */
+	const char *template;	/* NAME[:TAG] */
+	const char *start;	/* NULL = none */
+	const char *ready;	/* the same */
+	const char *user;	/* where the image names none; NULL = the default */
+	const char *workdir;	/* the same */
+	bool force;		/* all of it */
+	uint64_t scratch_bytes; /* of the sandboxes' disk, in MiBs; 0 = none */
 	struct recipe_step *steps;
 	size_t count;
 };

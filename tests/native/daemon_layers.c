@@ -231,6 +231,28 @@ Test(daemon_layers, with_their_image, .init = set_up_layers, .fini = tear_down, 
 	cr_expect_eq(layers(alice, id), 0);
 }
 
+/* Files on a disk are a part of it, for layers as for templates. */
+Test(daemon_layers, scratch_disks, .init = set_up_layers, .fini = tear_down, .timeout = 120)
+{
+	const char *recipe =
+		"{\"fromImage\":\"base\",\"scratch_bytes\":8388608,\"steps\":[" RUN("make") "]}";
+	const char *alice = key_of("alice", SMALL);
+
+	cr_expect_eq(cached(alice, "app", recipe), 0);
+	cr_expect_eq(cached(alice, "app", recipe), 1);
+	cr_expect_eq(cached(alice, "app", FROM(RUN("make"))), 0, "without a disk");
+	cr_expect_eq(cached(alice, "app", recipe), 1);
+	cr_assert_eq(ask("POST", "/v1/sandboxes", alice, "{\"template\":\"app\"}"), 201, "%s",
+		     a.body);
+	cr_expect_not_null(strstr(a.body, "\"scratch_bytes\":8388608"), "%s", a.body);
+	cr_assert_eq(order(alice, "app"), 202);
+	cr_expect_eq(begin(alice, "{\"fromImage\":\"base\",\"scratch_bytes\":1}"), 400);
+	cr_expect_eq(begin(alice, "{\"fromImage\":\"base\",\"scratch_bytes\":-1048576}"), 400);
+	cr_assert_eq(begin(alice, "{\"fromImage\":\"base\",\"scratch_bytes\":4503599627370496}"),
+		     202);
+	cr_expect_not_null(strstr(end_of(alice), "scratch_bytes: more than"), "%s", status);
+}
+
 static void write_to(const char *dir, const char *name, const char *text)
 {
 	char path[160];

@@ -22,23 +22,27 @@ Test(recipe, what_an_sdk_sends)
 {
 	struct recipe r;
 
-	cr_assert_eq(parse("{\"fromImage\":\"debian:12\",\"force\":true,\"startCmd\":\"serve\","
-			   "\"readyCmd\":\"sleep 1\",\"later\":[1],\"steps\":["
-			   "{\"type\":\"RUN\",\"args\":[\"make\",\"root\"],\"force\":false},"
-			   "{\"type\":\"COPY\",\"args\":[\"a/*\",\"b\",\"u:g\",\"0755\"],"
-			   "\"filesHash\":\"" HASH "\"},"
-			   "{\"type\":\"COPY\",\"args\":[\"a..b\",\"/\",\"\",\"\"],\"filesHash\":"
-			   "\"" HASH "\"},"
-			   "{\"type\":\"ENV\",\"args\":[\"A\",\"1\",\"B\",\"\"]},"
-			   "{\"type\":\"WORKDIR\",\"args\":[\"/app\"]},"
-			   "{\"type\":\"USER\",\"args\":[\"user\"]}]}",
-			   &r),
-		     0, "%s", err.msg);
+	cr_assert_eq(
+		parse("{\"fromImage\":\"debian:12\",\"force\":true,\"startCmd\":\"serve\","
+		      "\"readyCmd\":\"sleep 1\",\"later\":[1],\"scratch_bytes\":1048576,\"steps\":["
+		      "{\"type\":\"RUN\",\"args\":[\"make\",\"root\"],\"force\":false},"
+		      "{\"type\":\"COPY\",\"args\":[\"a/*\",\"b\",\"u:g\",\"0755\"],"
+		      "\"filesHash\":\"" HASH "\",\"force\":true},"
+		      "{\"type\":\"COPY\",\"args\":[\"a..b\",\"/\",\"\",\"\"],\"filesHash\":"
+		      "\"" HASH "\"},"
+		      "{\"type\":\"ENV\",\"args\":[\"A\",\"1\",\"B\",\"\"]},"
+		      "{\"type\":\"WORKDIR\",\"args\":[\"/app\"]},"
+		      "{\"type\":\"USER\",\"args\":[\"user\"]}]}",
+		      &r),
+		0, "%s", err.msg);
 	cr_expect_str_eq(r.image, "debian:12");
 	cr_expect_null(r.template);
 	cr_expect_str_eq(r.start, "serve");
 	cr_expect_str_eq(r.ready, "sleep 1");
+	cr_expect(r.force);
+	cr_expect_eq(r.scratch_bytes, 1048576);
 	cr_assert_eq(r.count, 6);
+	cr_expect(!r.steps[0].force && r.steps[1].force);
 	cr_expect_eq(r.steps[0].kind, RECIPE_RUN);
 	cr_expect_str_eq(recipe_arg(&r.steps[0], 1), "root");
 	cr_expect_str_eq(recipe_arg(&r.steps[0], 2), "");
@@ -51,6 +55,7 @@ Test(recipe, what_an_sdk_sends)
 	cr_expect_str_eq(r.template, "base");
 	cr_expect_null(r.start);
 	cr_expect_eq(r.count, 0);
+	cr_expect(!r.force && r.scratch_bytes == 0);
 	recipe_done(&r);
 }
 
@@ -69,6 +74,11 @@ Test(recipe, what_is_refused)
 		{ "{\"fromImage\":1}", "fromImage" },
 		{ "{\"fromImage\":\"a\",\"startCmd\":[]}", "startCmd" },
 		{ "{\"fromImage\":\"a\",\"steps\":{}}", "steps" },
+		{ "{\"fromImage\":\"a\",\"force\":1}", "force" },
+		{ "{\"fromImage\":\"a\",\"scratch_bytes\":1}", "scratch_bytes" },
+		{ "{\"fromImage\":\"a\",\"scratch_bytes\":-1048576}", "scratch_bytes" },
+		{ "{\"fromImage\":\"a\",\"scratch_bytes\":\"1M\"}", "scratch_bytes" },
+		{ STEP("{\"type\":\"RUN\",\"args\":[\"a\"],\"force\":1}"), "force" },
 		{ "{\"fromImage\":\"a\",\"defaultUser\":\"a b\"}", "defaultUser" },
 		{ "{\"fromImage\":\"a\",\"defaultWorkdir\":\"x\"}", "defaultWorkdir" },
 		{ STEP("1"), "steps[0]" },

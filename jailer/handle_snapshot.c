@@ -4,6 +4,7 @@
 #include <jailer.pb-c.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 #include "base/fd.h"
@@ -94,19 +95,65 @@ static void wait_for(struct rpc_call *call, struct request *q, int *fds,
 	}
 }
 
+/* The caller's; NULL: answered. */
+static const struct jail *find_running(struct rpc_call *call, const char *id, struct session *s)
+{
+	const struct jail *j;
+
+	if (!request_id_ok(id)) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+		return NULL;
+	}
+	j = jail_find(s->jails, id);
+	if (j == NULL || j->owner != session_owner(s)) {
+		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", id);
+		return NULL;
+	}
+	if (j->state != JAIL_RUNNING) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "jail %s doesn't run", id);
+		return NULL;
+	}
+	return j;
+}
+
+/* That of a jail which runs, and of whose memory the new one's is. */
+static bool take_disk_of_jail(struct rpc_call *call, const char *id, struct session *s,
+			      struct request *q)
+{
+	const struct jail *j = find_running(call, id, s);
+
+	if (j == NULL)
+		return false;
+	if (j->req.scratch_bytes != q->scratch_bytes) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "jail %s has another scratch disk", id);
+		return false;
+	}
+	q->scratch = fd_dup(j->scratch, STDERR_FILENO + 1);
+	if (q->scratch >= 0)
+		return true;
+	rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "jail %s: its scratch disk: %s", id,
+		 strerror(-q->scratch));
+	return false;
+}
+
 /* A memory goes with its disk: q's, ours to close. False: answered. */
 static bool take_disk(struct rpc_call *call, const Casemate__Jailer__V1__RestoreRequest *m,
 		      struct session *s, struct request *q)
 {
+	const bool of_jail = m->disk_jail[0] != '\0';
 	struct err err = { 0 };
 	const void *owner;
 	const char *name;
 	struct saves *ss;
 
-	if (m->unsealed) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "a scratch disk goes with what was kept");
+	if (m->unsealed != of_jail) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION,
+			 of_jail ? "a jail's disk goes with a memory that was never kept"
+				 : "a scratch disk goes with what was kept, or is a jail's");
 		return false;
 	}
+	if (of_jail)
+		return take_disk_of_jail(call, m->disk_jail, s, q);
 	if (!save_of(call, m->disk_id, m->disk_snapshot, s, &ss, &owner, &name))
 		return false;
 	if (saves_open_disk(ss, owner, name, q->scratch_bytes, &q->scratch, &err) == 0)
@@ -127,36 +174,27 @@ void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 		return;
 	}
 	if (request_check(m->create, true, &s->host->limits, &q, &err) < 0 ||
-	    request_check_snapshot(&q, fds[0], fds[1], &err) < 0)
+	    request_check_snapshot(&q, fds[0], fds[1], &err) < 0) {
 		refuse_call(call, &err);
-	else if (q.scratch_bytes > 0 && !take_disk(call, m, s, &q))
+	} else if (q.scratch_bytes > 0 && !take_disk(call, m, s, &q)) {
 		return;
-	else if (m->unsealed && m->seal.len == 0)
+	} else if (m->unsealed && m->seal.len == 0) {
 		create_restored(call, &q, s);
-	else
+		fd_closep(&q.scratch);
+	} else {
 		wait_for(call, &q, fds, &m->seal, s);
+	}
 }
 
 /* The machine is what we know of the jail: the caller's word isn't asked for. */
 const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const int *fds,
 				    struct session *s, struct request *q)
 {
+	const struct jail *j = find_running(call, id, s);
 	struct err err = { 0 };
-	const struct jail *j;
 
-	if (!request_id_ok(id)) {
-		rpc_fail(call, RPC_INVALID_ARGUMENT, "not an id");
+	if (j == NULL)
 		return NULL;
-	}
-	j = jail_find(s->jails, id);
-	if (j == NULL || j->owner != session_owner(s)) {
-		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", id);
-		return NULL;
-	}
-	if (j->state != JAIL_RUNNING) {
-		rpc_fail(call, RPC_FAILED_PRECONDITION, "jail %s doesn't run", id);
-		return NULL;
-	}
 	*q = j->req;
 	if (request_check_snapshot(q, fds[0], fds[1], &err) < 0) {
 		refuse_call(call, &err);

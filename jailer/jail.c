@@ -251,11 +251,27 @@ static void on_copy(void *arg)
 	give_up(j, &err);
 }
 
+/* The disk begins as another one: 0 = it does already. */
+static int share_disk(struct jail *j, struct err *err)
+{
+	int r = sparse_share(j->source, j->plan.scratch, j->req.scratch_bytes);
+
+	if (r == 0)
+		fd_closep(&j->source);
+	else if (r == -EOPNOTSUPP)
+		r = store_check_room(j->plan.scratch, j->source, err);
+	else
+		(void)err_sys(err, r, "jail %s: sharing its scratch disk", j->req.id);
+	return r;
+}
+
 /* Where the disk lies, and its label, are the cell's. */
 static int start(struct jail *j, struct cell *c, struct err *err)
 {
 	int r = plan_finish(&j->plan, j->jails->host, &j->req, c->slot, err);
 
+	if (r == 0 && j->source >= 0)
+		r = share_disk(j, err);
 	if (r < 0)
 		return r;
 	if (j->source < 0)

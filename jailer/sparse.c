@@ -2,7 +2,9 @@
 #include "jailer/sparse.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -47,4 +49,15 @@ int sparse_step(struct sparse *c)
 	}
 	explicit_bzero(block, sizeof(block)); /* a tenant's */
 	return r < 0 ? r : c->left > 0;
+}
+
+int sparse_share(int from, int to, uint64_t bytes)
+{
+	const struct file_clone_range range = { .src_fd = from, .src_length = bytes };
+
+	if (ioctl(to, FICLONERANGE, &range) == 0)
+		return 0;
+	/* EXDEV: another file system; EINVAL: its blocks are larger than bytes is a multiple of, or
+	 * `from` has shrunk, which the copy will find. */
+	return errno == EXDEV || errno == EINVAL || errno == ENOTTY ? -EOPNOTSUPP : -errno;
 }

@@ -22,4 +22,10 @@ struct sparse {
  * -errno of either file. */
 MUST_USE int sparse_step(struct sparse *c);
 
+/*
+ * Instead: `to`, an empty file of at least so many bytes, shares the first bytes of `from`, copy on
+ * write, where the file system can. 0, -EOPNOTSUPP: it can't, copy them; or another -errno.
+ */
+MUST_USE int sparse_share(int from, int to, uint64_t bytes);
+
 #endif

@@ -21,6 +21,7 @@
 #include "jailer/request.h"
 
 #define STORE_PATH_MAX 160 /* "kernels/" name "/kernel" and room */
+#define BLOCK_BYTES    512U /* of st_blocks */
 
 static int check_owner(int fd, const char *path, mode_t type, struct err *err)
 {
@@ -201,6 +202,25 @@ int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct e
 			       (unsigned long long)(bytes / MIB));
 	*ret = fd_steal(&fd);
 	return 0;
+}
+
+int store_check_room(int scratch, int from, struct err *err)
+{
+	struct statvfs vfs;
+	struct stat st;
+	uint64_t room, need;
+
+	if (fstatvfs(scratch, &vfs) < 0 || fstat(from, &st) < 0)
+		return err_sys(err, -errno, "scratch disk");
+	room = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+	need = (uint64_t)st.st_blocks * BLOCK_BYTES;
+	if (room >= STORE_FREE_MIN && need <= room - STORE_FREE_MIN)
+		return 0;
+	return err_set(err, -ENOSPC,
+		       "scratch disk: the store has %llu MiB free: not enough for a copy of %llu "
+		       "MiB and leave %llu",
+		       (unsigned long long)(room / MIB), (unsigned long long)(need / MIB),
+		       (unsigned long long)(STORE_FREE_MIN / MIB));
 }
 
 static int open_directory(const struct store *s, const char *name, int *ret, struct err *err)

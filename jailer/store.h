@@ -42,6 +42,10 @@ MUST_USE int store_open_image(const struct store *s, const char *name, int *ret,
 /* A sparse file without a name, read-write: it is gone when its last descriptor is. */
 MUST_USE int store_open_scratch(const struct store *s, uint64_t bytes, int *ret, struct err *err);
 
+/* Is there room on scratch's disk for what `from` takes on its own, and STORE_FREE_MIN besides?
+ * -ENOSPC or another -errno, with err. */
+MUST_USE int store_check_room(int scratch, int from, struct err *err);
+
 /* The directory of paused sandboxes: root's, and nobody else writes there. */
 MUST_USE int store_open_paused(const struct store *s, int *ret, struct err *err);
 

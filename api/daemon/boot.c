@@ -131,6 +131,8 @@ static void enter_jail(struct sandbox *s, const Casemate__Jailer__V1__CreateResp
 		boot_configure(s);
 	if (booting(s))
 		boot_network(s);
+	if (booting(s) && s->path == SANDBOX_PATH_FORK)
+		sandbox_notify(s); /* it has its disk */
 }
 
 /* False: it can't be begun. */
@@ -546,7 +548,9 @@ static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreReq
 	if (s->origin != NULL) {
 		s->path = SANDBOX_PATH_FORK;
 		memcpy(s->image_id, origin_image_id(s->origin), sizeof(s->image_id));
-		restore->unsealed = true; /* ours from the beginning */
+		restore->unsealed = true;      /* ours from the beginning */
+		if (s->spec.scratch_bytes > 0) /* fork.c has it paused */
+			restore->disk_jail = (char *)(uintptr_t)origin_parent(s->origin);
 		return origin_fds(s->origin);
 	}
 	if (s->table->pool == NULL || s->kind == SANDBOX_KIND_MOULD)

@@ -22,6 +22,7 @@
 
 #define RESERVE_MS  5000U
 #define SNAPSHOT_MS 30000U
+#define PAUSE_MS    20000U
 
 struct child {
 	struct fork *fork;
@@ -38,10 +39,12 @@ struct fork {
 	struct profile *profile; /* what the children get of its parent's; NULL = none */
 	const void *lease;
 	struct origin *origin;
-	struct rpc_pending *call; /* Reserve or Snapshot */
+	struct rpc_pending *call; /* Reserve, Pause, Snapshot or Resume */
+	enum { PARENT_RUNS, PARENT_PAUSED, PARENT_RESUMING } rest; /* of ours, for its disk */
+	bool decided; /* what it has come to is known */
 	struct child children[SPEC_FORK_MAX];
 	unsigned count, made, running;
-	uint64_t paused_ns, begin_ns;
+	uint64_t paused_ns, begin_ns, stopped_ns;
 	bool over; /* done was called, or nobody wants to know */
 	void (*done)(struct fork *f, void *arg);
 	void *arg;
@@ -75,7 +78,7 @@ static void let_go(struct fork *f, bool stay)
 	}
 }
 
-static void finish(struct fork *f)
+static void conclude(struct fork *f)
 {
 	f->over = true;
 	release_parent(f);
@@ -89,13 +92,69 @@ static void finish(struct fork *f)
 	f->done(f, f->arg); /* the last: it may free f */
 }
 
+static void on_resumed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+		       void *arg)
+{
+	struct fork *f = arg;
+	struct sandbox *parent;
+
+	(void)out;
+	(void)fds;
+	f->call = NULL;
+	if (f->over) /* fork_free */
+		return;
+	f->rest = PARENT_RUNS;
+	f->paused_ns = now_ns() - f->stopped_ns;
+	parent = sandboxes_find(f->table, f->parent);
+	if (st->code != RPC_OK && parent != NULL && parent->state == SANDBOX_RUNNING) {
+		/* It lies there in memory, and can be resumed or ended. */
+		log_error("fork.resume", "id=%s error=\"%s\"", f->parent, st->msg);
+		parent->rest = SANDBOX_RESTING;
+		sandbox_touch(parent);
+		sandbox_notify(parent);
+	}
+	release_parent(f);
+	if (f->decided)
+		conclude(f);
+}
+
+/* False: there is nothing to wait for. */
+static bool resume_parent(struct fork *f)
+{
+	static const struct rpc_pending_ops ops = { .done = on_resumed };
+	const Casemate__Vmm__V1__ResumeRequest req = CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
+	const struct sandbox *parent = sandboxes_find(f->table, f->parent);
+
+	if (f->rest == PARENT_RESUMING)
+		return true;
+	if (f->rest == PARENT_RUNS || parent == NULL || parent->state != SANDBOX_RUNNING ||
+	    parent->vmm == NULL ||
+	    rpc_start(parent->vmm, &vmm_methods[VMM_RESUME], &req.base, NULL, PAUSE_MS, &ops, f,
+		      &f->call) < 0) {
+		f->rest = PARENT_RUNS;
+		return false;
+	}
+	f->rest = PARENT_RESUMING;
+	return true;
+}
+
+/* Whoever is told the end finds the parent running again. */
+static void finish(struct fork *f)
+{
+	f->decided = true;
+	if (f->status != 0)
+		let_go(f, false);
+	if (!resume_parent(f))
+		conclude(f);
+}
+
 static void fail(struct fork *f, unsigned status, const char *code, const char *fmt, ...)
 	PRINTF(4, 5);
 static void fail(struct fork *f, unsigned status, const char *code, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (f->over)
+	if (f->over || f->decided)
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(f->msg, sizeof(f->msg), fmt, ap);
@@ -105,14 +164,41 @@ static void fail(struct fork *f, unsigned status, const char *code, const char *
 	finish(f);
 }
 
+static void on_resumed_unwatched(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+				 void *arg)
+{
+	(void)out;
+	(void)fds;
+	(void)arg;
+	/* The parent may have ended meanwhile. */
+	if (st->code != RPC_OK && st->code != RPC_CANCELLED && st->code != RPC_UNAVAILABLE)
+		log_error("fork.resume", "error=\"%s\"", st->msg);
+}
+
+/* Nobody wants the children any more. The VMM answers in order: what is under way comes first. */
+static void resume_unwatched(const struct fork *f)
+{
+	static const struct rpc_pending_ops ops = { .done = on_resumed_unwatched };
+	const Casemate__Vmm__V1__ResumeRequest req = CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
+	const struct sandbox *parent = sandboxes_find(f->table, f->parent);
+	struct rpc_pending *p;
+
+	if (parent != NULL && parent->state == SANDBOX_RUNNING && parent->vmm != NULL &&
+	    rpc_start(parent->vmm, &vmm_methods[VMM_RESUME], &req.base, NULL, PAUSE_MS, &ops, NULL,
+		      &p) < 0)
+		log_error("fork.resume", "id=%s: can't ask the VMM", f->parent);
+}
+
 void fork_free(struct fork *f)
 {
 	if (f == NULL)
 		return;
 	if (!f->over) {
 		f->over = true;
-		release_parent(f);
 		let_go(f, false);
+		if (f->rest == PARENT_PAUSED)
+			resume_unwatched(f);
+		release_parent(f);
 	}
 	if (f->call != NULL)
 		rpc_cancel(f->call);
@@ -124,6 +210,17 @@ void fork_free(struct fork *f)
 
 /* ---- Children ---------------------------------------------------------------------------- */
 
+/* The parent's may change. */
+static bool all_have_disks(const struct fork *f)
+{
+	if (f->rest != PARENT_PAUSED || f->made < f->count)
+		return false;
+	for (unsigned i = 0; i < f->made; i++)
+		if (f->children[i].sandbox == NULL || f->children[i].sandbox->vmm == NULL)
+			return false;
+	return true;
+}
+
 static void on_child(struct sandbox *s, void *arg)
 {
 	struct child *c = arg;
@@ -133,6 +230,8 @@ static void on_child(struct sandbox *s, void *arg)
 
 	switch (sandbox_state(s)) {
 	case SANDBOX_CREATING:
+		if (all_have_disks(f))
+			(void)resume_parent(f); /* when it can't be asked, it is ending */
 		return;
 	case SANDBOX_RUNNING:
 		c->runs = true;
@@ -221,34 +320,83 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	(void)fds;
 	if (!step_ok(f, st, "VMM Snapshot"))
 		return;
-	f->paused_ns = ((const Casemate__Vmm__V1__SnapshotResponse *)(const void *)out)->paused_ns;
+	if (f->rest == PARENT_RUNS)
+		f->paused_ns =
+			((const Casemate__Vmm__V1__SnapshotResponse *)(const void *)out)->paused_ns;
 	r = origin_seal(f->origin);
 	if (r < 0) { /* the VMM has kept a way to write to them */
 		fail(f, 500, "fork_failed", "fork: sealing the snapshot: %s", strerror(-r));
 		return;
 	}
-	release_parent(f);
+	if (f->rest == PARENT_RUNS)
+		release_parent(f);
 	make_children(f);
+}
+
+/* live: it runs, and is to. */
+static void take(struct fork *f, const struct sandbox *parent, bool live)
+{
+	static const struct rpc_pending_ops ops = { .done = on_snapshot };
+	Casemate__Vmm__V1__SnapshotRequest req = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+
+	req.live = live;
+	if (rpc_start(parent->vmm, &vmm_methods[VMM_SNAPSHOT], &req.base, origin_fds(f->origin),
+		      SNAPSHOT_MS, &ops, f, &f->call) < 0)
+		fail(f, 500, "internal", "fork: the VMM can't be asked");
+}
+
+/* NULL: it has failed. */
+static const struct sandbox *parent_that_runs(struct fork *f)
+{
+	const struct sandbox *parent = sandboxes_find(f->table, f->parent);
+
+	if (parent != NULL && parent->state == SANDBOX_RUNNING && parent->vmm != NULL)
+		return parent;
+	fail(f, 502, "parent_ended", "fork: sandbox %s ended meanwhile", f->parent);
+	return NULL;
+}
+
+static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	const struct sandbox *parent;
+	struct fork *f = arg;
+
+	(void)out;
+	(void)fds;
+	if (st->code != RPC_OK && st->code != RPC_DEADLINE_EXCEEDED)
+		f->rest = PARENT_RUNS;
+	if (!step_ok(f, st, "VMM Pause"))
+		return;
+	f->stopped_ns = now_ns();
+	parent = parent_that_runs(f);
+	if (parent != NULL)
+		take(f, parent, false);
 }
 
 static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			void *arg)
 {
-	static const struct rpc_pending_ops ops = { .done = on_snapshot };
-	Casemate__Vmm__V1__SnapshotRequest req = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	static const struct rpc_pending_ops ops = { .done = on_paused };
+	const Casemate__Vmm__V1__PauseRequest req = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
+	const struct sandbox *parent;
 	struct fork *f = arg;
-	struct sandbox *parent;
 
 	(void)out;
 	(void)fds;
 	if (!step_ok(f, st, "jailer Reserve"))
 		return;
-	parent = sandboxes_find(f->table, f->parent);
-	req.live = true;
-	if (parent == NULL || parent->state != SANDBOX_RUNNING || parent->vmm == NULL)
-		fail(f, 502, "parent_ended", "fork: sandbox %s ended meanwhile", f->parent);
-	else if (rpc_start(parent->vmm, &vmm_methods[VMM_SNAPSHOT], &req.base,
-			   origin_fds(f->origin), SNAPSHOT_MS, &ops, f, &f->call) < 0)
+	parent = parent_that_runs(f);
+	if (parent == NULL)
+		return;
+	if (f->spec.scratch_bytes == 0) {
+		take(f, parent, true);
+		return;
+	}
+	/* From now on: it may be before the answer says so. */
+	f->rest = PARENT_PAUSED;
+	f->stopped_ns = now_ns();
+	if (rpc_start(parent->vmm, &vmm_methods[VMM_PAUSE], &req.base, NULL, PAUSE_MS, &ops, f,
+		      &f->call) < 0)
 		fail(f, 500, "internal", "fork: the VMM can't be asked");
 }
 
@@ -276,9 +424,6 @@ static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 
 	if (r < 0)
 		return r;
-	if (s->spec.scratch_bytes > 0)
-		return err_set(err, -ENOTSUP, "sandbox %s: one with a scratch disk can't be forked",
-			       s->id);
 	if (s->spec.huge_pages == SPEC_PAGES_HUGETLB)
 		return err_set(err, -ENOTSUP, "sandbox %s: one on huge pages can't be forked",
 			       s->id);

@@ -4,9 +4,10 @@
  *
  *     jailer Reserve -> VMM Snapshot (live) -> for each child: jailer Restore -> as boot.c has it
  *
- * The parent stops only while the VMM takes what changed during its copying. A child is a sandbox
- * like any other, in a jail of its own, and gets an identity of its own before anybody can reach
- * it. Either all children run, or none is left and there is one reason.
+ * The parent stops only while the VMM takes what changed during its copying; one with a scratch
+ * disk until each child has its copy of that, too, so that memory and disk are of one moment. A
+ * child is a sandbox like any other, in a jail of its own, and gets an identity of its own before
+ * anybody can reach it. Either all children run, or none is left and there is one reason.
  *
  * Threads: the loop's.
  */

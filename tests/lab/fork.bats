@@ -121,11 +121,21 @@ ticks_beyond() {
 	casemate rm "$id" "$child" "$grandchild"
 }
 
-@test "what can't be forked is refused, and goes on" {
+@test "a scratch disk: a copy for each child, of the same moment as its memory" {
+	before=$(denials | wc -l)
 	id=$(casemate create --scratch 64M)
-	run -125 casemate fork "$id"
-	[[ "$output" = *"scratch disk"* ]]
-	[ "$(in_it "$id" 'echo fine')" = fine ]
+	in_it "$id" 'head -c 5000000 /dev/urandom >/big; sha256sum /big >/sum; sync; head -c 300000 /dev/urandom >/late; sha256sum /late >>/sum'
+	mapfile -t children < <(casemate fork --count 2 "$id")
+	in_it "$id" 'echo changed | tee /big >/late; sync'
+	in_it "${children[0]}" 'sha256sum -c /sum && echo mine | tee /big >/late && sync'
+	in_it "${children[1]}" 'sync; echo 3 >/proc/sys/vm/drop_caches; sha256sum -c /sum'
+	[ "$(in_it "$id" 'sync; echo 3 >/proc/sys/vm/drop_caches; cat /big')" = changed ]
+	casemate rm "$id" "${children[@]}"
+	[ "$(denials | wc -l)" = "$before" ]
+}
+
+@test "what can't be forked is refused" {
+	id=$(casemate create)
 	casemate rm "$id"
 	run -125 casemate fork "$id"
 	[[ "$output" = *"not running"* ]]

@@ -25,6 +25,7 @@
 #define ROUNDS	  4U
 #define TRIES_MAX 40U
 #define SMALL	  "{\"memory_bytes\":67108864}"
+#define WITH_DISK "{\"memory_bytes\":67108864,\"scratch_bytes\":8388608}"
 #define VMMS_MAX  16
 #define SETTLE_MS 20000U
 
@@ -70,10 +71,15 @@ static const char *target_of(const char *id, const char *verb)
 	return target;
 }
 
+static void make_of(const char *body, char id[32])
+{
+	cr_assert_eq(ask("POST", "/v1/sandboxes", body), 201, "%s", a.body);
+	(void)snprintf(id, 32, "%s", answer_text(&a, "id"));
+}
+
 static void make(char id[32])
 {
-	cr_assert_eq(ask("POST", "/v1/sandboxes", SMALL), 201, "%s", a.body);
-	(void)snprintf(id, 32, "%s", answer_text(&a, "id"));
+	make_of(SMALL, id);
 }
 
 static const char *state(const char *id)
@@ -191,7 +197,7 @@ static void expect_served(const char *after, unsigned round)
 
 /* ---- Actions ------------------------------------------------------------------------------- */
 
-enum { CREATE, FORK, PARK, UNPARK, ACTIONS };
+enum { CREATE, FORK, FORK_DISK, PARK, UNPARK, ACTIONS };
 
 static const struct {
 	const char *name, *verb, *body;
@@ -199,6 +205,7 @@ static const struct {
 } actions[ACTIONS] = {
 	[CREATE] = { "create", NULL, SMALL, 201 },
 	[FORK] = { "fork", "/fork", "{\"count\":2}", 201 },
+	[FORK_DISK] = { "fork with a disk", "/fork", "{\"count\":2}", 201 },
 	[PARK] = { "pause", "/pause", "{\"disk\":true}", 200 },
 	[UNPARK] = { "resume", "/resume", NULL, 200 },
 };
@@ -209,7 +216,7 @@ static void prepare(unsigned action, char id[32])
 	id[0] = '\0';
 	if (action == CREATE)
 		return;
-	make(id);
+	make_of(action == FORK_DISK ? WITH_DISK : SMALL, id);
 	if (action == UNPARK)
 		cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 200, "%s",
 			     a.body);
@@ -332,6 +339,8 @@ Test(daemon_crash, a_child_or_parent_while_it_is_forked)
 {
 	cr_expect_gt(kill_vmms(FORK, false), 0, "no parent was hit");
 	cr_expect_gt(kill_vmms(FORK, true), 0, "no child was hit");
+	cr_expect_gt(kill_vmms(FORK_DISK, false), 0, "no parent was hit");
+	cr_expect_gt(kill_vmms(FORK_DISK, true), 0, "no child was hit");
 }
 
 Test(daemon_crash, a_vmm_on_its_way_to_the_disk_and_back)

@@ -19,6 +19,7 @@
 
 #include "api/http/body.h"
 #include "base/fd.h"
+#include "vmm/vmm_fds.h"
 
 #define ANSWER_MS 40000
 
@@ -251,4 +252,24 @@ const char *answer_text(const struct answer *a, const char *name)
 	(void)snprintf(dst, sizeof(text[0]), "%s", s);
 	json_decref(o);
 	return dst;
+}
+
+int daemon_rig_disk(const struct daemon_rig *d, const char *id)
+{
+	static struct answer a;
+	char text[96];
+	json_t *o;
+	int fd;
+
+	(void)snprintf(text, sizeof(text), "/v1/sandboxes/%s", id);
+	daemon_rig_ask(d, false, "GET", text, "", NULL, &a);
+	cr_assert_eq(a.status, 200, "%s", a.body);
+	o = answer_json(&a);
+	(void)snprintf(text, sizeof(text), "/proc/%d/fd/%d",
+		       (int)json_integer_value(json_object_get(json_object_get(o, "jail"), "pid")),
+		       VMM_FD_DRIVE0 + 1);
+	json_decref(o);
+	fd = open(text, O_RDWR | O_CLOEXEC);
+	cr_assert_geq(fd, 0, "%s", text);
+	return fd;
 }

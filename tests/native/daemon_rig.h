@@ -55,4 +55,7 @@ json_t *answer_json(const struct answer *a);
 /* A string of it, copied to one of a few static places. */
 const char *answer_text(const struct answer *a, const char *name);
 
+/* The scratch disk of a sandbox that runs, as its VMM has it; to be closed. */
+int daemon_rig_disk(const struct daemon_rig *d, const char *id);
+
 #endif

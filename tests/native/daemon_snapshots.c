@@ -18,7 +18,6 @@
 #include "base/num.h"
 #include "tests/native/daemon_rig.h"
 #include "tests/native/openapi.h"
-#include "vmm/vmm_fds.h"
 
 #define SMALL "{\"memory_bytes\":67108864}"
 
@@ -222,27 +221,10 @@ Test(daemon_snapshots, of_one_of_one, .init = set_up, .fini = tear_down, .timeou
 	cr_assert_str_eq(answer_text(&a, "id"), snapshot);
 }
 
-/* The disk of its VMM, as its guest would write it. */
-static int open_disk(const char *id)
-{
-	char path[64];
-	json_t *o;
-	int fd;
-
-	cr_assert_eq(ask("GET", target_of(id, ""), NULL), 200, "%s", a.body);
-	o = answer_json(&a);
-	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d",
-		       (int)json_integer_value(json_object_get(json_object_get(o, "jail"), "pid")),
-		       VMM_FD_DRIVE0 + 1);
-	json_decref(o);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	cr_assert_geq(fd, 0, "%s", path);
-	return fd;
-}
-
+/* As its guest would write it. */
 static void write_disk(const char *id, const char *text)
 {
-	int fd = open_disk(id);
+	int fd = daemon_rig_disk(&d, id);
 
 	cr_assert_eq(pwrite(fd, text, 5, 1 << 20), 5);
 	close(fd);
@@ -251,7 +233,7 @@ static void write_disk(const char *id, const char *text)
 static void expect_disk(const char *id, const char *text)
 {
 	char is[6] = "";
-	int fd = open_disk(id);
+	int fd = daemon_rig_disk(&d, id);
 
 	cr_assert_eq(pread(fd, is, 5, 1 << 20), 5);
 	cr_assert_str_eq(is, text);

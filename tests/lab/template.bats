@@ -25,7 +25,7 @@ FROM base
 ENV GREETING="good day"
 WORKDIR /app
 COPY --chown=user src .
-RUN echo "$GREETING" >said && \
+RUN sleep 1 && echo "$GREETING" >said && \
     test "$(cat b)" = hello && stat -c %U a >>said
 USER user
 CMD echo $$ >/tmp/pid; exec sleep 1000
@@ -42,11 +42,11 @@ EOF
 	[ "$output" = $'/app\nuser\ngood day\nuser\ngood day\nsleep' ]
 	run casemate run --template app -- true
 	[ "$status" -eq 125 ]
-	# The same again goes on from what is kept of it, files that are copied included.
+	# The same again goes on from what is kept of a second's work, files that are copied included.
 	run --separate-stderr timeout 120 casemate template build -t app:v2 --cpus 1 --memory 128M --ready 'test -e /tmp/pid' "$dir"
 	echo "$output $stderr"
 	[ "$status" -eq 0 ]
-	[[ $stderr = *'CACHED [3/5] COPY'* ]]
+	[[ $stderr = *'CACHED [4/5] RUN'* ]]
 	run timeout 120 casemate run --template app:v2 -- sh -c 'pwd; whoami; cat said; echo "$GREETING"; cat /proc/$(cat /tmp/pid)/comm'
 	[ "$output" = $'/app\nuser\ngood day\nuser\ngood day\nsleep' ]
 	[ "$(denials)" = "$before" ]

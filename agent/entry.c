@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent/user.h"
+#include "base/compiler.h"
 
 typedef Casemate__Agent__V1__EntryInfo__MetadataEntry metadata_pb;
 
@@ -61,10 +62,21 @@ static const char *group_name(struct entry_names *n, gid_t gid)
 
 /* ---- Metadata ---------------------------------------------------------------------------- */
 
+const char *entry_metadata_key(const char *name)
+{
+	static const char *const prefixes[] = { ENTRY_XATTR, ENTRY_XATTR_ROOT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		size_t len = strlen(prefixes[i]);
+		if (strncmp(name, prefixes[i], len) == 0 && name[len] != '\0')
+			return name + len;
+	}
+	return NULL;
+}
+
 int entry_metadata(const char *path, int (*fn)(const char *key, const char *value, void *arg),
 		   void *arg)
 {
-	const size_t prefix = sizeof(ENTRY_XATTR) - 1;
 	char list[NAMES_MAX + 1], value[ENTRY_METADATA_MAX + 1];
 	ssize_t len = listxattr(path, list, NAMES_MAX), n;
 
@@ -73,13 +85,14 @@ int entry_metadata(const char *path, int (*fn)(const char *key, const char *valu
 		return 0;
 	list[len] = '\0';
 	for (const char *name = list; name < list + len; name += strlen(name) + 1) {
-		if (strncmp(name, ENTRY_XATTR, prefix) != 0 || name[prefix] == '\0')
+		const char *key = entry_metadata_key(name);
+		if (key == NULL)
 			continue;
 		n = getxattr(path, name, value, sizeof(value) - 1);
 		if (n < 0 || memchr(value, '\0', (size_t)n) != NULL)
 			continue;
 		value[n] = '\0';
-		int r = fn(name + prefix, value, arg);
+		int r = fn(key, value, arg);
 		if (r < 0)
 			return r;
 	}

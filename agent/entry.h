@@ -16,6 +16,8 @@
 #define ENTRY_METADATA_MAX 4096 /* bytes of all names and values */
 #define ENTRY_KEY_MAX	   246
 #define ENTRY_XATTR	   "user.e2b."
+/* On a file system without user.*: the kernel's tmpfs before 6.6, which is below the root here. */
+#define ENTRY_XATTR_ROOT "trusted.e2b."
 
 typedef Casemate__Agent__V1__EntryInfo entry_pb;
 
@@ -36,8 +38,10 @@ MUST_USE int entry_get(const char *path, struct entry_names *names, entry_pb **r
 		       struct err *err);
 void entry_free(entry_pb *e);
 
-/* Calls fn for each user.e2b.* attribute of the file until it returns an error. Values that are no
- * text are left out. */
+/* What remains of an attribute's name behind one of the two prefixes; NULL: it is no metadata. */
+const char *entry_metadata_key(const char *name);
+/* Calls fn for each such attribute of the file until it returns an error. Values that are no text
+ * are left out. */
 MUST_USE int entry_metadata(const char *path,
 			    int (*fn)(const char *key, const char *value, void *arg), void *arg);
 

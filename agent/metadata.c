@@ -58,19 +58,27 @@ static void clear(int fd)
 		return;
 	names[len] = '\0';
 	for (const char *name = names; name < names + len; name += strlen(name) + 1)
-		if (strncmp(name, ENTRY_XATTR, sizeof(ENTRY_XATTR) - 1) == 0)
+		if (entry_metadata_key(name) != NULL)
 			(void)fremovexattr(fd, name); /* set again below, or gone */
+}
+
+static int set(int fd, const char *prefix, const char *key, const char *value)
+{
+	char name[sizeof(ENTRY_XATTR_ROOT) + ENTRY_KEY_MAX];
+
+	(void)snprintf(name, sizeof(name), "%s%s", prefix, key);
+	return fsetxattr(fd, name, value, strlen(value), 0) < 0 ? -errno : 0;
 }
 
 int metadata_set(const struct metadata *m, int fd, struct err *err)
 {
-	char name[sizeof(ENTRY_XATTR) + ENTRY_KEY_MAX];
-
 	clear(fd);
 	for (size_t i = 0; i < m->count; i++) {
-		(void)snprintf(name, sizeof(name), ENTRY_XATTR "%s", m->keys[i]);
-		if (fsetxattr(fd, name, m->values[i], strlen(m->values[i]), 0) < 0)
-			return err_sys(err, -errno, "metadata %.64s", m->keys[i]);
+		int r = set(fd, ENTRY_XATTR, m->keys[i], m->values[i]);
+		if (r == -EOPNOTSUPP)
+			r = set(fd, ENTRY_XATTR_ROOT, m->keys[i], m->values[i]);
+		if (r < 0)
+			return err_sys(err, r, "metadata %.64s", m->keys[i]);
 	}
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* metadata.h - what a client wants to be remembered of a file: extended attributes user.e2b.*. */
+/* metadata.h - what a client wants to be remembered of a file: extended attributes user.e2b.*, or
+ * trusted.e2b.*, which are root's alone, where the file system has no user.*. */
 #ifndef AGENT_METADATA_H
 #define AGENT_METADATA_H
 

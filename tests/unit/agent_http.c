@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "agent_http_rig.h"
@@ -219,6 +220,25 @@ Test(agent_http, upload_gzip)
 				packed, sizeof(packed) - 1),
 		     400);
 	cr_expect_eq(rig_ask(rig_in_dir("POST /files?path=%s/z"), fields, "not gzip"), 400);
+}
+
+/* As on a file system without user attributes; only root may say so. */
+Test(agent_http, metadata_that_only_root_sets)
+{
+	static const char none[] = "\"type\":\"FILE_TYPE_FILE\"";
+	const char *stat = rig_in_dir("{\"path\":\"%s/m\"}"), *path = rig_in_dir("%s/m");
+
+	cr_assert_eq(rig_ask(rig_in_dir("POST /files?path=%s/m"), RIG_RAW, "one"), 200);
+	if (setxattr(path, "trusted.e2b.author", "root", 4, 0) < 0)
+		cr_skip_test("trusted attributes can't be set here");
+	cr_assert_eq(setxattr(path, "trusted.other", "x", 1, 0), 0);
+	cr_assert_eq(rig_call(RIG_FS "Stat", stat), 200);
+	cr_expect(rig_has("\"metadata\":{\"author\":\"root\"}"), "%s", rig_answer);
+	/* Overwritten: what was is forgotten, and nothing but that. */
+	cr_assert_eq(rig_ask(rig_in_dir("POST /files?path=%s/m"), RIG_RAW, "two"), 200);
+	cr_assert_eq(rig_call(RIG_FS "Stat", stat), 200);
+	cr_expect(rig_has(none) && !rig_has("metadata"), "%s", rig_answer);
+	cr_expect_eq(getxattr(path, "trusted.other", NULL, 0), 1);
 }
 
 Test(agent_http, not_a_regular_file)

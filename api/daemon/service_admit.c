@@ -96,6 +96,14 @@ static bool try_one(struct sandbox *s, void *arg)
 	return q->found == NULL;
 }
 
+/* What the agent would have answered, in its words alone: E2B's clients compare the whole of it. */
+static void refuse_for_agent(struct http_req *req, const char *msg)
+{
+	json_t *body = json_pack("{s:i, s:s}", "code", 401, "message", msg);
+
+	http_answer(req, 401, body);
+}
+
 /* Answers unless the request may go to the agent's port. */
 static bool may_agent(const struct service *sv, struct http_req *req, const struct sandbox *s)
 {
@@ -112,12 +120,11 @@ static bool may_agent(const struct service *sv, struct http_req *req, const stru
 	if (strcmp(http_path(req), "/files") == 0 && signature_fits(sv, req, s)) {
 		if (!signature_expired(req))
 			return true;
-		http_error(req, 401, "unauthorized", "signature is already expired");
+		refuse_for_agent(req, "signature is already expired");
 		return false;
 	}
-	http_error(req, 401, "unauthorized",
-		   "unauthorized access, please provide a valid access token or method signing if "
-		   "supported");
+	refuse_for_agent(req, "unauthorized access, please provide a valid access token or method "
+			      "signing if supported");
 	return false;
 }
 

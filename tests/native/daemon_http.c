@@ -265,6 +265,11 @@ Test(daemon_http, auto_resume, .init = set_up, .fini = tear_down, .timeout = 120
 	(void)snprintf(target, sizeof(target), "/sandboxes/%s/pause", id);
 	cr_assert_eq(ask("POST", target, key, NULL), 204, "%s", a.body);
 	cr_assert_eq(ask("GET", "/echo", agent, NULL), 401, "not for everybody");
+	/* As the agent says it, and no more. */
+	cr_expect_not_null(
+		strstr(a.body, "{\"code\":401,\"message\":\"unauthorized access, please provide a "
+			       "valid access token or method signing if supported\"}"),
+		"%s", a.body);
 	cr_assert_eq(listed(key, "?state=paused"), 1);
 	cr_assert_eq(ask("POST", "/a?b=c", port, "hello"), 200, "%s", a.body);
 	cr_assert_not_null(strstr(a.body, "\r\n\r\nhello"), "%s", a.body);

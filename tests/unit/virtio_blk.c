@@ -497,3 +497,20 @@ Test(virtio_blk, thread_hook)
 		virtio_dev_free(dev);
 	}
 }
+
+/* An image gets by with few threads; a drive that can be written has more; all drives share. */
+Test(virtio_blk, threads_of_the_pool)
+{
+	struct rig image, disk, another;
+
+	virtio_set_thread_hook(hook);
+	rig_open(&image, true, 0);
+	cr_assert_eq(hooked, 1 + 2);
+	rig_open(&disk, false, 0);
+	cr_assert_eq(hooked, 1 + 2 + 1 + 6);
+	rig_open(&another, false, 0);
+	cr_assert_eq(hooked, 1 + 2 + 1 + 6 + 1);
+	rig_close(&disk);
+	rig_close(&image);
+	rig_close(&another);
+}

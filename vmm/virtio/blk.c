@@ -380,7 +380,11 @@ int virtio_blk_new(struct gmem *gmem, const struct virtio_blk_spec *cfg, struct 
 	b->file.bytes = bytes;
 	memcpy(b->serial, cfg->serial, strlen(cfg->serial)); /* zeros follow, no terminator */
 	fill_config(b, cfg);
-	b->lane = (struct blk_lane){ .run = blk_request_run, .reap = on_done, .arg = b };
+	b->lane = (struct blk_lane){ .run = blk_request_run,
+				     .reap = on_done,
+				     .arg = b,
+				     .threads_max = cfg->read_only ? BLK_POOL_LANE_READ_ONLY
+								   : BLK_POOL_LANE_MAX };
 	set_limits(b, &cfg->limits);
 	*ret = &b->dev;
 	return 0;

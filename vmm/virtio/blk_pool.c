@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/bug.h"
+#include "base/num.h"
 #include "vmm/virtio/blk_internal.h"
 #include "vmm/virtio/devices.h"
 
@@ -49,7 +50,7 @@ static struct blk_lane *next_lane(void)
 	if (start == NULL)
 		return NULL;
 	do {
-		if (lane->pending.first != NULL && lane->running < BLK_POOL_LANE_MAX) {
+		if (lane->pending.first != NULL && lane->running < lane->threads_max) {
 			pool.lanes = lane->next;
 			return lane;
 		}
@@ -129,8 +130,10 @@ static int start_threads(unsigned count)
 
 int blk_pool_join(struct blk_lane *lane)
 {
-	int r = start_threads(pool.lanes == NULL ? BLK_POOL_LANE_MAX : BLK_POOL_THREADS);
+	int r;
 
+	BUG_ON(lane->threads_max < 1 || lane->threads_max > BLK_POOL_LANE_MAX);
+	r = start_threads(MIN(pool.threads_count + lane->threads_max, BLK_POOL_THREADS));
 	if (r < 0)
 		return r;
 	BUG_ON(pthread_cond_init(&lane->idle, NULL) != 0);

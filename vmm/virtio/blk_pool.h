@@ -18,9 +18,11 @@
 
 #include "base/compiler.h"
 
-/* Measured, in docs/ARCHITECTURE.md. A lane alone has no use for more than it may have. */
-#define BLK_POOL_THREADS  8U
-#define BLK_POOL_LANE_MAX 6U
+/* Measured, in docs/ARCHITECTURE.md. A drive that is only read is an image: all sandboxes have it,
+ * so it is in the page cache, and it has neither flushes nor discards. */
+#define BLK_POOL_THREADS	8U
+#define BLK_POOL_LANE_MAX	6U
+#define BLK_POOL_LANE_READ_ONLY 2U
 
 struct blk_request;
 
@@ -37,6 +39,7 @@ struct blk_lane {
 	/* Something is done: blk_pool_take_done. No lock held; must not wait. */
 	void (*reap)(void *arg);
 	void *arg;
+	unsigned threads_max; /* it has no more at a time; 1 to BLK_POOL_LANE_MAX */
 	/* the pool's */
 	struct blk_list pending, done;
 	unsigned running;  /* requests that a thread works on, touching guest memory */
@@ -46,7 +49,7 @@ struct blk_lane {
 	struct blk_lane *next;
 };
 
-/* Adds a lane; the first one starts BLK_POOL_LANE_MAX threads, the second one the others;
+/* Adds a lane, and starts as many threads as it may have, up to BLK_POOL_THREADS for all lanes;
  * virtio_set_thread_hook's function locks them down. Before the VM runs. 0 or -errno, and then no
  * lane has a thread any more. */
 MUST_USE int blk_pool_join(struct blk_lane *lane);

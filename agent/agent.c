@@ -155,6 +155,8 @@ int agent_init(struct agent *a, bool is_init)
 	if (r == 0)
 		r = forward_table_new(a->loop, &a->forwards);
 	if (r == 0)
+		r = freezer_new(a->loop, &a->freezer);
+	if (r == 0)
 		r = httpd_new(a, &a->httpd);
 	if (r == 0)
 		r = loop_signal_add(a->loop, SIGCHLD, on_child, a);
@@ -178,6 +180,7 @@ void agent_done(struct agent *a)
 		next = s->next;
 		session_free(s);
 	}
+	freezer_free(a->freezer);
 	loop_free(a->loop);
 	env_done(&a->envs);
 	free(a->default_cwd);

@@ -16,6 +16,7 @@
 #include "agent/agent_limits.h"
 #include "agent/env.h"
 #include "agent/file.h"
+#include "agent/freezer.h"
 #include "agent/passwd.h"
 #include "agent/process.h"
 #include "api/rpc/rpc.h"
@@ -36,6 +37,7 @@ struct agent {
 	struct removal_table *removals;
 	struct watcher_table *watchers;
 	struct forward_table *forwards;
+	struct freezer *freezer;
 	struct httpd *httpd;
 	struct session *sessions;
 	unsigned sessions_count;

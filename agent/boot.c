@@ -69,7 +69,7 @@ static int set_limits(struct err *err)
 	return 0;
 }
 
-static int find_root(struct err *err)
+static int find_root(int *ret_scratch, struct err *err)
 {
 	struct device_disks disks;
 	int r = device_load_modules(MODULES_DIR, err);
@@ -79,10 +79,10 @@ static int find_root(struct err *err)
 	r = device_find_disks(&disks, err);
 	if (r < 0 || disks.root == NULL)
 		return r;
-	return mount_root(disks.root, disks.scratch, err);
+	return mount_root(disks.root, disks.scratch, ret_scratch, err);
 }
 
-int boot_root(struct err *err)
+int boot_root(int *ret_scratch, struct err *err)
 {
 	int r;
 
@@ -93,7 +93,7 @@ int boot_root(struct err *err)
 	if (r == 0)
 		r = set_stdio(err);
 	if (r == 0)
-		r = find_root(err);
+		r = find_root(ret_scratch, err);
 	if (r == 0)
 		r = set_limits(err);
 	return r;

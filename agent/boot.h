@@ -13,8 +13,8 @@
 #include "base/err.h"
 
 /* /dev, standard descriptors, modules (if any), disks, root. Without a disk the initramfs stays
- * the root. */
-MUST_USE int boot_root(struct err *err);
+ * the root. ret_scratch: as of mount_root. */
+MUST_USE int boot_root(int *ret_scratch, struct err *err);
 
 /* The system's file systems, loopback, settings. */
 MUST_USE int boot_system(struct err *err);

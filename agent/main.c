@@ -46,7 +46,7 @@ static int listen_tcp(struct agent *agent, const char *address, enum httpd_door 
 
 static int start_init(struct agent *agent, struct vsock **ret, struct err *err)
 {
-	int r = boot_root(err);
+	int scratch = -1, r = boot_root(&scratch, err);
 
 	if (r < 0)
 		return r;
@@ -54,6 +54,7 @@ static int start_init(struct agent *agent, struct vsock **ret, struct err *err)
 	r = agent_init(agent, true);
 	if (r < 0)
 		return err_sys(err, r, "agent");
+	freezer_set_disk(agent->freezer, scratch);
 	r = vsock_open(agent, ret, err);
 	if (r == 0)
 		r = boot_system(err);

@@ -165,12 +165,17 @@ static void free_initramfs(void)
 	(void)closedir(dir);
 }
 
-int mount_root(const char *image, const char *scratch, struct err *err)
+int mount_root(const char *image, const char *scratch, int *ret_scratch, struct err *err)
 {
+	CLEANUP(fd_closep) int fd = -1;
 	int r = mount_overlay(image, scratch, err);
 
 	if (r < 0)
 		return r;
+	if (scratch != NULL)
+		fd = open(SCRATCH, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (scratch != NULL && fd < 0)
+		return err_sys(err, -errno, SCRATCH);
 	r = make_dir(ROOT "/dev", err);
 	if (r < 0)
 		return r;
@@ -181,5 +186,6 @@ int mount_root(const char *image, const char *scratch, struct err *err)
 	if (chdir(ROOT) < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
 	    chdir("/") < 0)
 		return err_sys(err, -errno, "switch to the new root");
+	*ret_scratch = fd_steal(&fd);
 	return 0;
 }

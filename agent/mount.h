@@ -17,9 +17,10 @@ MUST_USE int mount_proc_sys(struct err *err);
 /*
  * The sandbox's root: `image` (EROFS, read-only) under an overlay whose upper half is on
  * `scratch` (ext4, made when the disk is blank; NULL = a tmpfs), with /dev moved into it. Then
- * makes it "/"; what the initramfs held is freed.
+ * makes it "/"; what the initramfs held is freed. *ret_scratch: the scratch's top directory, which
+ * no path leads to afterwards; -1 without one.
  */
-MUST_USE int mount_root(const char *image, const char *scratch, struct err *err);
+MUST_USE int mount_root(const char *image, const char *scratch, int *ret_scratch, struct err *err);
 
 /* What a Linux system has mounted: proc, sys, devpts, shm, run, tmp, cgroup2... */
 MUST_USE int mount_system(struct err *err);

@@ -78,6 +78,21 @@ static void shut_down(struct rpc_call *call, const ProtobufCMessage *in, int *fd
 	agent_shut_down(arg, c, req->reboot ? AGENT_END_REBOOT : AGENT_END_POWER_OFF);
 }
 
+static void freeze(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Agent__V1__FreezeRequest *req = (const void *)in;
+	const Casemate__Agent__V1__FreezeResponse out = CASEMATE__AGENT__V1__FREEZE_RESPONSE__INIT;
+	const struct agent *a = arg;
+
+	(void)fds;
+	if (!req->thaw) {
+		freezer_freeze(a->freezer, call);
+		return;
+	}
+	freezer_thaw(a->freezer);
+	rpc_reply(call, &out.base, NULL);
+}
+
 #define HANDLER(method_, fn_)                                  \
 	{                                                      \
 		.method = &agent_methods[method_], .fn = (fn_) \
@@ -89,6 +104,7 @@ const struct rpc_handler agent_handlers[] = {
 	HANDLER(AGENT_WRITE_FILE, write_file),
 	HANDLER(AGENT_READ_FILE, read_file),
 	HANDLER(AGENT_SHUTDOWN, shut_down),
+	HANDLER(AGENT_FREEZE, freeze),
 	HANDLER(AGENT_PROCESS_START, service_process_start),
 	HANDLER(AGENT_PROCESS_LIST, service_process_list),
 	HANDLER(AGENT_PROCESS_UPDATE, service_process_update),
@@ -108,7 +124,7 @@ const struct rpc_handler agent_handlers[] = {
 	HANDLER(AGENT_FS_REMOVE_WATCHER, service_fs_remove_watcher),
 };
 /* Those of Sandbox come first. */
-#define OWN_HANDLERS 5
+#define OWN_HANDLERS 6
 const struct rpc_handler *const agent_tenant_handlers = &agent_handlers[OWN_HANDLERS];
 const size_t agent_tenant_handlers_count = ARRAY_SIZE(agent_handlers) - OWN_HANDLERS;
 _Static_assert(AGENT_PROCESS_START == OWN_HANDLERS, "the table is in the contract's order");

@@ -17,7 +17,7 @@ struct copying {
 	struct saves_job *copy;		     /* the same */
 	struct request q;		     /* Save's; its descriptors are ours */
 	char snapshot[REQUEST_NAME_MAX + 1]; /* its name; "" = a paused sandbox */
-	bool load;
+	enum { COPYING_SAVE, COPYING_SAVE_DISK, COPYING_LOAD } what;
 };
 
 static void copying_free(struct copying *c)
@@ -73,10 +73,17 @@ bool save_of(struct rpc_call *call, const char *id, const char *snapshot, struct
 static void reply(const struct copying *c, const uint8_t *seal)
 {
 	Casemate__Jailer__V1__SaveResponse saved = CASEMATE__JAILER__V1__SAVE_RESPONSE__INIT;
+	Casemate__Jailer__V1__SaveDiskResponse disk =
+		CASEMATE__JAILER__V1__SAVE_DISK_RESPONSE__INIT;
 	Casemate__Jailer__V1__LoadResponse loaded = CASEMATE__JAILER__V1__LOAD_RESPONSE__INIT;
 	uint8_t bytes[SNAPSEAL_BYTES];
 
-	if (!c->load) {
+	if (c->what == COPYING_SAVE_DISK) {
+		disk.bytes = saves_bytes(c->session->saves, session_owner(c->session), c->q.id);
+		rpc_reply(c->call, &disk.base, NULL);
+		return;
+	}
+	if (c->what == COPYING_SAVE) {
 		const bool named = c->snapshot[0] != '\0';
 		const struct saves *ss = named ? c->session->snapshots : c->session->saves;
 		saved.bytes = saves_bytes(ss, named ? saves_nobody(ss) : session_owner(c->session),
@@ -165,6 +172,44 @@ void handle_save(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	}
 }
 
+/* The machine is what we know of the jail, as in Save. */
+void handle_save_disk(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__SaveDiskRequest *m = (const void *)in;
+	static const uint8_t no_seal[SNAPSEAL_BYTES];
+	struct session *s = arg;
+	struct err err = { 0 };
+	const struct jail *j;
+	struct copying *c;
+
+	(void)fds;
+	j = running_jail(call, m->id, s);
+	if (j == NULL)
+		return;
+	if (j->req.scratch_bytes == 0) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "jail %s has no scratch disk", m->id);
+		return;
+	}
+	c = copying_new(call, s);
+	if (c == NULL)
+		return;
+	c->what = COPYING_SAVE_DISK;
+	c->q = j->req;
+	c->q.state = c->q.memory = -1;
+	c->q.scratch = fd_dup(j->scratch, STDERR_FILENO + 1);
+	if (c->q.scratch < 0) {
+		rpc_fail(call, RPC_RESOURCE_EXHAUSTED, "jail %s: its scratch disk: %s", m->id,
+			 strerror(-c->q.scratch));
+		copying_free(c);
+	} else if (saves_put(s->saves, session_owner(s), m->id, &c->q, no_seal, on_copied, c,
+			     &c->copy, &err) < 0) {
+		refuse_call(call, &err);
+		copying_free(c);
+	} else {
+		rpc_call_watch(call, &copying_ops, c);
+	}
+}
+
 void handle_load(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
 {
 	const Casemate__Jailer__V1__LoadRequest *m = (const void *)in;
@@ -180,7 +225,7 @@ void handle_load(struct rpc_call *call, const ProtobufCMessage *in, int *fds, vo
 	c = copying_new(call, s);
 	if (c == NULL)
 		return;
-	c->load = true;
+	c->what = COPYING_LOAD;
 	if (saves_get(ss, owner, name, fds[0], fds[1], on_copied, c, &c->copy, &err) < 0) {
 		refuse_call(call, &err);
 		copying_free(c);

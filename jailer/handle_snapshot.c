@@ -95,8 +95,7 @@ static void wait_for(struct rpc_call *call, struct request *q, int *fds,
 	}
 }
 
-/* The caller's; NULL: answered. */
-static const struct jail *find_running(struct rpc_call *call, const char *id, struct session *s)
+const struct jail *running_jail(struct rpc_call *call, const char *id, struct session *s)
 {
 	const struct jail *j;
 
@@ -120,7 +119,7 @@ static const struct jail *find_running(struct rpc_call *call, const char *id, st
 static bool take_disk_of_jail(struct rpc_call *call, const char *id, struct session *s,
 			      struct request *q)
 {
-	const struct jail *j = find_running(call, id, s);
+	const struct jail *j = running_jail(call, id, s);
 
 	if (j == NULL)
 		return false;
@@ -190,7 +189,7 @@ void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const int *fds,
 				    struct session *s, struct request *q)
 {
-	const struct jail *j = find_running(call, id, s);
+	const struct jail *j = running_jail(call, id, s);
 	struct err err = { 0 };
 
 	if (j == NULL)

@@ -81,12 +81,18 @@ static void handle_create(struct rpc_call *call, const ProtobufCMessage *in, int
 {
 	const Casemate__Jailer__V1__CreateRequest *m = (const void *)in;
 	struct session *s = arg;
-	struct request q;
+	struct request q = { .scratch = -1 };
 	struct err err = { 0 };
+	int r = request_check(m, false, &s->host->limits, &q, &err);
 
 	(void)fds;
-	if (request_check(m, false, &s->host->limits, &q, &err) < 0 ||
-	    jail_create(s->jails, &q, session_owner(s), on_created, call, &err) < 0)
+	if (r == 0 && q.disk_id[0] != '\0')
+		r = saves_open_disk(s->saves, session_owner(s), q.disk_id, q.scratch_bytes,
+				    &q.scratch, &err);
+	if (r == 0)
+		r = jail_create(s->jails, &q, session_owner(s), on_created, call, &err);
+	fd_closep(&q.scratch);
+	if (r < 0)
 		refuse_call(call, &err);
 }
 
@@ -312,6 +318,7 @@ const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_RESTORE], .fn = handle_restore },
 	{ .method = &jailer_methods[JAILER_SEAL], .fn = handle_seal },
 	{ .method = &jailer_methods[JAILER_SAVE], .fn = handle_save },
+	{ .method = &jailer_methods[JAILER_SAVE_DISK], .fn = handle_save_disk },
 	{ .method = &jailer_methods[JAILER_LOAD], .fn = handle_load },
 	{ .method = &jailer_methods[JAILER_DISCARD], .fn = handle_discard },
 	{ .method = &jailer_methods[JAILER_STORE_IMAGE], .fn = handle_store_image },

@@ -52,12 +52,14 @@ rpc_handler_fn handle_events;
 rpc_handler_fn handle_hold, handle_adopt;
 /* handle_snapshot.c */
 rpc_handler_fn handle_restore, handle_seal;
-/* The jail of this id, the caller's and running, as q, with what it has written: or NULL, and the
+/* The jail of this id, the caller's and running: or NULL, and the call has been answered. */
+const struct jail *running_jail(struct rpc_call *call, const char *id, struct session *s);
+/* The same as q, with what it has written: or NULL, and the
  * call has been answered. */
 const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const int *fds,
 				    struct session *s, struct request *q);
 /* handle_save.c */
-rpc_handler_fn handle_save, handle_load, handle_discard;
+rpc_handler_fn handle_save, handle_save_disk, handle_load, handle_discard;
 /* Which files a request is about, and whose they are; ret_name is the file's. False: answered. */
 bool save_of(struct rpc_call *call, const char *id, const char *snapshot, struct session *s,
 	     struct saves **ret, const void **ret_owner, const char **ret_name);

@@ -336,7 +336,7 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 	j->owner = owner;
 	j->req = *q;
 	j->req.state = j->req.memory = j->req.scratch = -1; /* the plan has its own */
-	if (q->state >= 0 && q->scratch_bytes > 0 && q->scratch >= 0) {
+	if (q->scratch_bytes > 0 && q->scratch >= 0) {
 		j->source = fd_dup(q->scratch, STDERR_FILENO + 1);
 		if (j->source < 0) {
 			r = err_sys(err, j->source, "jail %s", q->id);

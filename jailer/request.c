@@ -56,6 +56,8 @@ static int check_names(const Casemate__Jailer__V1__CreateRequest *in, bool resto
 	if (!restore && !request_name_ok(in->kernel))
 		return err_set(err, -EINVAL,
 			       "the kernel's name is not 1 to 64 of a-z, 0-9, '.', '_' and '-'");
+	if (in->disk_id[0] != '\0' && (restore || !request_id_ok(in->disk_id)))
+		return err_set(err, -EINVAL, "the id of the kept disk is not one, or not for this");
 	if (!request_name_ok(in->image))
 		return err_set(err, -EINVAL,
 			       "the image's name is not 1 to 64 of a-z, 0-9, '.', '_' and '-'");
@@ -97,6 +99,8 @@ static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 			       mib(in->scratch_bytes), mib(REQUEST_SCRATCH_MAX));
 	if (in->scratch_bytes % REQUEST_SCRATCH_ALIGN != 0)
 		return err_set(err, -EINVAL, "the scratch disk is not a multiple of 4096 bytes");
+	if (in->disk_id[0] != '\0' && in->scratch_bytes == 0)
+		return err_set(err, -EINVAL, "a kept disk, and no scratch disk");
 	if (in->nic_queues > REQUEST_NIC_QUEUES_MAX)
 		return err_set(err, -ERANGE, "%u network queues asked for: at most %d",
 			       in->nic_queues, REQUEST_NIC_QUEUES_MAX);
@@ -122,6 +126,7 @@ int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 	memcpy(q.id, in->id, strlen(in->id));
 	memcpy(q.kernel, in->kernel, strlen(in->kernel));
 	memcpy(q.image, in->image, strlen(in->image));
+	memcpy(q.disk_id, in->disk_id, strlen(in->disk_id));
 	q.vcpus = in->vcpus;
 	q.memory_bytes = in->memory_bytes;
 	q.scratch_bytes = in->scratch_bytes;

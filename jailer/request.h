@@ -39,6 +39,8 @@ struct request {
 	int state, memory;
 	int scratch; /* what the scratch disk is to begin as; only with scratch_bytes, and as long
 		      */
+	/* Whose kept disk that is, when it boots: "" = none, and it begins empty. */
+	char disk_id[REQUEST_NAME_MAX + 1];
 	unsigned nic_queues;		   /* 0 = no network */
 	char cpus[REQUEST_CPUSET_MAX + 1]; /* lists as in cpuset.h; "" = any */
 	char mems[REQUEST_CPUSET_MAX + 1];

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jailer/saves.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,21 +15,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "jailer/saves_internal.h"
 #include "jailer/sparse.h"
-
-#define BLOCK_BYTES 512U /* of st_blocks */
-
-/* A file, or one that is being made. */
-struct save {
-	struct save *next;
-	const void *owner;
-	char id[REQUEST_NAME_MAX + 1];
-	uint64_t memory_bytes, state_bytes;
-	uint64_t scratch_bytes; /* of its disk; 0 = none */
-	uint64_t charged;	/* of the bytes that there may be */
-	unsigned jobs;
-	bool whole; /* it has its name */
-};
 
 struct saves_job {
 	struct saves_job *next;
@@ -40,25 +26,11 @@ struct saves_job {
 	struct sparse copy;
 	bool put;
 	enum { SAVES_MEMORY, SAVES_STATE, SAVES_DISK } part;
-	int file, state, memory;
-	int disk, scratch; /* of put: the disk's file, and what is copied there; -1 */
+	int file, state, memory; /* -1: for a disk alone */
+	int disk, scratch;	 /* of put: the disk's file, and what is copied there; -1 */
 	saves_fn *fn;
 	void *arg;
 	uint8_t seal[SNAPSEAL_BYTES];
-};
-
-#define DISK_SUFFIX ".disk" /* no id has a dot */
-#define DISK_NAME   (REQUEST_NAME_MAX + sizeof(DISK_SUFFIX))
-
-struct saves {
-	struct loop *loop;
-	enum saves_kind kind;
-	int dir;
-	uint64_t bytes_max, bytes;
-	struct save *first;
-	unsigned count;
-	struct saves_job *jobs;
-	unsigned jobs_count;
 };
 
 /* What people call it, and where it lies. */
@@ -71,149 +43,19 @@ static const char *const plurals[] = {
 	[SAVES_PAUSED] = "paused sandboxes", [SAVES_SNAPSHOTS] = "snapshots"
 };
 
+const char *saves_place(const struct saves *ss)
+{
+	return places[ss->kind];
+}
+
 static const char *noun(const struct saves *ss)
 {
 	return nouns[ss->kind];
 }
 
-static void disk_name(const char *id, char ret[DISK_NAME])
+void saves_disk_name(const char *id, char ret[SAVES_DISK_NAME])
 {
-	(void)snprintf(ret, DISK_NAME, "%.*s" DISK_SUFFIX, (int)REQUEST_NAME_MAX, id);
-}
-
-/* ---- The directory ------------------------------------------------------------------------- */
-
-/* A file that stays would be in the way of its id; and it holds a tenant's memory. */
-static int sweep(struct saves *ss, const char *name, const struct sealkey *k, struct err *err)
-{
-	(void)k;
-	return unlinkat(ss->dir, name, 0) < 0
-		       ? err_sys(err, -errno, "the store's paused/%.64s", name)
-		       : 0;
-}
-
-/* A file of ours, as somebody else can't have made it. */
-static int open_ours(int dir, const char *name, int *ret, struct stat *st, struct err *err)
-{
-	CLEANUP(fd_closep)
-	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-
-	if (fd < 0 || fstat(fd, st) < 0)
-		return err_sys(err, -errno, "it can't be opened");
-	if (!S_ISREG(st->st_mode) || st->st_uid != 0 || (st->st_mode & 077) != 0)
-		return err_set(err, -EINVAL, "it isn't a file that was written here");
-	*ret = fd_steal(&fd);
-	return 0;
-}
-
-/* Its disk's bytes on the disk. */
-static int look_at_disk(int dir, const char *name, uint64_t bytes, uint64_t *ret_charge,
-			struct err *err)
-{
-	CLEANUP(fd_closep) int fd = -1;
-	char disk[DISK_NAME];
-	struct stat st = { 0 };
-	int r;
-
-	disk_name(name, disk);
-	r = open_ours(dir, disk, &fd, &st, err);
-	if (r < 0)
-		return err_wrap(err, "its scratch disk");
-	if ((uint64_t)st.st_size != bytes)
-		return err_set(err, -EINVAL, "its scratch disk isn't as long as its seal says");
-	*ret_charge += (uint64_t)st.st_blocks * BLOCK_BYTES;
-	return 0;
-}
-
-/* Ours, whole, and of this host's key? 0 and what its seal says, or -errno. */
-static int look_at(int dir, const char *name, const struct sealkey *k, struct snapseal *ret,
-		   uint64_t *ret_charge, struct err *err)
-{
-	CLEANUP(fd_closep) int fd = -1;
-	uint8_t seal[SNAPSEAL_BYTES];
-	struct snapseal s;
-	struct stat st = { 0 };
-	int r = open_ours(dir, name, &fd, &st, err);
-
-	if (r < 0)
-		return r;
-	if (st.st_size < (off_t)sizeof(seal))
-		return err_set(err, -EINVAL, "it isn't a file that was written here");
-	r = fd_pread_full(fd, seal, sizeof(seal), (uint64_t)st.st_size - sizeof(seal));
-	if (r < 0)
-		return err_sys(err, r, "it can't be read");
-	r = snapseal_open(seal, sizeof(seal), k->bytes, &s, err);
-	if (r < 0)
-		return r;
-	/* The seal is ours: two lengths that we once allowed. */
-	if (s.memory_bytes + s.state_bytes + sizeof(seal) != (uint64_t)st.st_size)
-		return err_set(err, -EINVAL, "it isn't as long as its seal says");
-	*ret_charge = (uint64_t)st.st_blocks * BLOCK_BYTES;
-	*ret = s;
-	return s.scratch_bytes == 0 ? 0 : look_at_disk(dir, name, s.scratch_bytes, ret_charge, err);
-}
-
-static struct save *add(struct saves *ss, const void *owner, const char *id, uint64_t memory_bytes,
-			uint64_t state_bytes, uint64_t charge);
-
-/* A disk gets its name first: one alone is of what was never whole. True: it is a disk. */
-static bool take_disk(const struct saves *ss, const char *name)
-{
-	char main_name[REQUEST_NAME_MAX + 1];
-	size_t len = strlen(name), id = len - (sizeof(DISK_SUFFIX) - 1);
-
-	if (len < sizeof(DISK_SUFFIX) || len >= DISK_NAME || strcmp(name + id, DISK_SUFFIX) != 0)
-		return false;
-	memcpy(main_name, name, id);
-	main_name[id] = '\0';
-	if (faccessat(ss->dir, main_name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
-		(void)unlinkat(ss->dir, name, 0);
-	return true;
-}
-
-static int take_over(struct saves *ss, const char *name, const struct sealkey *k, struct err *err)
-{
-	struct err why = { 0 };
-	uint64_t charge = 0;
-	struct snapseal q = { 0 };
-	struct save *s;
-
-	if (take_disk(ss, name))
-		return 0;
-	if (!request_id_ok(name) || ss->count == SAVES_MAX ||
-	    look_at(ss->dir, name, k, &q, &charge, &why) < 0) {
-		/* It may be somebody's all the same: whose key is on another disk, say. */
-		log_error("snapshot.unknown", "name=%.64s error=\"%s\"", name, why.msg);
-		return 0;
-	}
-	s = add(ss, saves_nobody(ss), name, q.memory_bytes, q.state_bytes, charge);
-	if (s == NULL)
-		return err_sys(err, -ENOMEM, "snapshots");
-	s->scratch_bytes = q.scratch_bytes;
-	s->whole = true;
-	return 0;
-}
-
-static int each_file(struct saves *ss, const struct sealkey *k,
-		     int (*fn)(struct saves *ss, const char *name, const struct sealkey *k,
-			       struct err *err),
-		     struct err *err)
-{
-	int fd = openat(ss->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (d == NULL) {
-		r = -errno;
-		fd_closep(&fd);
-		return err_sys(err, r, "the store's directory %s", places[ss->kind]);
-	}
-	while (r == 0 && (e = readdir(d)) != NULL) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = fn(ss, e->d_name, k, err);
-	}
-	(void)closedir(d);
-	return r;
+	(void)snprintf(ret, SAVES_DISK_NAME, "%.*s" SAVES_DISK_SUFFIX, (int)REQUEST_NAME_MAX, id);
 }
 
 int saves_new(struct loop *l, const struct store *s, enum saves_kind kind, const struct sealkey *k,
@@ -231,7 +73,7 @@ int saves_new(struct loop *l, const struct store *s, enum saves_kind kind, const
 	r = kind == SAVES_PAUSED ? store_open_paused(s, &ss->dir, err)
 				 : store_open_snapshots(s, &ss->dir, err);
 	if (r == 0)
-		r = each_file(ss, k, kind == SAVES_PAUSED ? sweep : take_over, err);
+		r = saves_scan(ss, k, err);
 	if (r < 0) {
 		saves_free(ss);
 		return r;
@@ -264,7 +106,7 @@ static struct save *find(const struct saves *ss, const char *id)
 static void drop_save(struct saves *ss, struct save *s, bool file)
 {
 	struct save **at = &ss->first;
-	char disk[DISK_NAME];
+	char disk[SAVES_DISK_NAME];
 
 	BUG_ON(s->jobs > 0);
 	while (*at != s) {
@@ -275,7 +117,7 @@ static void drop_save(struct saves *ss, struct save *s, bool file)
 	if (file && s->whole && unlinkat(ss->dir, s->id, 0) < 0 && errno != ENOENT)
 		log_error("save.remove", "path=%s/%s error=\"%s\"", places[ss->kind], s->id,
 			  strerror(errno));
-	disk_name(s->id, disk);
+	saves_disk_name(s->id, disk);
 	if (file && s->whole && s->scratch_bytes > 0 && unlinkat(ss->dir, disk, 0) < 0 &&
 	    errno != ENOENT)
 		log_error("save.remove", "path=%s/%s error=\"%s\"", places[ss->kind], disk,
@@ -371,24 +213,30 @@ static int complete(struct saves_job *j)
 {
 	const struct save *s = j->save;
 	const int dir = j->saves->dir;
-	char disk[DISK_NAME];
-	ssize_t n;
+	char disk[SAVES_DISK_NAME];
 	int r = 0;
 
 	if (!j->put)
 		return 0;
-	n = pwrite(j->file, j->seal, sizeof(j->seal), (off_t)(s->memory_bytes + s->state_bytes));
-	if (n != (ssize_t)sizeof(j->seal))
-		return n < 0 ? -errno : -EIO;
-	disk_name(s->id, disk);
+	if (j->file >= 0)
+		r = fd_pwrite_full(j->file, j->seal, sizeof(j->seal),
+				   s->memory_bytes + s->state_bytes);
+	if (r < 0)
+		return r;
+	saves_disk_name(s->id, disk);
 	if (s->scratch_bytes > 0 && linkat(j->disk, "", dir, disk, AT_EMPTY_PATH) < 0)
 		return -errno;
-	if (linkat(j->file, "", dir, s->id, AT_EMPTY_PATH) < 0)
+	if (j->file >= 0 && linkat(j->file, "", dir, s->id, AT_EMPTY_PATH) < 0)
 		r = -errno;
 	if (r < 0 && s->scratch_bytes > 0)
 		(void)unlinkat(dir, disk, 0);
 	j->save->whole = r == 0;
 	return r;
+}
+
+static struct sparse disk_copy(const struct saves_job *j)
+{
+	return (struct sparse){ .from = j->scratch, .to = j->disk, .left = j->save->scratch_bytes };
 }
 
 /* Memory first, then the state, then the disk that is kept: 1 = there is more. */
@@ -400,9 +248,7 @@ static int step(struct saves_job *j)
 	if (r != 0 || j->part == SAVES_DISK || (j->part == SAVES_STATE && j->disk < 0))
 		return r;
 	if (j->part == SAVES_STATE)
-		j->copy = (struct sparse){ .from = j->scratch,
-					   .to = j->disk,
-					   .left = s->scratch_bytes };
+		j->copy = disk_copy(j);
 	else
 		j->copy = j->put ? (struct sparse){ .from = j->state,
 						    .to = j->file,
@@ -440,6 +286,11 @@ static void on_step(void *arg)
 	fn(arg, r, seal, &err);
 }
 
+static int dup_if(int fd)
+{
+	return fd < 0 ? fd : fd_dup(fd, STDERR_FILENO + 1);
+}
+
 /* Takes file over. On failure the record stays the caller's. */
 static int begin(struct saves *ss, struct save *s, int file, int state, int memory, bool put,
 		 const uint8_t *seal, saves_fn *fn, void *arg, struct saves_job **ret)
@@ -455,8 +306,8 @@ static int begin(struct saves *ss, struct save *s, int file, int state, int memo
 				 .save = s,
 				 .put = put,
 				 .file = file,
-				 .state = fd_dup(state, STDERR_FILENO + 1),
-				 .memory = fd_dup(memory, STDERR_FILENO + 1),
+				 .state = dup_if(state),
+				 .memory = dup_if(memory),
 				 .disk = -1,
 				 .scratch = -1,
 				 .fn = fn,
@@ -465,7 +316,7 @@ static int begin(struct saves *ss, struct save *s, int file, int state, int memo
 	j->copy = (struct sparse){ .from = put ? j->memory : file,
 				   .to = put ? file : j->memory,
 				   .left = s->memory_bytes };
-	r = j->state < 0 ? j->state : j->memory < 0 ? j->memory : 0;
+	r = file < 0 ? 0 : j->state < 0 ? j->state : MIN(j->memory, 0);
 	if (r == 0)
 		r = loop_timer_add(ss->loop, 0, on_step, j, &j->timer);
 	if (r < 0) {
@@ -489,7 +340,7 @@ static int begin(struct saves *ss, struct save *s, int file, int state, int memo
 static int check_room(const struct saves *ss, const char *id, const struct request *q,
 		      uint64_t *ret_state_bytes, uint64_t *ret_charge, struct err *err)
 {
-	struct stat memory, state, scratch = { 0 };
+	struct stat memory = { 0 }, state = { 0 }, scratch = { 0 };
 	struct statvfs vfs;
 	uint64_t need, room;
 
@@ -500,11 +351,11 @@ static int check_room(const struct saves *ss, const char *id, const struct reque
 	if (ss->jobs_count == SAVES_JOBS_MAX)
 		return err_set(err, -EBUSY, "%u %s are being written or read", ss->jobs_count,
 			       plurals[ss->kind]);
-	if (fstat(q->memory, &memory) < 0 || fstat(q->state, &state) < 0 ||
+	if ((q->memory >= 0 && (fstat(q->memory, &memory) < 0 || fstat(q->state, &state) < 0)) ||
 	    (q->scratch_bytes > 0 && fstat(q->scratch, &scratch) < 0) ||
 	    fstatvfs(ss->dir, &vfs) < 0)
 		return err_sys(err, -errno, "%s", plurals[ss->kind]);
-	need = ((uint64_t)memory.st_blocks + (uint64_t)scratch.st_blocks) * BLOCK_BYTES +
+	need = ((uint64_t)memory.st_blocks + (uint64_t)scratch.st_blocks) * SAVES_BLOCK_BYTES +
 	       (uint64_t)state.st_size + SNAPSEAL_BYTES;
 	/* What was taken over may be more than may be now. */
 	if (ss->count == SAVES_MAX || ss->bytes > ss->bytes_max || need > ss->bytes_max - ss->bytes)
@@ -527,8 +378,8 @@ static int check_room(const struct saves *ss, const char *id, const struct reque
 	return 0;
 }
 
-static struct save *add(struct saves *ss, const void *owner, const char *id, uint64_t memory_bytes,
-			uint64_t state_bytes, uint64_t charge)
+struct save *saves_add(struct saves *ss, const void *owner, const char *id, uint64_t memory_bytes,
+		       uint64_t state_bytes, uint64_t charge)
 {
 	struct save *s = calloc(1, sizeof(*s));
 
@@ -563,8 +414,12 @@ static int add_disk(const struct saves *ss, const struct request *q, struct save
 	j->disk = open_unnamed(ss, q->scratch_bytes);
 	if (j->disk < 0)
 		return j->disk;
-	j->scratch = fd_dup(q->scratch, STDERR_FILENO + 1);
-	return j->scratch < 0 ? j->scratch : 0;
+	j->scratch = dup_if(q->scratch);
+	if (j->file < 0) {
+		j->part = SAVES_DISK;
+		j->copy = disk_copy(j);
+	}
+	return MIN(j->scratch, 0);
 }
 
 int saves_put(struct saves *ss, const void *owner, const char *id, const struct request *q,
@@ -572,16 +427,19 @@ int saves_put(struct saves *ss, const void *owner, const char *id, const struct 
 	      struct err *err)
 {
 	uint64_t state_bytes = 0, charge = 0;
+	const uint64_t memory_bytes = q->memory < 0 ? 0 : q->memory_bytes;
 	struct saves_job *j = NULL;
 	struct save *s;
-	int fd, r = check_room(ss, id, q, &state_bytes, &charge, err);
+	int fd = -1, r = check_room(ss, id, q, &state_bytes, &charge, err);
 
+	BUG_ON(q->memory < 0 && (ss->kind != SAVES_PAUSED || q->scratch_bytes == 0));
 	if (r < 0)
 		return r;
-	fd = open_unnamed(ss, q->memory_bytes + state_bytes + SNAPSEAL_BYTES);
-	if (fd < 0)
+	if (memory_bytes > 0)
+		fd = open_unnamed(ss, memory_bytes + state_bytes + SNAPSEAL_BYTES);
+	if (memory_bytes > 0 && fd < 0)
 		return err_sys(err, fd, "the store's directory %s", places[ss->kind]);
-	s = add(ss, owner, id, q->memory_bytes, state_bytes, charge);
+	s = saves_add(ss, owner, id, memory_bytes, state_bytes, charge);
 	if (s == NULL) {
 		fd_closep(&fd);
 		return err_sys(err, -ENOMEM, "the file of %s %s", noun(ss), id);
@@ -648,7 +506,7 @@ int saves_get(struct saves *ss, const void *owner, const char *id, int state, in
 	uint8_t seal[SNAPSEAL_BYTES];
 	int fd = -1, r;
 
-	if (s == NULL || s->owner != owner || !s->whole)
+	if (s == NULL || s->owner != owner || !s->whole || s->memory_bytes == 0)
 		return err_set(err, -ENOENT, "no %s %s", noun(ss), id);
 	if (ss->jobs_count == SAVES_JOBS_MAX)
 		return err_set(err, -EBUSY, "%u %s are being written or read", ss->jobs_count,
@@ -667,7 +525,7 @@ int saves_open_disk(const struct saves *ss, const void *owner, const char *id, u
 {
 	const struct save *s = find(ss, id);
 	CLEANUP(fd_closep) int fd = -1;
-	char disk[DISK_NAME];
+	char disk[SAVES_DISK_NAME];
 	struct stat st = { 0 };
 	int r;
 
@@ -675,8 +533,8 @@ int saves_open_disk(const struct saves *ss, const void *owner, const char *id, u
 		return err_set(err, -ENOENT, "no %s %s", noun(ss), id);
 	if (s->scratch_bytes != bytes)
 		return err_set(err, -EINVAL, "%s %s has another scratch disk", noun(ss), id);
-	disk_name(id, disk);
-	r = open_ours(ss->dir, disk, &fd, &st, err);
+	saves_disk_name(id, disk);
+	r = saves_open_ours(ss->dir, disk, &fd, &st, err);
 	if (r < 0)
 		return err_wrap(err, "the scratch disk of %s %s", noun(ss), id);
 	if ((uint64_t)st.st_size != bytes)

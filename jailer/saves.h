@@ -7,7 +7,8 @@
  *     STORE/snapshots/NAME   a snapshot; it lives until it is discarded
  *
  * and beside either, of a VM with a scratch disk, that disk (sparse), with ".disk" behind its name.
- * The seal says how long it is, and nothing of what is in it.
+ * The seal says how long it is, and nothing of what is in it. A paused sandbox of which only the
+ * files are kept has that disk alone, and no seal.
  *
  * Theory of operation. A file has no name until it is whole, so whatever dies in the middle leaves
  * nothing. A jailer that starts removes the paused sandboxes of an earlier one, and takes its
@@ -58,7 +59,8 @@ const void *saves_nobody(const struct saves *ss);
 /*
  * Keeps q's state and memory, which request_check_snapshot has checked, and its scratch disk, which
  * nobody writes meanwhile, under this name (of
- * request_id_ok's form) for owner. q
+ * request_id_ok's form) for owner; with neither (both -1, seal of no meaning) the disk alone, which
+ * there must be, of a paused sandbox. q
  * and its descriptors may go when this returns. 0: fn is called once, later; else -errno with err:
  * -EEXIST, -ENOSPC (no room on the disk), -EDQUOT (too many bytes or files), -EBUSY (too much under
  * way), -EOPNOTSUPP (none are kept). After a failure there is no file.

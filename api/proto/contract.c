@@ -58,6 +58,7 @@ const struct rpc_method jailer_methods[JAILER_METHOD_COUNT] = {
 	[JAILER_RESTORE] = JAILER("Restore", restore, 2, 2, SMALL),
 	[JAILER_SEAL] = JAILER("Seal", seal, 2, 0, SMALL),
 	[JAILER_SAVE] = JAILER("Save", save, 2, 0, SMALL),
+	[JAILER_SAVE_DISK] = JAILER("SaveDisk", save_disk, 0, 0, SMALL),
 	[JAILER_LOAD] = JAILER("Load", load, 2, 0, SMALL),
 	[JAILER_DISCARD] = JAILER("Discard", discard, 0, 0, SMALL),
 	[JAILER_STORE_IMAGE] = JAILER("StoreImage", store_image, 1, 0, SMALL),
@@ -95,6 +96,7 @@ const struct rpc_method agent_methods[AGENT_METHOD_COUNT] = {
 	[AGENT_READ_FILE] =
 		AGENT(SANDBOX, "ReadFile", read_file, RPC_SERVER_STREAM, 2 * SMALL, CHUNK),
 	[AGENT_SHUTDOWN] = AGENT(SANDBOX, "Shutdown", shutdown, RPC_UNARY, SMALL, SMALL),
+	[AGENT_FREEZE] = AGENT(SANDBOX, "Freeze", freeze, RPC_UNARY, SMALL, SMALL),
 	[AGENT_PROCESS_START] = AGENT(PROCESS, "Start", start, RPC_SERVER_STREAM, LARGE, CHUNK),
 	[AGENT_PROCESS_LIST] = AGENT(PROCESS, "List", list, RPC_UNARY, SMALL, LARGE),
 	[AGENT_PROCESS_UPDATE] = AGENT(PROCESS, "Update", update, RPC_UNARY, SMALL, SMALL),

@@ -416,6 +416,18 @@ Test(agent_files, identity_of_a_fork)
 	cr_assert_eq(identify("", ""), RPC_FAILED_PRECONDITION);
 }
 
+/* A tree of files of a test is on no scratch disk: nothing is frozen, and to thaw is no mistake.
+ * tests/lab/pause.bats has a disk. */
+Test(agent_files, nothing_to_freeze)
+{
+	Casemate__Agent__V1__FreezeRequest in = CASEMATE__AGENT__V1__FREEZE_REQUEST__INIT;
+
+	cr_assert_eq(agent_test_call(&t, 0, AGENT_FREEZE, &in.base, NULL, NULL),
+		     RPC_FAILED_PRECONDITION);
+	in.thaw = true;
+	cr_assert_eq(agent_test_call(&t, 0, AGENT_FREEZE, &in.base, NULL, NULL), RPC_OK);
+}
+
 Test(agent_files, shutdown_answers_first)
 {
 	Casemate__Agent__V1__ShutdownRequest in = CASEMATE__AGENT__V1__SHUTDOWN_REQUEST__INIT;

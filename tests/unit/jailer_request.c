@@ -60,6 +60,27 @@ Test(jailer_request, a_sane_one_is_taken_over)
 	cr_expect_eq(out.scratch_bytes, GIB);
 }
 
+/* One that boots from a kept disk has a disk; one that is restored says it elsewhere. */
+Test(jailer_request, a_kept_disk)
+{
+	Casemate__Jailer__V1__CreateRequest q = sane();
+	struct request out;
+	struct err err;
+
+	q.disk_id = (char *)(uintptr_t) "one";
+	cr_assert_eq(request_check(&q, false, &limits, &out, &err), 0);
+	cr_expect_str_eq(out.disk_id, "one");
+	cr_expect_eq(out.scratch, -1);
+	q.scratch_bytes = 0;
+	cr_expect_eq(check(&q), -EINVAL);
+	q = sane();
+	q.disk_id = (char *)(uintptr_t) "../one";
+	cr_expect_eq(check(&q), -EINVAL);
+	q.disk_id = (char *)(uintptr_t) "one";
+	q.kernel = (char *)(uintptr_t) "";
+	cr_expect_eq(request_check(&q, true, &limits, &out, &err), -EINVAL);
+}
+
 Test(jailer_request, ids_and_names)
 {
 	static const char *const never[] = { "",  "/",	 "a/b",	     "..", ".",	  ".a",	      "a b",

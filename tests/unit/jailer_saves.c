@@ -516,6 +516,47 @@ Test(jailer_saves, a_scratch_disk)
 	done(&q);
 }
 
+/* Without a memory there is a disk and nothing else, which counts, and isn't taken for more. */
+Test(jailer_saves, a_disk_alone)
+{
+	int state = memfd(0), memory = memfd(MEMORY), fd = -1;
+	struct request q = { .memory_bytes = MEMORY,
+			     .scratch_bytes = DISK,
+			     .state = -1,
+			     .memory = -1,
+			     .scratch = memfd(DISK) };
+	struct err err = { 0 };
+	char end[6] = "", path[160];
+
+	(void)snprintf(q.id, sizeof(q.id), "alone");
+	cr_assert_eq(pwrite(q.scratch, "end!!", 5, DISK - 5), 5);
+	cr_assert_eq(put(&loop, &q), 0);
+	cr_assert_eq(put(&loop, &q), -EEXIST);
+	cr_assert_eq(files(), 1);
+	disk_path(path, "paused", "alone");
+	cr_assert_eq(access(path, F_OK), 0);
+	cr_assert_geq(saves_bytes(ss, &loop, "alone"), 4096U);
+	cr_assert_eq(get(&loop, "alone", state, memory), -ENOENT);
+	cr_assert_eq(saves_open_disk(ss, &fd, "alone", DISK, &fd, &err), -ENOENT, "another's");
+	cr_assert_eq(saves_open_disk(ss, &loop, "alone", DISK, &fd, &err), 0, "%s", err.msg);
+	cr_assert_eq(pread(fd, end, 5, DISK - 5), 5);
+	cr_assert_str_eq(end, "end!!");
+	close(fd);
+	cr_assert_eq(saves_discard(ss, &loop, "alone"), 0);
+	cr_assert_eq(files(), 0);
+	/* A jailer that starts removes it, as all that was paused. */
+	cr_assert_eq(put(&loop, &q), 0);
+	saves_free(ss);
+	cr_assert_eq(files(), 0);
+	open_saves(4096);
+	cr_assert_eq(pwrite(q.scratch, "more", 4, 0), 4);
+	cr_assert_eq(put(&loop, &q), -EDQUOT);
+	cr_assert_eq(files(), 0);
+	close(q.scratch);
+	close(state);
+	close(memory);
+}
+
 /* One without its file was never whole; one whose file is there stays. */
 Test(jailer_saves, disks_of_snapshots)
 {

@@ -16,7 +16,7 @@ _casemate_ids() { "$@" ps --json 2>/dev/null | grep -oE '"id":"i[a-z0-9]{19}"' |
 # _casemate_values OPTION: what can be said about its value.
 _casemate_values() {
 	case $1 in
-	--on-timeout) echo end pause ;;
+	--on-timeout) echo end pause pause-files ;;
 	--net) echo internet none allow= deny= ;;
 	--huge-pages) echo none transparent hugetlb ;;
 	--root) echo blk pmem ;;

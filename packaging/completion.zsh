@@ -17,7 +17,7 @@ _casemate_specs() {
 		case $option in
 		--socket | --file | --cpu-template) reply+=("${option}[$text]:$value:_files") ;;
 		--libexec | --store) reply+=("${option}[$text]:$value:_files -/") ;;
-		--on-timeout) reply+=("${option}[$text]:$value:(end pause)") ;;
+		--on-timeout) reply+=("${option}[$text]:$value:(end pause pause-files)") ;;
 		--huge-pages) reply+=("${option}[$text]:$value:(none transparent hugetlb)") ;;
 		--root) reply+=("${option}[$text]:$value:(blk pmem)") ;;
 		*) reply+=("*${option}[$text]:${value//:/\\:}: ") ;;

@@ -211,7 +211,7 @@ static const struct {
 	{ "timeout", "TIME", 0, RUN | CREATE | EXEC, set_timeout,
 	  "end it after TIME: 500ms, 2s, 5m, 1h" },
 	{ "on-timeout", "WHAT", 0, CREATE, set_on_timeout,
-	  "what the end of --timeout does: end or pause (default end)" },
+	  "what the end of --timeout does: end, pause or pause-files (default end)" },
 	{ "file", "HOST:GUEST", 0, RUN, set_file,
 	  "copy in if HOST exists, else out; or say :in, :out, :inout" },
 	{ "interactive", NULL, 'i', RUN | EXEC, set_interactive, "pass standard input on" },

@@ -33,14 +33,16 @@ static int call(struct cli *cli, const char *verb, const char *id, json_t *body,
 
 int verb_pause(struct cli *cli, int argc, char **argv)
 {
-	bool disk = false, memory = false, json = false;
+	bool disk = false, memory = false, files = false, json = false;
 	const struct arg list[] = { { "disk", 0, ARG_FLAG, &disk, 0, 0 },
 				    { "memory", 0, ARG_FLAG, &memory, 0, 0 },
+				    { "files", 0, ARG_FLAG, &files, 0, 0 },
 				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
 	const struct args args = {
-		"Usage: casemate pause [--disk|--memory] [--json] ID\n"
+		"Usage: casemate pause [--disk|--memory|--files] [--json] ID\n"
 		"Stops a sandbox where it is. --disk: its memory goes to a file of the host's and "
-		"is\ngiven back; --memory: it stays. By default the disk, where that is possible.",
+		"is\ngiven back; --memory: it stays. By default the disk, where that is possible.\n"
+		"--files: its scratch disk is kept and no memory, and resume boots it.",
 		list,
 		ARRAY_SIZE(list),
 		1,
@@ -48,14 +50,17 @@ int verb_pause(struct cli *cli, int argc, char **argv)
 		false
 	};
 	int status = args_parse(&args, argc, argv);
+	json_t *body = NULL;
 
 	if (status != ARGS_GO)
 		return status;
-	if (disk && memory)
-		return cli_fail("pause: --disk and --memory exclude each other");
-	return call(cli, "pause", argv[optind],
-		    disk || memory ? json_pack("{s:b}", "disk", disk ? 1 : 0) : NULL, "pausing it",
-		    json);
+	if ((disk && memory) || (files && (disk || memory)))
+		return cli_fail("pause: --disk, --memory and --files exclude each other");
+	if (files)
+		body = json_pack("{s:b}", "memory", 0);
+	else if (disk || memory)
+		body = json_pack("{s:b}", "disk", disk ? 1 : 0);
+	return call(cli, "pause", argv[optind], body, "pausing it", json);
 }
 
 int verb_resume(struct cli *cli, int argc, char **argv)

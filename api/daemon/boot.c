@@ -171,7 +171,7 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 	}
 	if (st->code != RPC_OK) {
 		/* Not the client's fault. */
-		if (s->path == SANDBOX_PATH_DISK && http_status_of(st->code) != 503)
+		if (sandbox_from_disk(s) && http_status_of(st->code) != 503)
 			sandbox_fail(s, 500, "resume_failed", "%s", st->msg);
 		else if (s->path == SANDBOX_PATH_SNAPSHOT && http_status_of(st->code) != 503)
 			sandbox_fail(s, 500, "snapshot_lost", "%s", st->msg);
@@ -181,9 +181,8 @@ static void on_created(const struct rpc_status *st, const ProtobufCMessage *out,
 		return;
 	}
 	enter_jail(s,
-		   s->path == SANDBOX_PATH_COLD
-			   ? (const Casemate__Jailer__V1__CreateResponse *)out
-			   : ((const Casemate__Jailer__V1__RestoreResponse *)out)->created,
+		   sandbox_boots(s) ? (const Casemate__Jailer__V1__CreateResponse *)out
+				    : ((const Casemate__Jailer__V1__RestoreResponse *)out)->created,
 		   fds);
 }
 
@@ -284,7 +283,7 @@ static void on_configured(const struct rpc_status *st, const ProtobufCMessage *o
 	s->time_ns[SANDBOX_T_CONFIGURED] = now_ns();
 	if (s->kind == SANDBOX_KIND_SPARE)
 		sandbox_event(s, SANDBOX_EV_READY);
-	else if (s->path == SANDBOX_PATH_COLD)
+	else if (sandbox_boots(s))
 		boot_listen(s);
 	else
 		boot_restored(s);
@@ -326,7 +325,7 @@ static void boot_configure(struct sandbox *s)
 	req.id = s->id;
 	req.vcpus = s->spec.vcpus;
 	req.memory_bytes = s->spec.memory_bytes;
-	req.restore = s->path != SANDBOX_PATH_COLD;
+	req.restore = !sandbox_boots(s);
 	if (!req.restore) {
 		req.cmdline = root.pmem ? cmdline_pmem : cmdline;
 		req.initrd = s->initrd;
@@ -402,7 +401,7 @@ static void on_started(const struct rpc_status *st, const ProtobufCMessage *out,
 		return;
 	s->time_ns[SANDBOX_T_STARTED] = now_ns();
 	boot_watch_vm(s);
-	if (booting(s) && s->path == SANDBOX_PATH_COLD)
+	if (booting(s) && sandbox_boots(s))
 		boot_identify(s);
 }
 
@@ -535,6 +534,8 @@ static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreReq
 {
 	const struct pool_template *t;
 
+	if (s->path == SANDBOX_PATH_REBOOT)
+		return NULL;
 	if (s->path == SANDBOX_PATH_DISK) {
 		restore->disk_id = s->id;
 		restore->seal.data = (uint8_t *)(uintptr_t)s->disk_seal;
@@ -588,10 +589,15 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.nic_queues = s->spec.nic ? 1 : 0;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
 	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
-	if (files != NULL) {
-		restore.create = &req;
+	if (s->path == SANDBOX_PATH_REBOOT)
+		req.disk_id = s->id;
+	if (files != NULL || s->path == SANDBOX_PATH_REBOOT) {
+		/* What was written over one image means nothing over another. */
 		req.image_id.data = s->image_id;
 		req.image_id.len = sizeof(s->image_id);
+	}
+	if (files != NULL) {
+		restore.create = &req;
 		req.kernel = (char *)(uintptr_t) "";
 	}
 	r = rpc_start(jailer, &jailer_methods[files != NULL ? JAILER_RESTORE : JAILER_CREATE],

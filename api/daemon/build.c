@@ -345,6 +345,7 @@ static int make_sandbox(struct build *b, struct err *err)
 	int r;
 
 	spec_defaults(&spec, &sv->limits);
+	spec.scratch_bytes = 0; /* clones of it share what a memory has, and nothing of a disk */
 	spec.tenant = b->order.tenant;
 	spec.vcpus = (uint32_t)b->order.vcpus;
 	spec.memory_bytes = b->order.memory;

@@ -267,6 +267,7 @@ static int set_up(struct daemon *d, struct err *err)
 	sv->started_ms = now_ms();
 	sv->limits = (struct spec_limits){ .memory_max = host_memory(),
 					   .scratch_max = SCRATCH_MAX,
+					   .scratch = d->opt.scratch,
 					   .networks = d->opt.network.on,
 					   .kernel = d->opt.kernel,
 					   .image = d->opt.image };

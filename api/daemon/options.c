@@ -25,6 +25,7 @@ enum option_id {
 	OPT_RESOLVER,
 	OPT_KERNEL,
 	OPT_IMAGE,
+	OPT_SCRATCH,
 	OPT_MAX,
 	OPT_BOOT,
 	OPT_POOL,
@@ -49,6 +50,7 @@ static const struct option longs[] = {
 	{ "resolver", required_argument, NULL, OPT_RESOLVER },
 	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
 	{ "default-image", required_argument, NULL, OPT_IMAGE },
+	{ "default-scratch", required_argument, NULL, OPT_SCRATCH },
 	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
 	{ "boot-timeout", required_argument, NULL, OPT_BOOT },
 	{ "pool", required_argument, NULL, OPT_POOL },
@@ -82,6 +84,9 @@ static const char help[] =
 	"                         where sandboxes' names are asked for; up to three times\n"
 	"  --default-kernel NAME  kernel of sandboxes that name none (default \"default\")\n"
 	"  --default-image NAME   image of sandboxes that name none (default \"default\")\n"
+	"  --default-scratch SIZE\n"
+	"                         scratch disk of sandboxes that say nothing of one\n"
+	"                         (default 0: what they write is in their memory)\n"
 	"  --max-sandboxes N      at most N sandboxes at a time (default 64)\n"
 	"  --boot-timeout TIME    a guest must be up within TIME (default 30s)\n"
 	"  --pool N               keep N ready VMs for each shape of sandbox that is asked for\n"
@@ -151,6 +156,12 @@ static int take(int id, const char *arg, void *dst, struct err *err)
 	case OPT_IMAGE:
 		o->image = arg;
 		return 0;
+	case OPT_SCRATCH:
+		if (parse_size(arg, 0, OPTIONS_SCRATCH_MAX, &o->scratch) == 0 &&
+		    o->scratch % MIB == 0)
+			return 0;
+		return err_set(err, -EINVAL,
+			       "--default-scratch: \"%.32s\" is not a size of whole MiB", arg);
 	case OPT_MAX:
 		if (parse_u64(arg, 1, 4096, &o->sandboxes_max) == 0)
 			return 0;

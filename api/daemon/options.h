@@ -15,6 +15,8 @@
 #define OPTIONS_DONE	   1 /* --help or --version has been served */
 #define OPTIONS_LISTEN_MAX 2U
 
+#define OPTIONS_SCRATCH_MAX (UINT64_C(256) << 30) /* the jailer's */
+
 struct options {
 	const char *socket;
 	const char *jailer;
@@ -27,6 +29,7 @@ struct options {
 	struct network_operator network;
 	const char *kernel;
 	const char *image;
+	uint64_t scratch; /* bytes; 0 = none */
 	uint64_t sandboxes_max;
 	uint64_t boot_timeout_ms;
 	uint64_t pool_depth;

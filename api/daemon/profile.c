@@ -160,12 +160,27 @@ static int on_auto_pause(const json_t *v, const struct making *m)
 	return 0;
 }
 
-/* A pause keeps the memory: there is no other kind. */
+/* Without the memory, its files must be elsewhere. */
 static int on_auto_pause_memory(const json_t *v, const struct making *m)
 {
 	if (!json_is_boolean(v))
 		return is_not(m, "autoPauseMemory", "true or false");
-	return json_is_true(v) ? 0 : cannot(m, "autoPauseMemory");
+	m->spec->pause_files = json_is_false(v);
+	return 0;
+}
+
+static int check_pause_files(const struct making *m)
+{
+	if (!m->spec->pause_files)
+		return 0;
+	if (!m->spec->pause_on_timeout)
+		return err_set(m->err, -EINVAL, "autoPauseMemory: false only with autoPause");
+	if (m->profile->auto_resume)
+		return err_set(m->err, -EINVAL,
+			       "autoResume: not with autoPauseMemory false: it goes on by connect");
+	if (m->spec->scratch_bytes == 0)
+		m->spec->scratch_bytes = MIN(PROFILE_DISK_BYTES, m->lim->scratch_max);
+	return 0;
 }
 
 static int on_auto_resume(const json_t *v, const struct making *m)
@@ -304,7 +319,7 @@ static int take_members(const json_t *root, const struct making *m)
 	}
 	if (m->profile->template[0] == '\0')
 		return err_set(m->err, -EINVAL, "templateID: is missing");
-	return make_network(m);
+	return check_pause_files(m) < 0 ? m->err->code : make_network(m);
 }
 
 int profile_parse(const char *body, size_t len, unsigned v, const struct spec_limits *lim,

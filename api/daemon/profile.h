@@ -17,8 +17,11 @@
 #include "api/daemon/spec.h"
 
 #define PROFILE_TEMPLATE_MAX 64U
-#define PROFILE_METADATA_MAX 64U	   /* pairs */
-#define PROFILE_TEXT_MAX     (16U * 1024U) /* bytes of all of them */
+#define PROFILE_METADATA_MAX 64U /* pairs */
+/* What a sandbox has whose pauses are to keep its files and no memory, when nothing else was said;
+ * it takes what is written to it. */
+#define PROFILE_DISK_BYTES (UINT64_C(4) << 30)
+#define PROFILE_TEXT_MAX   (16U * 1024U) /* bytes of all of them */
 
 struct profile {
 	char template[PROFILE_TEMPLATE_MAX + 1]; /* as it was asked for */

@@ -44,6 +44,7 @@ char *sandbox_record(const struct sandbox *s)
 	struct record rec = { .spec = s->spec,
 			      .profile = s->profile,
 			      .parked = parked,
+			      .files_only = parked && s->files_only,
 			      .resting = s->rest == SANDBOX_RESTING,
 			      .end_unix_ms = s->end_unix_ms };
 	char *text;
@@ -69,6 +70,7 @@ static void fill(struct sandbox *s, struct record *rec)
 	rec->spec = (struct spec){ 0 };
 	s->profile = rec->profile;
 	rec->profile = NULL;
+	s->files_only = rec->files_only;
 	s->rest = rec->resting ? SANDBOX_RESTING : SANDBOX_AWAKE;
 	s->end_unix_ms = rec->end_unix_ms;
 	s->origin_number = rec->origin;

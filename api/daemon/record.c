@@ -33,9 +33,9 @@ static json_t *spec_json(const struct spec *s)
 		"{s:i, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:s, s:s, s:s, s:s, s:o?}",
 		"vcpus", (int)s->vcpus, "memory_bytes", (json_int_t)s->memory_bytes,
 		"scratch_bytes", (json_int_t)s->scratch_bytes, "timeout_ms",
-		(json_int_t)s->timeout_ms, "on_timeout", s->pause_on_timeout ? "pause" : "end",
-		"kernel", s->kernel, "image", s->image, "hostname", s->hostname, "user", s->user,
-		"cwd", s->cwd, "envs", envs, "huge_pages", pages_names[s->huge_pages], "root",
+		(json_int_t)s->timeout_ms, "on_timeout", spec_on_timeout(s), "kernel", s->kernel,
+		"image", s->image, "hostname", s->hostname, "user", s->user, "cwd", s->cwd, "envs",
+		envs, "huge_pages", pages_names[s->huge_pages], "root",
 		s->root == SPEC_ROOT_PMEM ? "pmem" : "blk", "cpuset_cpus", s->cpuset_cpus,
 		"cpuset_mems", s->cpuset_mems, "network",
 		s->network != NULL ? json_loads(s->network, 0, NULL) : NULL);
@@ -68,12 +68,12 @@ char *record_write(const struct record *r)
 	(void)snprintf(origin, sizeof(origin), "%016" PRIx64, r->origin);
 	(void)sodium_bin2hex(token, sizeof(token), r->token, sizeof(r->token));
 	(void)sodium_bin2hex(image, sizeof(image), r->image, sizeof(r->image));
-	o = json_pack("{s:i, s:o, s:s, s:s, s:o, s:b, s:b, s:s, s:s, s:s, s:I, s:s, s:s, s:s}",
+	o = json_pack("{s:i, s:o, s:s, s:s, s:o, s:b, s:b, s:b, s:s, s:s, s:s, s:I, s:s, s:s, s:s}",
 		      "version", VERSION, "spec", spec_json(&r->spec), "digest", r->spec.digest,
-		      "image", image, "profile", profile_json(p), "parked", r->parked, "resting",
-		      r->resting, "path", r->path, "parent", r->parent, "origin", origin,
-		      "end_unix_ms", (json_int_t)r->end_unix_ms, "token", token, "kernel_release",
-		      r->kernel_release, "agent_version", r->agent_version);
+		      "image", image, "profile", profile_json(p), "parked", r->parked, "files_only",
+		      r->files_only, "resting", r->resting, "path", r->path, "parent", r->parent,
+		      "origin", origin, "end_unix_ms", (json_int_t)r->end_unix_ms, "token", token,
+		      "kernel_release", r->kernel_release, "agent_version", r->agent_version);
 	if (o != NULL)
 		text = json_dumps(o, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(o);
@@ -206,6 +206,7 @@ static int take_profile(const json_t *o, struct profile **ret)
 static int take_rest(const json_t *o, struct record *ret)
 {
 	const json_t *end = json_object_get(o, "end_unix_ms");
+	const bool files = json_object_get(o, "files_only") != NULL; /* older ones have none */
 	uint8_t origin[8];
 	int r = 0;
 
@@ -213,6 +214,7 @@ static int take_rest(const json_t *o, struct record *ret)
 		return -EINVAL;
 	ret->end_unix_ms = json_integer_value(end);
 	if (take_bool(o, "parked", &ret->parked) < 0 ||
+	    (files && take_bool(o, "files_only", &ret->files_only) < 0) ||
 	    take_bool(o, "resting", &ret->resting) < 0 ||
 	    take_text(o, "path", ret->path, sizeof(ret->path)) < 0 ||
 	    take_text(o, "parent", ret->parent, sizeof(ret->parent)) < 0 ||

@@ -24,6 +24,7 @@ struct record {
 	struct spec spec;	 /* without tenant, lease and CPU template */
 	struct profile *profile; /* NULL = none */
 	bool parked;		 /* on the disk: token is that of the agent in the file */
+	bool files_only;	 /* parked without its memory */
 	bool resting;		 /* paused in memory */
 	char path[RECORD_PATH_MAX + 1];
 	char parent[SANDBOX_ID_LEN + 1]; /* "" = none */

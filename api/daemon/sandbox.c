@@ -126,6 +126,7 @@ static void close_vm(struct sandbox *s)
 	rpc_conn_free(s->agent);
 	s->agent = NULL;
 	fd_closep(&s->agent_fd);
+	sandbox_quiet_end(s);
 	rpc_conn_free(s->vmm);
 	s->vmm = NULL;
 	sandbox_network_close(s);
@@ -201,7 +202,8 @@ static void on_life_over(void *arg)
 	    loop_timer_add(s->table->cfg.loop, FORK_POLL_MS, on_life_over, s, &s->life_timer) == 0)
 		return; /* a fork has a deadline of its own */
 	s->overdue = true;
-	if (!s->spec.pause_on_timeout || sandbox_pause(s, SANDBOX_KEEP_ANY, &err) < 0)
+	if (!s->spec.pause_on_timeout ||
+	    sandbox_pause(s, s->spec.pause_files ? SANDBOX_KEEP_FILES : SANDBOX_KEEP_ANY, &err) < 0)
 		sandbox_stop(s, "timeout");
 }
 
@@ -222,6 +224,7 @@ void sandbox_set_timeout(struct sandbox *s, uint64_t ms)
 static void enter_running(struct sandbox *s)
 {
 	s->ran = true;
+	s->files_only = false;
 	s->time_ns[SANDBOX_T_RUNNING] = now_ns();
 	loop_timer_del(s->boot_timer);
 	s->boot_timer = NULL;
@@ -413,8 +416,7 @@ void sandbox_stop(struct sandbox *s, const char *reason)
 /* It is being made of a file that will still be there. */
 static bool resuming(const struct sandbox *s)
 {
-	return s->state == SANDBOX_CREATING && s->path == SANDBOX_PATH_DISK && s->saved &&
-	       !s->adopting;
+	return s->state == SANDBOX_CREATING && sandbox_from_disk(s) && s->saved && !s->adopting;
 }
 
 void sandbox_exit(struct sandbox *s, const char *reason, const char *detail)
@@ -502,6 +504,10 @@ static int may_create(const struct sandboxes *t, const struct spec *spec, enum s
 			       t->cfg.max);
 	if (jailer_conn(t->cfg.jailer) == NULL)
 		return err_set(err, -ENOTCONN, "jailer: %s", jailer_problem(t->cfg.jailer));
+	if (spec->pause_files && spec->scratch_bytes == 0)
+		return err_set(err, -ENOTSUP,
+			       "pausing without the memory: its files would be in its memory; "
+			       "it wants a scratch disk");
 	if (spec->tenant != NULL)
 		return tenant_admit(spec->tenant, spec->memory_bytes, spec->vcpus, err);
 	return 0;

@@ -175,7 +175,12 @@ void sandbox_set_timeout(struct sandbox *s, uint64_t ms);
  * -EBUSY: not in that state, or under way; -ENOTSUP: it can't be kept on the disk; -EDQUOT: too
  * many forks of it live; -ENOTCONN: no jailer.
  */
-enum sandbox_keep { SANDBOX_KEEP_ANY, SANDBOX_KEEP_MEMORY, SANDBOX_KEEP_DISK };
+enum sandbox_keep {
+	SANDBOX_KEEP_ANY,
+	SANDBOX_KEEP_MEMORY,
+	SANDBOX_KEEP_DISK,
+	SANDBOX_KEEP_FILES /* its scratch disk on the disk and no memory: it goes on by booting */
+};
 MUST_USE int sandbox_pause(struct sandbox *s, enum sandbox_keep keep, struct err *err);
 /* Lets it go on, the same way. From the disk: under the same id, in a new jail; when that fails it
  * is paused as before. Errors as sandbox_create has them, too. */
@@ -191,6 +196,8 @@ bool sandbox_away(const struct sandbox *s);
 bool sandbox_present(const struct sandbox *s);
 /* Why the last pause or resume failed, as sandbox_fault; 0 = it didn't. */
 unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);
+/* Of one that rests: its memory isn't kept. */
+bool sandbox_files_only(const struct sandbox *s);
 /* It runs again, from the disk or from an earlier casemated: nothing that hasn't been there. */
 bool sandbox_resumed(const struct sandbox *s);
 /* When that will be; 0 = never. */

@@ -85,7 +85,7 @@ void sandbox_discard(struct sandbox *s)
 /* ---- To the disk --------------------------------------------------------------------------- */
 
 /* It stays; in memory, when it is all the same to who asked for it. */
-static void stay(struct sandbox *s)
+void sandbox_stay(struct sandbox *s)
 {
 	const bool any = s->keep == SANDBOX_KEEP_ANY;
 
@@ -93,6 +93,7 @@ static void stay(struct sandbox *s)
 	close_files(s);
 	sandbox_discard(s);
 	origin_settle(s);
+	sandbox_thaw(s);
 	if (s->vm_paused && any) {
 		s->rest = SANDBOX_RESTING;
 		s->rest_status = 0;
@@ -109,7 +110,7 @@ static void stay(struct sandbox *s)
 }
 
 /* An answer that counts. */
-static bool step_ok(struct sandbox *s, const struct rpc_status *st, const char *step)
+bool sandbox_step_ok(struct sandbox *s, const struct rpc_status *st, const char *step)
 {
 	if (s->state != SANDBOX_RUNNING)
 		return false;
@@ -118,27 +119,27 @@ static bool step_ok(struct sandbox *s, const struct rpc_status *st, const char *
 	sandbox_rest_failed(s, st->code == RPC_RESOURCE_EXHAUSTED ? 507 : 500,
 			    st->code == RPC_RESOURCE_EXHAUSTED ? "no_room" : "pause_failed",
 			    "sandbox %s: goes on running: %s: %s", s->id, step, st->msg);
-	stay(s);
+	sandbox_stay(s);
 	return false;
 }
 
 /* The VMM's answers: when it is gone, its end is on its way and has the better reason. */
-static bool vmm_step_ok(struct sandbox *s, const struct rpc_status *st, const char *step)
+bool sandbox_vmm_step_ok(struct sandbox *s, const struct rpc_status *st, const char *step)
 {
 	if (st->code == RPC_CANCELLED || st->code == RPC_UNAVAILABLE)
 		return false;
-	return step_ok(s, st, step);
+	return sandbox_step_ok(s, st, step);
 }
 
-static void cannot(struct sandbox *s, const char *step, int r)
+void sandbox_step_failed(struct sandbox *s, const char *step, int r)
 {
 	sandbox_rest_failed(s, 500, "pause_failed", "sandbox %s: goes on running: %s: %s", s->id,
 			    step, strerror(-r));
-	stay(s);
+	sandbox_stay(s);
 }
 
-static int ask_jailer(struct sandbox *s, enum jailer_method m, const ProtobufCMessage *in,
-		      const int *fds, uint64_t ms, const struct rpc_pending_ops *ops)
+int sandbox_ask_jailer(struct sandbox *s, enum jailer_method m, const ProtobufCMessage *in,
+		       const int *fds, uint64_t ms, const struct rpc_pending_ops *ops)
 {
 	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
 
@@ -154,7 +155,7 @@ static void on_saved(const struct rpc_status *st, const ProtobufCMessage *out, i
 	(void)out;
 	(void)fds;
 	s->seal_call = NULL;
-	if (!step_ok(s, st, "jailer"))
+	if (!sandbox_step_ok(s, st, "jailer"))
 		return;
 	memcpy(s->token_saved, s->token, sizeof(s->token_saved));
 	log_info("sandbox.park", "id=%s", s->id);
@@ -171,16 +172,17 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 
 	(void)out;
 	(void)fds;
-	if (!vmm_step_ok(s, st, "VMM Snapshot"))
+	if (!sandbox_vmm_step_ok(s, st, "VMM Snapshot"))
 		return;
 	req.id = s->id;
 	r = pool_freeze(s->template_fds);
 	if (r == 0) {
 		s->saved = true; /* or may be: a Discard too many does no harm */
-		r = ask_jailer(s, JAILER_SAVE, &req.base, s->template_fds, COPY_CALL_MS, &ops);
+		r = sandbox_ask_jailer(s, JAILER_SAVE, &req.base, s->template_fds, COPY_CALL_MS,
+				       &ops);
 	}
 	if (r < 0)
-		cannot(s, "saving it", r);
+		sandbox_step_failed(s, "saving it", r);
 }
 
 static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
@@ -193,13 +195,13 @@ static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, 
 
 	(void)out;
 	(void)fds;
-	if (!vmm_step_ok(s, st, "VMM Pause"))
+	if (!sandbox_vmm_step_ok(s, st, "VMM Pause"))
 		return;
 	s->vm_paused = true;
 	r = rpc_start(s->vmm, &vmm_methods[VMM_SNAPSHOT], &req.base, s->template_fds, COPY_CALL_MS,
 		      &ops, s, &p);
 	if (r < 0)
-		cannot(s, "VMM Snapshot", r);
+		sandbox_step_failed(s, "VMM Snapshot", r);
 }
 
 static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
@@ -214,13 +216,13 @@ static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out
 	(void)out;
 	(void)fds;
 	s->seal_call = NULL;
-	if (!step_ok(s, st, "jailer"))
+	if (!sandbox_step_ok(s, st, "jailer"))
 		return;
 	r = s->vmm == NULL ? -EPIPE
 			   : rpc_start(s->vmm, &vmm_methods[VMM_PAUSE], &req.base, NULL,
 				       SHORT_CALL_MS, &ops, s, &p);
 	if (r < 0)
-		cannot(s, "VMM Pause", r);
+		sandbox_step_failed(s, "VMM Pause", r);
 }
 
 int sandbox_may_park(const struct sandbox *s, struct err *err)
@@ -245,6 +247,15 @@ int sandbox_may_park(const struct sandbox *s, struct err *err)
 	return 0;
 }
 
+void sandbox_fall(struct sandbox *s, enum sandbox_keep keep)
+{
+	s->keep = keep;
+	s->rest = SANDBOX_FALLING;
+	s->rest_status = 0;
+	loop_timer_del(s->life_timer);
+	s->life_timer = NULL;
+}
+
 int sandbox_park(struct sandbox *s, enum sandbox_keep keep, struct err *err)
 {
 	static const struct rpc_pending_ops ops = { .done = on_reserved };
@@ -255,16 +266,12 @@ int sandbox_park(struct sandbox *s, enum sandbox_keep keep, struct err *err)
 		return err_sys(err, r, "sandbox %s: files of its snapshot", s->id);
 	req.id = s->id;
 	req.snapshots = s->origins + 1;
-	r = ask_jailer(s, JAILER_RESERVE, &req.base, NULL, SHORT_CALL_MS, &ops);
+	r = sandbox_ask_jailer(s, JAILER_RESERVE, &req.base, NULL, SHORT_CALL_MS, &ops);
 	if (r < 0) {
 		close_files(s);
 		return err_sys(err, r, "jailer: Reserve");
 	}
-	s->keep = keep;
-	s->rest = SANDBOX_FALLING;
-	s->rest_status = 0;
-	loop_timer_del(s->life_timer);
-	s->life_timer = NULL;
+	sandbox_fall(s, keep);
 	return 0;
 }
 
@@ -327,32 +334,45 @@ static int may_unpark(struct sandbox *s, struct err *err)
 	return 0;
 }
 
-int sandbox_unpark(struct sandbox *s, struct err *err)
+/* With its memory, or by booting from its disk: 0 or -errno. */
+static int begin_again(struct sandbox *s)
 {
 	static const struct rpc_pending_ops ops = { .done = on_loaded };
 	Casemate__Jailer__V1__LoadRequest req = CASEMATE__JAILER__V1__LOAD_REQUEST__INIT;
+	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
+	int r;
+
+	s->path = s->files_only ? SANDBOX_PATH_REBOOT : SANDBOX_PATH_DISK;
+	if (s->files_only)
+		return jailer == NULL ? -ENOTCONN : boot_begin(s, jailer);
+	req.id = s->id;
+	r = pool_files(&s->spec, s->template_fds);
+	if (r == 0)
+		r = sandbox_ask_jailer(s, JAILER_LOAD, &req.base, s->template_fds, COPY_CALL_MS,
+				       &ops);
+	return r;
+}
+
+int sandbox_unpark(struct sandbox *s, struct err *err)
+{
 	int r = may_unpark(s, err);
 
 	if (r == 0 && s->spec.tenant != NULL)
 		r = tenant_unpark(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus, err);
 	if (r < 0)
 		return r;
-	req.id = s->id;
-	r = pool_files(&s->spec, s->template_fds);
-	if (r == 0)
-		r = ask_jailer(s, JAILER_LOAD, &req.base, s->template_fds, COPY_CALL_MS, &ops);
+	memset(s->time_ns, 0, sizeof(s->time_ns));
+	r = begin_again(s);
 	if (r < 0) {
 		close_files(s);
 		if (s->spec.tenant != NULL)
 			tenant_park(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus);
-		return err_sys(err, r, "sandbox %s: jailer: Load", s->id);
+		return err_sys(err, r, "sandbox %s: jailer", s->id);
 	}
 	s->parked = false;
 	s->table->parked--;
 	s->table->live++;
 	s->rest_status = 0;
-	s->path = SANDBOX_PATH_DISK;
-	memset(s->time_ns, 0, sizeof(s->time_ns));
 	sandbox_event(s, SANDBOX_EV_RESUME);
 	return 0;
 }

@@ -13,6 +13,7 @@
 
 #define SANDBOX_DESTROY_MS 30000U /* for one Destroy */
 
+struct guest_link;
 struct network;
 struct pool;
 struct snapshot;
@@ -56,6 +57,7 @@ enum sandbox_path {
 	SANDBOX_PATH_FORK,
 	SANDBOX_PATH_DISK,
 	SANDBOX_PATH_SNAPSHOT,
+	SANDBOX_PATH_REBOOT,
 };
 
 #define SANDBOX_TOKEN_BYTES 32U
@@ -91,10 +93,14 @@ struct sandbox {
 	char rest_msg[2 * ERR_MSG_MAX];
 
 	/* On the disk (sandbox_disk.c). */
-	bool saved;		/* there may be a file of the jailer's */
-	bool parked;		/* counted so, in the table and for the tenant */
-	bool vm_paused;		/* on the way there */
-	enum sandbox_keep keep; /* what was asked for */
+	bool saved;		     /* there may be a file of the jailer's */
+	bool parked;		     /* counted so, in the table and for the tenant */
+	bool vm_paused;		     /* on the way there */
+	enum sandbox_keep keep;	     /* what was asked for */
+	bool files_only;	     /* what is kept of it, or was, is its scratch disk alone */
+	struct guest_link *quiet;    /* on the way there without its memory (sandbox_files.c) */
+	struct rpc_conn *quiet_conn; /* quiet's, once there is one */
+	uint64_t quiet_ns;	     /* monotonic: its disk stands still since */
 	uint8_t disk_seal[SANDBOX_SEAL_MAX];
 	size_t disk_seal_len;
 	uint8_t token_saved[SANDBOX_TOKEN_BYTES]; /* of the agent in the file, or in its snapshot */
@@ -176,6 +182,16 @@ static inline bool sandbox_lives(const struct sandbox *s)
 	return s->state == SANDBOX_CREATING || s->state == SANDBOX_SPARE ||
 	       s->state == SANDBOX_RUNNING;
 }
+/* Does it boot, or go on from a snapshot of some kind? */
+static inline bool sandbox_boots(const struct sandbox *s)
+{
+	return s->path == SANDBOX_PATH_COLD || s->path == SANDBOX_PATH_REBOOT;
+}
+/* Was it paused on the disk? */
+static inline bool sandbox_from_disk(const struct sandbox *s)
+{
+	return s->path == SANDBOX_PATH_DISK || s->path == SANDBOX_PATH_REBOOT;
+}
 static inline bool sandbox_has_ended(const struct sandbox *s)
 {
 	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
@@ -226,6 +242,24 @@ MUST_USE int sandbox_park(struct sandbox *s, enum sandbox_keep keep, struct err 
 /* Can it be? 0 or -errno with err, as sandbox_pause. */
 MUST_USE int sandbox_may_park(const struct sandbox *s, struct err *err);
 MUST_USE int sandbox_unpark(struct sandbox *s, struct err *err);
+/* Its way there begins: its time stands still. */
+void sandbox_fall(struct sandbox *s, enum sandbox_keep keep);
+/* Steps of it: an answer that counts and is good; else it stays. */
+MUST_USE bool sandbox_step_ok(struct sandbox *s, const struct rpc_status *st, const char *step);
+/* The VMM's answers: when it is gone, its end is on its way and has the better reason. */
+MUST_USE bool sandbox_vmm_step_ok(struct sandbox *s, const struct rpc_status *st, const char *step);
+void sandbox_step_failed(struct sandbox *s, const char *step, int r);
+/* It stays where it is, for the reason in rest_msg. */
+void sandbox_stay(struct sandbox *s);
+/* s->seal_call is the call. 0 or -errno. */
+MUST_USE int sandbox_ask_jailer(struct sandbox *s, enum jailer_method m, const ProtobufCMessage *in,
+				const int *fds, uint64_t ms, const struct rpc_pending_ops *ops);
+/* sandbox_files.c: as sandbox_may_park and sandbox_park, with the scratch disk alone. */
+MUST_USE int sandbox_may_keep_files(const struct sandbox *s, struct err *err);
+MUST_USE int sandbox_park_files(struct sandbox *s, struct err *err);
+/* It goes on after all. */
+void sandbox_thaw(struct sandbox *s);
+void sandbox_quiet_end(struct sandbox *s);
 /* The file isn't needed any more. */
 void sandbox_discard(struct sandbox *s);
 /* PAUSED begins: it isn't charged for any more; what went wrong is kept for who waits. */

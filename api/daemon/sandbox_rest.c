@@ -47,7 +47,7 @@ bool sandbox_present(const struct sandbox *s)
 
 bool sandbox_resumed(const struct sandbox *s)
 {
-	return s->path == SANDBOX_PATH_DISK || s->recalled;
+	return sandbox_from_disk(s) || s->recalled;
 }
 
 int sandbox_may_copy(const struct sandbox *s, struct err *err)
@@ -63,6 +63,11 @@ int sandbox_may_copy(const struct sandbox *s, struct err *err)
 		return err_set(err, -EALREADY, "sandbox %s: a fork or snapshot of it is under way",
 			       s->id);
 	return 0;
+}
+
+bool sandbox_files_only(const struct sandbox *s)
+{
+	return s->files_only;
 }
 
 unsigned sandbox_rest_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg)
@@ -211,6 +216,10 @@ int sandbox_pause(struct sandbox *s, enum sandbox_keep keep, struct err *err)
 		return err_set(err, -EBUSY, "sandbox %s: can't be paused now", s->id);
 	if (s->forking)
 		return err_set(err, -EBUSY, "sandbox %s: a fork of it is under way", s->id);
+	if (keep == SANDBOX_KEEP_FILES) {
+		r = sandbox_may_keep_files(s, err);
+		return r < 0 ? r : sandbox_park_files(s, err);
+	}
 	if (disk) {
 		r = sandbox_may_park(s, err);
 		if (r < 0)

@@ -97,9 +97,10 @@ void sandboxes_each(const struct sandboxes *t, bool (*fn)(struct sandbox *s, voi
 }
 
 static const char *const path_names[] = {
-	[SANDBOX_PATH_COLD] = "cold", [SANDBOX_PATH_RESTORE] = "restore",
-	[SANDBOX_PATH_POOL] = "pool", [SANDBOX_PATH_FORK] = "fork",
-	[SANDBOX_PATH_DISK] = "disk", [SANDBOX_PATH_SNAPSHOT] = "snapshot"
+	[SANDBOX_PATH_COLD] = "cold",	 [SANDBOX_PATH_RESTORE] = "restore",
+	[SANDBOX_PATH_POOL] = "pool",	 [SANDBOX_PATH_FORK] = "fork",
+	[SANDBOX_PATH_DISK] = "disk",	 [SANDBOX_PATH_SNAPSHOT] = "snapshot",
+	[SANDBOX_PATH_REBOOT] = "reboot"
 };
 
 const char *sandbox_path_name(const struct sandbox *s)
@@ -166,14 +167,14 @@ static json_t *timings_json(const struct sandbox *s)
 /* All texts in it are ASCII by now: checked by spec.c, or escaped when they came in. */
 json_t *sandbox_json(const struct sandbox *s)
 {
-	json_t *o = json_pack(
-		"{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o}", "id", s->id,
-		"state", sandbox_state_name(s->state), "path", sandbox_path_name(s), "vcpus",
-		(int)s->spec.vcpus, "memory_bytes", (json_int_t)s->spec.memory_bytes, "kernel",
-		s->spec.kernel, "image", s->spec.image, "scratch_bytes",
-		(json_int_t)s->spec.scratch_bytes, "timeout_ms", (json_int_t)s->spec.timeout_ms,
-		"on_timeout", s->spec.pause_on_timeout ? "pause" : "end", "lease", s->spec.lease,
-		"created_unix_ms", (json_int_t)s->created_unix_ms, "timings", timings_json(s));
+	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o}",
+			      "id", s->id, "state", sandbox_state_name(s->state), "path",
+			      sandbox_path_name(s), "vcpus", (int)s->spec.vcpus, "memory_bytes",
+			      (json_int_t)s->spec.memory_bytes, "kernel", s->spec.kernel, "image",
+			      s->spec.image, "scratch_bytes", (json_int_t)s->spec.scratch_bytes,
+			      "timeout_ms", (json_int_t)s->spec.timeout_ms, "on_timeout",
+			      spec_on_timeout(&s->spec), "lease", s->spec.lease, "created_unix_ms",
+			      (json_int_t)s->created_unix_ms, "timings", timings_json(s));
 	json_t *jail = json_pack("{s:i, s:I, s:s, s:s}", "pid", (int)s->pid, "uid",
 				 (json_int_t)s->uid, "cgroup", s->cgroup, "label", s->label);
 	json_t *guest = json_pack("{s:s, s:s}", "kernel_release", s->kernel_release,

@@ -79,7 +79,7 @@ static bool reachable(const struct sandbox *s)
 	const struct profile *p = sandbox_profile(s);
 
 	if (sandbox_away(s))
-		return p != NULL && p->auto_resume;
+		return p != NULL && p->auto_resume && !sandbox_files_only(s);
 	return sandbox_state(s) == SANDBOX_RUNNING;
 }
 

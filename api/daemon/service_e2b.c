@@ -364,16 +364,16 @@ static void on_pause_progress(struct sandbox *s, void *arg)
 		http_answer(w->req, 204, NULL);
 }
 
-/* 0, -EINVAL, or -ENOTSUP for {"memory":false}: a pause keeps the memory. */
-static int check_pause_body(const struct http_req *req)
+/* {"memory": true or false}, or nothing: 0 or -EINVAL. */
+static int take_pause_body(const struct http_req *req, enum sandbox_keep *ret)
 {
 	size_t len;
 	const char *body = http_body(req, &len);
 	json_t *o = len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
-	int r = json_is_object(o) ? 0 : -EINVAL;
+	const json_t *memory = json_object_get(o, "memory");
+	int r = json_is_object(o) && (memory == NULL || json_is_boolean(memory)) ? 0 : -EINVAL;
 
-	if (json_is_false(json_object_get(o, "memory")))
-		r = -ENOTSUP;
+	*ret = json_is_false(memory) ? SANDBOX_KEEP_FILES : SANDBOX_KEEP_ANY;
 	json_decref(o);
 	return r;
 }
@@ -381,22 +381,20 @@ static int check_pause_body(const struct http_req *req)
 static void pause_it(struct http_req *req, void *arg)
 {
 	struct sandbox *s = find_awake(req, arg);
-	int r = check_pause_body(req);
+	enum sandbox_keep keep;
+	int r = take_pause_body(req, &keep);
 	struct err err = { 0 };
 
 	if (s == NULL)
 		return;
 	if (r < 0) {
-		service_answer_refused(
-			req, r,
-			r == -ENOTSUP ? "memory: a pause keeps it; files alone can't be kept"
-				      : "body: must be a JSON object");
+		service_answer_refused(req, r, "body: must be an object whose memory is a boolean");
 		return;
 	}
 	if (service_wait(req, s, on_pause_progress) == NULL)
 		return;
 	http_hold(req, service_deleter_gone);
-	r = sandbox_pause(s, SANDBOX_KEEP_ANY, &err);
+	r = sandbox_pause(s, keep, &err);
 	if (r < 0)
 		service_rest_refused(req, r, &err);
 }

@@ -55,21 +55,25 @@ static void on_resumed(struct sandbox *s, void *arg)
 		http_answer(w->req, 200, sandbox_json(s));
 }
 
-/* {"disk": true or false}, or nothing: 0 or -EINVAL. */
+/* {"disk": true or false}, {"memory": false}, or nothing: 0 or -EINVAL. */
 static int take_keep(const struct http_req *req, enum sandbox_keep *ret)
 {
 	size_t len;
 	const char *body = http_body(req, &len);
 	json_t *o = len == 0 ? json_object() : json_loadb(body, len, JSON_REJECT_DUPLICATES, NULL);
-	const json_t *disk = json_object_get(o, "disk");
-	int r = json_is_object(o) && json_object_size(o) == (disk != NULL) &&
-				(disk == NULL || json_is_boolean(disk))
+	const json_t *disk = json_object_get(o, "disk"), *memory = json_object_get(o, "memory");
+	const size_t known = (disk != NULL ? 1U : 0U) + (memory != NULL ? 1U : 0U);
+	int r = json_is_object(o) && json_object_size(o) == known &&
+				(disk == NULL || json_is_boolean(disk)) &&
+				(memory == NULL || json_is_boolean(memory)) &&
+				!(json_is_false(disk) && json_is_false(memory))
 			? 0
 			: -EINVAL;
 
-	*ret = disk == NULL	    ? SANDBOX_KEEP_ANY
-	       : json_is_true(disk) ? SANDBOX_KEEP_DISK
-				    : SANDBOX_KEEP_MEMORY;
+	*ret = json_is_false(memory) ? SANDBOX_KEEP_FILES
+	       : disk == NULL	     ? SANDBOX_KEEP_ANY
+	       : json_is_true(disk)  ? SANDBOX_KEEP_DISK
+				     : SANDBOX_KEEP_MEMORY;
 	json_decref(o);
 	return r;
 }
@@ -93,7 +97,8 @@ void service_pause(struct http_req *req, void *arg)
 	if (s == NULL)
 		return;
 	if (take_keep(req, &keep) < 0) {
-		http_error(req, 400, "invalid_argument", "body: may have \"disk\", a boolean");
+		http_error(req, 400, "invalid_argument",
+			   "body: may have \"disk\" and \"memory\", booleans, not both false");
 		return;
 	}
 	if (!running(req, s) || service_wait(req, s, on_paused) == NULL)

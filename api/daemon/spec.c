@@ -220,16 +220,23 @@ static int set_timeout(const json_t *v, const struct spec_limits *lim, struct sp
 	return take_number("timeout_ms", v, 0, SPEC_TIMEOUT_MAX, &s->timeout_ms, err);
 }
 
+static const char *const on_timeout_names[] = { "end", "pause", "pause-files" };
+
+const char *spec_on_timeout(const struct spec *s)
+{
+	return on_timeout_names[!s->pause_on_timeout ? 0 : !s->pause_files ? 1 : 2];
+}
+
 static int set_on_timeout(const json_t *v, const struct spec_limits *lim, struct spec *s,
 			  struct err *err)
 {
-	static const char *const names[] = { "end", "pause" };
-	int choice = take_choice(v, names, ARRAY_SIZE(names));
+	int choice = take_choice(v, on_timeout_names, ARRAY_SIZE(on_timeout_names));
 
 	(void)lim;
 	if (choice < 0)
-		return err_set(err, -EINVAL, "on_timeout: must be end or pause");
-	s->pause_on_timeout = choice == 1;
+		return err_set(err, -EINVAL, "on_timeout: must be end, pause or pause-files");
+	s->pause_on_timeout = choice >= 1;
+	s->pause_files = choice == 2;
 	return 0;
 }
 
@@ -372,6 +379,7 @@ void spec_defaults(struct spec *s, const struct spec_limits *lim)
 	*s = (struct spec){ .vcpus = 1 };
 	s->memory_bytes =
 		MIN(SPEC_MEMORY_DEFAULT, lim->memory_max / SPEC_MEMORY_STEP * SPEC_MEMORY_STEP);
+	s->scratch_bytes = lim->scratch;
 	memcpy(s->kernel, lim->kernel, strnlen(lim->kernel, SPEC_NAME_MAX));
 	memcpy(s->image, lim->image, strnlen(lim->image, SPEC_NAME_MAX));
 }

@@ -50,6 +50,7 @@ struct spec {
 	uint64_t scratch_bytes; /* 0 = no scratch drive */
 	uint64_t timeout_ms;	/* 0 = none */
 	bool pause_on_timeout;	/* else it ends */
+	bool pause_files;	/* with that: its scratch disk is kept, and no memory */
 	char kernel[SPEC_NAME_MAX + 1];
 	char image[SPEC_NAME_MAX + 1];
 	char digest[SPEC_DIGEST_LEN +
@@ -76,6 +77,7 @@ struct spec {
 struct spec_limits {
 	uint64_t memory_max;
 	uint64_t scratch_max;
+	uint64_t scratch;   /* used when the request says nothing; 0 = none */
 	bool networks;	    /* they may be asked for */
 	const char *kernel; /* used when the request names none */
 	const char *image;
@@ -92,6 +94,8 @@ bool spec_env_name_ok(const char *name, size_t len);
 bool spec_user_ok(const char *user);
 /* An object of strings as the environment: 0, -EINVAL, -ENOMEM. spec_done frees what there is. */
 MUST_USE int spec_set_envs(const json_t *v, struct spec *s, struct err *err);
+/* What on_timeout says: literal. */
+const char *spec_on_timeout(const struct spec *s);
 /* All of src, with its own memory: 0 (free with spec_done) or -ENOMEM. */
 MUST_USE int spec_copy(const struct spec *src, struct spec *ret);
 

@@ -65,6 +65,45 @@ while True:
 	[ "$(denials | wc -l)" = "$before" ]
 }
 
+writes() { in_it "$1" 'cat /proc/[0-9]*/cmdline | grep -q "writer-[l]oop"'; }
+boot_id() { in_it "$1" 'cat /proc/sys/kernel/random/boot_id'; }
+
+@test "without its memory a sandbox keeps its files, and none of its processes" {
+	before=$(denials | wc -l)
+	id=$(casemate create --scratch 256M --env WHO=me)
+	boot=$(boot_id "$id")
+	in_it "$id" 'id -u >/uid; echo kept >/root/file; head -c 20000000 /dev/urandom >/big; sha256sum /big >/sum; echo lost >/tmp/file'
+	# It writes until the end; nothing is synchronised.
+	in_it "$id" 'setsid sh -c "while :; do date >>/root/log; done" writer-loop </dev/null >/dev/null 2>&1 &'
+	until_true 30 writes "$id"
+	casemate pause --files "$id"
+	[ "$(ls $store)" = "$id.disk" ]
+	[[ "$(stat -c '%U %a %C' $store/"$id".disk)" = "root 600 "*":object_r:casemate_paused_t:s0" ]]
+	[ -z "$(jail_of "$id" cgroup)" ]
+	casemate resume "$id"
+	[ "$(casemate ps --json | jq -r --arg id "$id" '.sandboxes[] | select(.id == $id) | .path')" = reboot ]
+	[ "$(boot_id "$id")" != "$boot" ]
+	[ "$(in_it "$id" 'echo $WHO; cat /root/file; sha256sum -c /sum >/dev/null && echo whole; ls /tmp')" = "$(printf 'me\nkept\nwhole')" ]
+	run ! writes "$id"
+	in_it "$id" 'test -s /root/log && rm /big && echo more >>/root/log'
+	until_true 60 no_file
+	# Once more, with what has changed.
+	casemate pause --files "$id"
+	casemate resume "$id"
+	[ "$(in_it "$id" 'cat /root/file; ls /big 2>&1 | wc -l')" = "$(printf 'kept\n1')" ]
+	casemate rm "$id"
+	[ "$(denials | wc -l)" = "$before" ]
+}
+
+@test "what has its files in its memory isn't paused without it, and goes on" {
+	id=$(casemate create)
+	in_it "$id" 'echo here >/root/file'
+	run casemate pause --files "$id"
+	[ "$status" -ne 0 ]
+	[[ "$output" = *"scratch disk"* ]]
+	[ "$(in_it "$id" 'cat /root/file')" = here ]
+}
+
 api() { curl -s --unix-socket /run/casemate/casemated.sock "http://casemate$1" "${@:2}"; }
 field() { casemate ps --json | jq -r --arg id "$1" ".sandboxes[] | select(.id == \$id) | .$2"; }
 is_on_disk() { [ "$(field "$1" paused)" = disk ]; }

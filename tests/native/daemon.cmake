@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-foreach(name daemon_http daemon_ports daemon_events daemon_disk daemon_snapshots daemon_templates daemon_layers daemon_recall daemon_images cli_image daemon_many daemon_cli daemon_crash
+foreach(name daemon_http daemon_ports daemon_events daemon_disk daemon_files daemon_snapshots daemon_templates daemon_layers daemon_recall daemon_images cli_image daemon_many daemon_cli daemon_crash
     daemon_pool daemon_clones daemon_forks)
 casemate_test(${name} native
   SOURCES native/${name}.c native/daemon_rig.c native/cli_rig.c native/openapi.c native/jail_rig.c LINKS jailer http)

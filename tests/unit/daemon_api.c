@@ -240,6 +240,7 @@ Test(api, tenants)
 /* ---- E2B's requests ------------------------------------------------------------------------ */
 
 static const struct spec_limits limits = { .memory_max = UINT64_C(4) << 30,
+					   .scratch_max = UINT64_C(256) << 30,
 					   .kernel = "default",
 					   .image = "default" };
 
@@ -284,6 +285,14 @@ Test(api, create)
 	cr_assert_eq(
 		parse("{\"templateID\":\"base\",\"autoResume\":{\"enabled\":true}}", 2, &s, &p), 0);
 	cr_assert(p->auto_resume && !s.pause_on_timeout);
+	cr_assert_eq(s.scratch_bytes, 0);
+	profile_free(p);
+	spec_done(&s);
+	/* Without its memory: then its files are on a disk. */
+	cr_assert_eq(parse("{\"templateID\":\"base\",\"autoPause\":true,\"autoPauseMemory\":false}",
+			   2, &s, &p),
+		     0);
+	cr_assert(s.pause_on_timeout && s.pause_files && s.scratch_bytes > 0);
 	profile_free(p);
 	spec_done(&s);
 }
@@ -367,7 +376,9 @@ Test(api, create_refusals)
 		{ -EINVAL, "{\"templateID\":\"base\",\"secure\":\"yes\"}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"network\":[]}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"autoPause\":1}" },
-		{ -ENOTSUP, "{\"templateID\":\"base\",\"autoPauseMemory\":false}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"autoPauseMemory\":false}" },
+		{ -EINVAL, "{\"templateID\":\"base\",\"autoPause\":true,\"autoPauseMemory\":false,"
+			   "\"autoResume\":{\"enabled\":true}}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"autoResume\":{\"enabled\":1}}" },
 		{ -EINVAL, "{\"templateID\":\"base\",\"autoResume\":true}" },
 		{ -ENOTSUP, "{\"templateID\":\"base\",\"network\":{\"allowOut\":[\"1.1.1.1\"]}}" },

@@ -18,10 +18,11 @@ static struct record full(void)
 	};
 	static const char spec[] =
 		"{\"vcpus\":3,\"memory_bytes\":134217728,\"scratch_bytes\":1048576,\"timeout_ms\":5000,"
-		"\"on_timeout\":\"pause\",\"hostname\":\"box\",\"user\":\"me\",\"cwd\":\"/a b\","
+		"\"on_timeout\":\"pause-files\",\"hostname\":\"box\",\"user\":\"me\",\"cwd\":\"/a b\","
 		"\"envs\":{\"A\":\"\\u00e4\\n\",\"B\":\"\"},\"huge_pages\":\"transparent\","
 		"\"root\":\"pmem\",\"cpuset_cpus\":\"0-3\",\"cpuset_mems\":\"0\"}";
-	struct record r = { .resting = true,
+	struct record r = { .files_only = true,
+			    .resting = true,
 			    .path = "fork",
 			    .parent = "iaaaaaaaaaaaaaaaaaaa",
 			    .origin = UINT64_C(0xfedcba9876543210),
@@ -52,7 +53,7 @@ Test(record, round_trip)
 	cr_assert_eq(b.spec.memory_bytes, 134217728);
 	cr_assert_eq(b.spec.huge_pages, SPEC_PAGES_TRANSPARENT);
 	cr_assert_eq(b.spec.root, SPEC_ROOT_PMEM);
-	cr_assert(b.spec.pause_on_timeout);
+	cr_assert(b.spec.pause_on_timeout && b.spec.pause_files);
 	cr_assert_eq(b.spec.envs_count, 2);
 	cr_assert_str_eq(b.spec.digest, a.spec.digest);
 	cr_assert_str_eq(b.spec.cwd, "/a b");
@@ -60,7 +61,7 @@ Test(record, round_trip)
 	cr_assert_eq(b.end_unix_ms, a.end_unix_ms);
 	cr_assert_eq(memcmp(b.token, a.token, sizeof(a.token)), 0);
 	cr_assert_eq(memcmp(b.image, a.image, sizeof(a.image)), 0);
-	cr_assert(b.resting && !b.parked);
+	cr_assert(b.resting && !b.parked && b.files_only);
 	cr_assert(b.profile->auto_resume && b.profile->private_traffic && !b.profile->secure);
 	cr_assert(profile_matches(b.profile, "who=%22me%22"));
 	cr_assert_str_eq(b.profile->mask_host, "x:${PORT}");
@@ -137,14 +138,22 @@ Test(record, refusals)
 			else
 				(void)json_object_set_new(copy, json_object_iter_key(it),
 							  json_pack("[i]", 1));
+			/* What a casemated before this one didn't write. */
+			const bool may_lack =
+				kind == 0 && strcmp(json_object_iter_key(it), "files_only") == 0;
 			again = json_dumps(copy, 0);
-			cr_assert_eq(record_read(again, &b, &err), -EINVAL, "%s", again);
+			cr_assert_eq(record_read(again, &b, &err), may_lack ? 0 : -EINVAL, "%s",
+				     again);
+			if (may_lack) {
+				cr_assert(!b.files_only);
+				record_done(&b);
+			}
 			free(again);
 			json_decref(copy);
 		}
 		members++;
 	}
-	cr_assert_eq(members, 14);
+	cr_assert_eq(members, 15);
 	(void)json_object_set_new(json_object_get(o, "spec"), "lease", json_true());
 	again = json_dumps(o, 0);
 	cr_assert_eq(record_read(again, &b, &err), -EINVAL);

@@ -77,6 +77,21 @@ Test(spec, everything)
 	spec_done(&s); /* twice is fine */
 }
 
+Test(spec, what_happens_then)
+{
+	struct err err = { 0 };
+	struct spec s;
+
+	cr_assert_eq(parse("{\"on_timeout\":\"pause-files\"}", &s, &err), 0, "%s", err.msg);
+	cr_assert(s.pause_on_timeout && s.pause_files);
+	cr_assert_str_eq(spec_on_timeout(&s), "pause-files");
+	cr_assert_eq(parse("{\"on_timeout\":\"pause\"}", &s, &err), 0, "%s", err.msg);
+	cr_assert(s.pause_on_timeout && !s.pause_files);
+	cr_assert_str_eq(spec_on_timeout(&s), "pause");
+	cr_assert_eq(parse("{}", &s, &err), 0, "%s", err.msg);
+	cr_assert_str_eq(spec_on_timeout(&s), "end");
+}
+
 Test(spec, names_the_bad_field)
 {
 	refuse("[]", "object");
@@ -97,8 +112,8 @@ Test(spec, names_the_bad_field)
 	refuse("{\"scratch_bytes\":17179869185}", "scratch_bytes");
 	refuse("{\"scratch_bytes\":5}", "multiple of 1 MiB");
 	refuse("{\"timeout_ms\":86400001}", "timeout_ms");
-	refuse("{\"on_timeout\":\"kill\"}", "on_timeout: must be end or pause");
-	refuse("{\"on_timeout\":true}", "on_timeout: must be end or pause");
+	refuse("{\"on_timeout\":\"kill\"}", "on_timeout: must be end, pause or pause-files");
+	refuse("{\"on_timeout\":true}", "on_timeout: must be end, pause or pause-files");
 	refuse("{\"huge_pages\":\"1G\"}", "huge_pages: must be none");
 	refuse("{\"cpuset_cpus\":\"0 \"}", "cpuset_cpus: has a character");
 	refuse("{\"cpuset_mems\":0}", "cpuset_mems: must be a string");

@@ -8,6 +8,8 @@ tree=${1:?} out=${2:?}
 ! grep -qF " $tree" /proc/self/mounts || { echo "customize.sh: something is still mounted below $tree" >&2; exit 1; }
 
 chroot "$tree" useradd -m -u 1000 -U -s /bin/bash user
+echo 'user ALL=(ALL:ALL) NOPASSWD: ALL' >"$tree/etc/sudoers.d/user"
+chmod 440 "$tree/etc/sudoers.d/user"
 echo casemate >"$tree/etc/hostname"
 printf '127.0.0.1 localhost casemate\n::1 localhost\n' >"$tree/etc/hosts"
 rm -f "$tree/etc/resolv.conf"

@@ -36,6 +36,9 @@ used_more() { [ "$(casemate metrics --json "$1" | jq '.metrics["jail.cpu_us"]')"
 	[ "$(status POST "/sandboxes/$id/timeout" -d '{"timeout":100}')" = 204 ]
 	[ "$(casemate exec "$id" -- sh -c 'echo $COLOUR; whoami')" = "red
 user" ]
+	# What scripts for E2B's image take for granted.
+	[ "$(casemate exec "$id" -- sh -c 'sudo whoami; python -c "print(6 * 7)"')" = "root
+42" ]
 	api GET "/sandboxes/$id/metrics" | jq -e '.[0] | .memTotal == 536870912 and .memUsed > 1000000 and .cpuUsedPct > 0'
 	before=$(casemate metrics --json "$id" | jq '.metrics["jail.cpu_us"]')
 	casemate exec "$id" -- sh -c 'i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done'

@@ -30,6 +30,7 @@
 #define ORDER_BEGIN 40U
 #define ORDER_END   80U
 #define TX_SLOTS    8U
+#define DESC_NEXT   1U
 
 enum {
 	OP_REQUEST = 1,
@@ -103,7 +104,7 @@ static void send(const struct header *to, uint16_t op, uint32_t flags, const voi
 		 uint32_t len)
 {
 	unsigned slot = tx_sent % TX_SLOTS;
-	struct vq_buf b[2] = { { &tx[slot].h, sizeof(tx[slot].h), false }, { data, len, false } };
+	struct vq_desc *d = &vs.q[1].desc[slot * 2];
 
 	tx_settle(TX_SLOTS - 1);
 	tx[slot].h = (struct header){ .src_cid = guest_cid,
@@ -118,9 +119,13 @@ static void send(const struct header *to, uint16_t op, uint32_t flags, const voi
 				      .fwd_cnt = taken[to->src_port % CONNS] };
 	if (len > 0 && len <= FRAME_BYTES) {
 		memcpy(tx[slot].answer, data, len);
-		b[1].data = tx[slot].answer;
+		data = tx[slot].answer;
 	}
-	vq_add(&vs.q[1], (uint16_t)(slot * 2), b, len > 0 ? 2 : 1);
+	/* The rest of the two descriptors is as test_agent made it. */
+	d[0].flags = len > 0 ? DESC_NEXT : 0;
+	d[1].addr = (uint64_t)data;
+	d[1].len = len;
+	vq_again(&vs.q[1], (uint16_t)(slot * 2));
 	tx_sent++;
 	vq_kick(&vs, &vs.q[1]);
 	if (len > FRAME_BYTES)
@@ -348,6 +353,10 @@ void test_agent(void)
 	vs.q[1].avail[0] = 1;
 	for (uint16_t i = 0; i < RX_BUFS; i++)
 		post(i);
+	for (unsigned i = 0; i < TX_SLOTS; i++)
+		vs.q[1].desc[i * 2] = (struct vq_desc){ .addr = (uint64_t)&tx[i].h,
+							.len = sizeof(tx[i].h),
+							.next = (uint16_t)(i * 2 + 1) };
 	vq_kick(&vs, &vs.q[0]);
 	send(&host, OP_REQUEST, 0, NULL, 0);
 	for (;;) {

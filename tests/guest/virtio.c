@@ -79,7 +79,8 @@ void vdev_ack(unsigned n)
 
 	if (b == 0) /* an interrupt of no device */
 		return;
-	mmio_write32(b + REG_IRQ_ACK, mmio_read32(b + REG_IRQ_STATUS));
+	/* Whatever it was about: whoever waits looks for itself. Reading it is one exit more. */
+	mmio_write32(b + REG_IRQ_ACK, IRQ_USED | IRQ_CONFIG);
 }
 
 void vq_add(struct vq *q, uint16_t head, const struct vq_buf *bufs, unsigned n)

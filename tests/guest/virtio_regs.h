@@ -18,6 +18,8 @@
 #define REG_NOTIFY	 0x050
 #define REG_IRQ_STATUS	 0x060
 #define REG_IRQ_ACK	 0x064
+#define IRQ_USED	 1U
+#define IRQ_CONFIG	 2U
 #define REG_STATUS	 0x070
 #define REG_DESC	 0x080
 #define REG_AVAIL	 0x090

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The code interpreter's service with its real kernels, on loopback. Needs python3-ipykernel, matplotlib, pandas and node."""
+import asyncio
+import contextlib
 import http.client
+import io
 import json
 import os
 import shutil
@@ -10,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import unittest
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -28,6 +32,36 @@ class Agent(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class Warming(unittest.TestCase):
+    """It isn't warm before all kernels are there: one that fails is started again."""
+
+    def test_tries_again(self):
+        sys.path.insert(0, os.path.dirname(SERVICE))
+        sys.dont_write_bytecode = True
+        import context
+        context.AGAIN_S = 0
+        tries = []
+
+        class Flaky(context.Contexts):
+            async def create(self, language, cwd=None):
+                tries.append((language, self.warm.is_set()))
+                if len(tries) == 1:
+                    raise RuntimeError("Kernel didn't respond in 300 seconds")
+                made = types.SimpleNamespace(id=language, language=language)
+                self.known[language] = made
+                return made
+
+        async def warm_up():
+            contexts = Flaky("/", "")
+            await contexts.warm_up(["python", "javascript"])
+            return contexts.warm.is_set()
+
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            self.assertTrue(asyncio.run(warm_up()))
+        self.assertEqual(tries, [("python", False), ("python", False), ("javascript", False)])
+        self.assertIn("didn't respond", told.getvalue())
 
 
 class Service(unittest.TestCase):

@@ -16,7 +16,8 @@ from tornado.httpclient import AsyncHTTPClient
 HERE = os.path.dirname(os.path.abspath(__file__))
 LANGUAGES = ("python", "javascript", "typescript")
 KEEPALIVE_S = 5
-START_S = 120     # an emulated machine is slow
+START_S = 300     # an emulated machine is slow
+AGAIN_S = 1       # between two tries to start one
 INTERRUPT_S = 10  # how long an interrupted execution holds up the next one
 ENVS_S = 5
 CONTEXTS_MAX = 64
@@ -218,11 +219,15 @@ class Contexts:
         self.warm = asyncio.Event()
 
     async def warm_up(self, languages):
-        try:
-            for language in languages:
-                await self.default(language)
-        finally:
-            self.warm.set()
+        """Until all of them are there: what is frozen without would start them in every sandbox."""
+        for language in languages:
+            while language not in {c.language for c in self.known.values()}:
+                try:
+                    await self.default(language)
+                except Exception as reason:  # pylint: disable=broad-except
+                    print(f"code-interpreter: {language}: {reason!r}", file=sys.stderr)
+                    await asyncio.sleep(AGAIN_S)
+        self.warm.set()
 
     async def create(self, language, cwd=None):
         if len(self.known) >= CONTEXTS_MAX:

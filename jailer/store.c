@@ -20,7 +20,7 @@
 #include "jailer/blobs.h"
 #include "jailer/request.h"
 
-#define STORE_PATH_MAX 160 /* "kernels/" name "/kernel" and room */
+#define STORE_PATH_MAX 160  /* "kernels/" name "/kernel" and room */
 #define BLOCK_BYTES    512U /* of st_blocks */
 
 static int check_owner(int fd, const char *path, mode_t type, struct err *err)

@@ -78,6 +78,77 @@ get='get() { timeout 10 bash -c "exec 3<>/dev/tcp/$1/$2 && printf \"GET / HTTP/1
 	clean
 }
 
+# Everything that isn't TCP, and TCP to where nothing was allowed, from a guest that is root of its kernel and has an address of
+# IPv6, too. The host does the same first: the servers answer.
+@test "egress: no UDP, no ICMP, no IPv6, no scan finds anything" {
+	ip addr add 2001:db8:99::1/64 dev h0 nodad
+	ip -n srv addr add 2001:db8:99::2/64 dev s0 nodad
+	cat >"$BATS_FILE_TMPDIR/echo.py" <<-'P'
+		import socket, threading
+		def tcp(s):
+		    while True:
+		        c, _ = s.accept(); c.sendall(b"served"); c.close()
+		for f, a in (socket.AF_INET, "10.99.0.2"), (socket.AF_INET6, "2001:db8:99::2"):
+		    s = socket.socket(f, socket.SOCK_STREAM); s.bind((a, 7)); s.listen(); threading.Thread(target=tcp, args=(s,)).start()
+		    u = socket.socket(f, socket.SOCK_DGRAM); u.bind((a, 7))
+		    threading.Thread(target=lambda u=u: [u.sendto(b"served", u.recvfrom(2048)[1]) for _ in iter(int, 1)]).start()
+	P
+	cat >"$BATS_FILE_TMPDIR/probe.py" <<-'P'
+		import fcntl, socket, struct, sys
+		def tell(what, reached): print(what, "reached" if reached else "not")
+		def attempt(what, family, kind, proto, to, message):
+		    try:
+		        with socket.socket(family, kind, proto) as s:
+		            s.settimeout(2); s.connect(to)
+		            if message: s.send(message)
+		            return tell(what, len(s.recv(2048)) > 0)
+		    except OSError: tell(what, False)
+		v4, v6 = socket.AF_INET, socket.AF_INET6
+		if len(sys.argv) > 1: # the guest: an address of its own choice, SIOCSIFADDR of an in6_ifreq
+		    try:
+		        with socket.socket(v6, socket.SOCK_DGRAM) as s:
+		            at = socket.inet_pton(v6, "2001:db8:99::9") + struct.pack("Ii", 64, socket.if_nametoindex("eth0"))
+		            fcntl.ioctl(s, 0x8916, at)
+		        print("has IPv6")
+		    except OSError as e: print("no IPv6:", e)
+		echo = lambda kind, sum: struct.pack("!BBHHH", kind, 0, sum, 7, 1)
+		attempt("tcp4", v4, socket.SOCK_STREAM, 0, ("10.99.0.2", 7), b"")
+		attempt("udp4", v4, socket.SOCK_DGRAM, 0, ("10.99.0.2", 7), b"x")
+		attempt("large_udp4", v4, socket.SOCK_DGRAM, 0, ("10.99.0.2", 7), b"x" * 1800)
+		attempt("icmp4", v4, socket.SOCK_RAW, socket.IPPROTO_ICMP, ("10.99.0.2", 0), echo(8, 0xf7f7))
+		attempt("tcp6", v6, socket.SOCK_STREAM, 0, ("2001:db8:99::2", 7), b"")
+		attempt("udp6", v6, socket.SOCK_DGRAM, 0, ("2001:db8:99::2", 7), b"x")
+		attempt("icmp6", v6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6, ("2001:db8:99::2", 0), echo(128, 0))
+		attempt("mapped", v6, socket.SOCK_DGRAM, 0, ("::ffff:10.99.0.2", 7), b"x")
+		if len(sys.argv) > 1:
+		    found = []
+		    for host in "10.99.0.1", "10.213.0.1", "10.213.0.2", "10.213.0.3", "169.254.169.254", "127.0.0.2", "100.100.100.200":
+		        for port in 22, 80, 443, 2375, 6443, 8080, 49983:
+		            with socket.socket() as s:
+		                s.settimeout(2)
+		                try:
+		                    s.connect((host, port)); s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+		                    if s.recv(16): found.append((host, port))
+		                except OSError: pass
+		    # the guest's own 49983 is its agent's, and is bound to every address of the guest's
+		    print("found", sorted(set(found) - {("10.213.0.1", 49983)}))
+	P
+	ip netns exec srv python3 "$BATS_FILE_TMPDIR/echo.py" </dev/null >/dev/null 2>&1 3>&- 4>&- &
+	until_true 20 bash -c 'grep -q served </dev/tcp/10.99.0.2/7'
+	run -0 python3 "$BATS_FILE_TMPDIR/probe.py"
+	echo "the host: $output"
+	[ "$(grep -c reached <<<"$output")" -eq 8 ]
+	id=$(casemate create --user root --net allow=10.99.0.2:7)
+	casemate cp "$BATS_FILE_TMPDIR/probe.py" "$id:/tmp/probe.py"
+	run -0 casemate exec "$id" -- python3 /tmp/probe.py scan
+	echo "the guest: $output"
+	[ "$(grep reached <<<"$output")" = "tcp4 reached" ]
+	[ "$(grep -c ' not$' <<<"$output")" -eq 7 ]
+	[[ "$output" = *"found []"* ]]
+	casemate rm "$id"
+	clean
+}
+
 @test "egress: without --net there is no card, and a bad policy makes no sandbox" {
 	run -0 casemate run -- sh -c 'ls /sys/class/net'
 	[ "$output" = lo ]

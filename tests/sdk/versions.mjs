@@ -10,7 +10,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 
 const manifest = JSON.parse(readFileSync(new URL('package.json', import.meta.url)))
-const all = Object.keys(manifest.dependencies).map((name) => name.replace('e2b-', ''))
+const all = Object.keys(manifest.dependencies).filter((name) => name.startsWith('e2b-')).map((name) => name.replace('e2b-', ''))
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : all
 
 const steps = {

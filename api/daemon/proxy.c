@@ -34,7 +34,7 @@
 #define CHUNK_MARKUP 32U /* room for a chunk's size and ends */
 #define INTERIM_MAX  8U	 /* 1xx answers before the real one */
 #define DOWN_MAX     65536U
-#define UP_MAX	     (2U * HTTP_HEAD_MAX) /* a head, with our own fields; and markup */
+#define UP_MAX	     (HTTP_HEAD_MAX + 4096U) /* a head, with our own fields; and markup */
 
 enum phase {
 	PHASE_WAKE,    /* the sandbox is paused, and is to go on */

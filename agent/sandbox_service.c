@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "agent/identity.h"
+#include "agent/trust.h"
 #include "api/proto/contract.h"
 
 static void identify(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
@@ -93,6 +94,19 @@ static void freeze(struct rpc_call *call, const ProtobufCMessage *in, int *fds, 
 	rpc_reply(call, &out.base, NULL);
 }
 
+static void trust(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Agent__V1__TrustRequest *req = (const void *)in;
+	Casemate__Agent__V1__TrustResponse out = CASEMATE__AGENT__V1__TRUST_RESPONSE__INIT;
+	struct err err = { 0 };
+
+	(void)fds;
+	if (trust_apply(arg, req->certificate, &err) < 0)
+		rpc_fail_err(call, &err);
+	else
+		rpc_reply(call, &out.base, NULL);
+}
+
 #define HANDLER(method_, fn_)                                  \
 	{                                                      \
 		.method = &agent_methods[method_], .fn = (fn_) \
@@ -105,6 +119,7 @@ const struct rpc_handler agent_handlers[] = {
 	HANDLER(AGENT_READ_FILE, read_file),
 	HANDLER(AGENT_SHUTDOWN, shut_down),
 	HANDLER(AGENT_FREEZE, freeze),
+	HANDLER(AGENT_TRUST, trust),
 	HANDLER(AGENT_PROCESS_START, service_process_start),
 	HANDLER(AGENT_PROCESS_LIST, service_process_list),
 	HANDLER(AGENT_PROCESS_UPDATE, service_process_update),
@@ -124,7 +139,7 @@ const struct rpc_handler agent_handlers[] = {
 	HANDLER(AGENT_FS_REMOVE_WATCHER, service_fs_remove_watcher),
 };
 /* Those of Sandbox come first. */
-#define OWN_HANDLERS 6
+#define OWN_HANDLERS 7
 const struct rpc_handler *const agent_tenant_handlers = &agent_handlers[OWN_HANDLERS];
 const size_t agent_tenant_handlers_count = ARRAY_SIZE(agent_handlers) - OWN_HANDLERS;
 _Static_assert(AGENT_PROCESS_START == OWN_HANDLERS, "the table is in the contract's order");

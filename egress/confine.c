@@ -16,10 +16,10 @@
 #include "policies/seccomp/filter.h"
 #include "seccomp/egress.h"
 
-/* A connection: two sockets. */
-#define FDS_FIXED   (64U + EGRESS_QUERIES_MAX + EGRESS_DNS_CONNS_MAX)
+/* A connection: two sockets; four more, and two ends of TLS, where that ends here. */
+#define FDS_FIXED   (64U + EGRESS_QUERIES_MAX + EGRESS_DNS_CONNS_MAX + 4U * EGRESS_TLS_MAX)
 #define FLOW_BYTES  (UINT64_C(256) << 10)
-#define OTHER_BYTES (UINT64_C(32) << 20)
+#define OTHER_BYTES ((UINT64_C(48) << 20) + EGRESS_TLS_MAX * FLOW_BYTES)
 
 static int set_limits(size_t flows, struct err *err)
 {

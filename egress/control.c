@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/fd.h"
 #include "base/log.h"
+#include "egress/authority.h"
 
 struct control {
 	struct egress *egress;
@@ -22,16 +24,38 @@ static json_t *error_answer(const char *why)
 	return json_pack("{s:s}", "error", why);
 }
 
-static json_t *take_policy(struct control *c, const json_t *document)
+/* What p needs to be kept: an authority for names with headers, where the host's are there to check
+ * servers by; else plain HTTP has to do. */
+static int prepare(struct control *c, const struct policy *p, int roots, struct err *err)
+{
+	struct egress *e = c->egress;
+
+	if (!policy_has_headers(p))
+		return 0;
+	if (e->authority == NULL && roots >= 0)
+		return authority_new(roots, &e->authority, err);
+	return e->authority != NULL ? 0 : policy_check_plain(p, err);
+}
+
+static json_t *take_policy(struct control *c, const json_t *document, int roots)
 {
 	struct err err = { 0 };
 	struct policy *p;
 	size_t ended;
+	bool headers;
 
 	if (policy_from_json(document, &p, &err) < 0)
 		return error_answer(err.msg);
+	if (prepare(c, p, roots, &err) < 0) {
+		policy_free(p);
+		return error_answer(err.msg);
+	}
+	headers = policy_has_headers(p);
 	ended = proxy_set_policy(c->proxy, p);
 	log_info("policy.taken", "ended=%zu", ended);
+	if (headers && c->egress->authority != NULL)
+		return json_pack("{s:I, s:s}", "ended", (json_int_t)ended, "certificate",
+				 authority_certificate(c->egress->authority));
 	return json_pack("{s:I}", "ended", (json_int_t)ended);
 }
 
@@ -51,7 +75,7 @@ static json_t *give_status(const struct control *c)
 			 counters);
 }
 
-static json_t *handle(struct control *c, size_t len)
+static json_t *handle(struct control *c, size_t len, int roots)
 {
 	json_error_t e;
 	json_t *message = json_loadb(c->in, len, JSON_REJECT_DUPLICATES, &e);
@@ -61,7 +85,7 @@ static json_t *handle(struct control *c, size_t len)
 	if (json_object_size(message) != 1)
 		answer = error_answer("not one request");
 	else if (policy != NULL)
-		answer = take_policy(c, policy);
+		answer = take_policy(c, policy, roots);
 	else if (json_object_get(message, "status") != NULL)
 		answer = give_status(c);
 	else
@@ -86,12 +110,14 @@ static bool reply(struct control *c, json_t *answer)
 static void on_message(struct loop_io *io, int fd, uint32_t events, void *arg)
 {
 	struct control *c = arg;
-	ssize_t n = recv(fd, c->in, sizeof(c->in), MSG_DONTWAIT);
+	CLEANUP(fd_closep) int roots = -1;
+	size_t fds = 1;
+	ssize_t n = fd_recv(fd, c->in, sizeof(c->in), &roots, &fds); /* non-blocking: main.c */
 	bool ok;
 
 	(void)io;
 	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN)
 		return;
 	if (n <= 0) {
 		loop_stop(c->egress->loop, 0);
@@ -100,7 +126,7 @@ static void on_message(struct loop_io *io, int fd, uint32_t events, void *arg)
 	if ((size_t)n == sizeof(c->in))
 		ok = reply(c, error_answer("too long"));
 	else
-		ok = reply(c, handle(c, (size_t)n));
+		ok = reply(c, handle(c, (size_t)n, roots));
 	explicit_bzero(c->in, (size_t)n);
 	if (!ok)
 		loop_stop(c->egress->loop, 0);

@@ -3,11 +3,14 @@
  * control.h - the control socket: SOCK_SEQPACKET, a JSON object in each message, one answer to
  * each.
  *
- *     {"policy": {...}}  -> {"ended": N}          the policy is in force, all of it, from now on
+ *     {"policy": {...}}  -> {"ended": N}          the policy is in force, all of it, from now on;
+ *                           with "certificate": "..." (PEM) where the guest is to trust it
  *     {"status": {}}     -> {"connections": N, "counters": {...}}
  *     anything else      -> {"error": "..."}      and nothing has changed
  *
- * casemate-egress(8) describes the policy. The peer's end ends the program. The loop's thread.
+ * With a policy may come one descriptor: the file with the authorities that this host believes. It
+ * is read when a policy has headers for the first time. casemate-egress(8) describes the policy.
+ * The peer's end ends the program. The loop's thread.
  */
 #ifndef EGRESS_CONTROL_H
 #define EGRESS_CONTROL_H

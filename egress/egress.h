@@ -10,6 +10,7 @@
 #include "egress/count.h"
 #include "egress/policy.h"
 
+struct authority;
 struct resolver;
 
 struct egress {
@@ -17,7 +18,9 @@ struct egress {
 	struct policy *policy; /* NULL before the first: nothing is allowed */
 	struct resolver *resolver;
 	struct counts counts;
-	int routes; /* route_open's */
+	int routes;		     /* route_open's */
+	struct authority *authority; /* NULL: no TLS ends here */
+	unsigned intercepts;	     /* that there are */
 };
 
 /*

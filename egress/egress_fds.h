@@ -20,7 +20,8 @@
 
 /* SOCK_SEQPACKET, non-blocking: a message of at most EGRESS_POLICY_MAX bytes of JSON, say
  * {"policy": {...}}, is answered by one of at most EGRESS_ANSWER_MAX (casemate-egress(8)). A policy
- * takes the place of the one before as a whole, or is refused and the one before stays. */
+ * takes the place of the one before as a whole, or is refused and the one before stays. With it may
+ * come one descriptor, open for reading: the host's certificate authorities (control.h). */
 #define EGRESS_FD_CONTROL 3
 #define EGRESS_POLICY_MAX (64U * 1024U)
 #define EGRESS_ANSWER_MAX 4096U

@@ -46,6 +46,8 @@ static void flow_close(struct flow *f)
 	count_bytes(f);
 	relay_free(f->relay);
 	f->relay = NULL;
+	intercept_free(f->intercept);
+	f->intercept = NULL;
 	loop_timer_del(f->timer);
 	f->timer = NULL;
 	loop_io_del(f->io);
@@ -63,12 +65,19 @@ static void reset_at_close(int fd)
 		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 }
 
+static void reset_all(struct flow *f)
+{
+	reset_at_close(f->guest);
+	reset_at_close(f->upstream);
+	if (f->intercept != NULL)
+		intercept_reset(f->intercept);
+}
+
 void flow_free(struct flow *f)
 {
 	if (f == NULL)
 		return;
-	reset_at_close(f->guest);
-	reset_at_close(f->upstream);
+	reset_all(f);
 	flow_close(f);
 	free(f);
 }
@@ -87,8 +96,7 @@ static void flow_end(struct flow *f)
 /* At once, both sides see it. */
 static void flow_reset(struct flow *f)
 {
-	reset_at_close(f->guest);
-	reset_at_close(f->upstream);
+	reset_all(f);
 	flow_end(f);
 }
 
@@ -167,8 +175,14 @@ void flow_fail(struct flow *f, int error)
 
 static void on_relay_ended(struct relay *r, void *arg)
 {
+	struct flow *f = arg;
+
 	(void)r;
-	flow_end(arg);
+	/* What our ends of TLS still hold is on its way: the guest's end tells when it is there. */
+	if (f->intercept != NULL)
+		set_timer(f, TICK_MS, on_bye);
+	else
+		flow_end(f);
 }
 
 static void on_tick(void *arg)
@@ -232,30 +246,85 @@ static void tune(int fd)
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 }
 
-void flow_connected(struct flow *f, int upstream)
+/* guest and upstream are connected: first goes ahead of what comes. 0 or -errno. */
+static int start_relay(struct flow *f, const void *first, size_t len)
 {
-	int r;
+	int r = relay_new(f->egress->loop, f->guest, f->upstream, first, len, on_relay_ended, f,
+			  &f->relay);
 
-	f->upstream = upstream;
+	if (r < 0)
+		return r;
 	f->state = FLOW_RELAY;
-	loop_io_del(f->io);
-	f->io = NULL;
-	tune(f->guest);
-	tune(f->upstream);
-	r = relay_new(f->egress->loop, f->guest, f->upstream, buf_head(&f->first),
-		      buf_len(&f->first), on_relay_ended, f, &f->relay);
-	if (r < 0) {
-		flow_reset(f);
-		return;
-	}
-	buf_done(&f->first);
-	if (f->by_name && f->sniff.kind == SNIFF_HTTP) {
+	if (f->secure || (f->by_name && f->sniff.kind == SNIFF_HTTP)) {
 		inspect_init(&f->inspect, on_request, f);
 		relay_set_filter(f->relay, on_filter, f);
 	}
 	count_add(&f->egress->counts, COUNT_CONNECTED, 1);
 	f->moved_ms = now_ms();
 	set_timer(f, TICK_MS, on_tick);
+	return 0;
+}
+
+/* ---- Connections whose TLS ends here -------------------------------------------------------- */
+
+static bool on_secured(void *arg, int a, int b)
+{
+	struct flow *f = arg;
+
+	f->guest = a;
+	f->upstream = b;
+	return start_relay(f, NULL, 0) == 0;
+}
+
+static void on_not_secured(void *arg, bool verified)
+{
+	struct flow *f = arg;
+
+	intercept_free(f->intercept);
+	f->intercept = NULL;
+	if (verified)
+		flow_fail(f, -EPROTO);
+	else
+		flow_refuse(f, COUNT_DENIED_NAME, "certificate");
+}
+
+static void on_secure_ended(void *arg)
+{
+	flow_end(arg);
+}
+
+static void secure(struct flow *f, int upstream)
+{
+	static const struct intercept_ops ops = { .ready = on_secured,
+						  .failed = on_not_secured,
+						  .ended = on_secure_ended };
+	int r = intercept_new(f->egress, &f->guest, &upstream, f->sniff.name, buf_head(&f->first),
+			      buf_len(&f->first), &ops, f, &f->intercept);
+
+	f->state = FLOW_SECURE;
+	if (r < 0)
+		flow_fail(f, r);
+	else
+		buf_done(&f->first);
+}
+
+/* --------------------------------------------------------------------------------------------- */
+
+void flow_connected(struct flow *f, int upstream)
+{
+	loop_io_del(f->io);
+	f->io = NULL;
+	tune(f->guest);
+	tune(upstream);
+	if (f->secure) {
+		secure(f, upstream);
+		return;
+	}
+	f->upstream = upstream;
+	if (start_relay(f, buf_head(&f->first), buf_len(&f->first)) < 0)
+		flow_reset(f);
+	else
+		buf_done(&f->first);
 }
 
 /* Enough, or as much as there will be. */
@@ -379,7 +448,8 @@ static bool still_allowed(const struct flow *f, const struct policy *old)
 	if (!policy_same_proxy(p, old))
 		return false;
 	/* A request that is to have headers now must be looked at. */
-	if (rule != NULL && rule->count > 0 && !(f->by_name && f->sniff.kind == SNIFF_HTTP))
+	if (rule != NULL && rule->count > 0 && !f->secure &&
+	    !(f->by_name && f->sniff.kind == SNIFF_HTTP))
 		return false;
 	if (f->remote)
 		return policy_names(p, name, f->port);
@@ -391,7 +461,7 @@ void flow_policy_changed(struct flow *f, const struct policy *old)
 	if (f->state == FLOW_OPEN) {
 		flow_open_cancel(f);
 		flow_open(f);
-	} else if (f->state == FLOW_RELAY && !still_allowed(f, old)) {
+	} else if ((f->state == FLOW_SECURE || f->state == FLOW_RELAY) && !still_allowed(f, old)) {
 		count_add(&f->egress->counts, COUNT_ENDED_BY_POLICY, 1);
 		flow_reset(f);
 	}

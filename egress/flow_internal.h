@@ -8,13 +8,15 @@
 #include "egress/dial.h"
 #include "egress/flow.h"
 #include "egress/inspect.h"
+#include "egress/intercept.h"
 #include "egress/resolver.h"
 #include "egress/sniff.h"
 
 enum flow_state {
 	FLOW_NEW,
-	FLOW_SNIFF, /* reads the first bytes */
-	FLOW_OPEN,  /* looks names up, connects */
+	FLOW_SNIFF,  /* reads the first bytes */
+	FLOW_OPEN,   /* looks names up, connects */
+	FLOW_SECURE, /* is connected; the server has to show who it is */
 	FLOW_RELAY,
 	FLOW_BYE, /* has been told why; what it still sends is read and dropped */
 };
@@ -35,11 +37,15 @@ struct flow {
 	bool by_name;	/* the target is the name's, not the guest's choice */
 	bool remote;	/* the SOCKS5 server resolves the name */
 	bool for_proxy; /* the server's own name is being looked up */
+	bool secure;	/* its TLS ends here, since its requests get headers */
 	struct resolver_wait wait;
 	struct dial_plan plan;
 	struct dial *dial;
-	/* RELAY */
+	/* SECURE and RELAY */
 	struct addr target; /* unless remote */
+	/* With it guest and upstream are its sockets, in RELAY. */
+	struct intercept *intercept;
+	/* RELAY */
 	struct relay *relay;
 	struct inspect inspect;
 	uint64_t born_ms;

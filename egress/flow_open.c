@@ -174,15 +174,16 @@ void flow_open(struct flow *f)
 
 	f->state = FLOW_OPEN;
 	f->plan = (struct dial_plan){ .port = f->port };
-	f->by_name = f->remote = f->for_proxy = false;
+	f->by_name = f->remote = f->for_proxy = f->secure = false;
 	if (p == NULL || name[0] == '\0') {
 		open_by_address(f);
 		return;
 	}
 	listed = policy_names(p, name, f->port);
 	rule = policy_rule_for(p, name);
+	f->secure = rule != NULL && rule->count > 0 && f->sniff.kind == SNIFF_TLS;
 	/* The request would go without the headers that it is to have: see casemate-egress(8). */
-	if (rule != NULL && rule->count > 0 && f->sniff.kind == SNIFF_TLS)
+	if (f->secure && f->egress->authority == NULL)
 		flow_refuse(f, COUNT_DENIED_NAME, "headers_need_http");
 	else if (listed || (rule != NULL && rule->count > 0))
 		open_by_name(f, listed);

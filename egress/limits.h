@@ -41,6 +41,8 @@
 #define EGRESS_DIAL_MAX	 4U	/* addresses that are tried */
 #define EGRESS_DIAL_MS	 10000U /* each */
 #define EGRESS_IDLE_MS	 600000U
+#define EGRESS_TLS_MAX	 64U	/* connections whose TLS ends here */
+#define EGRESS_TLS_MS	 10000U /* each of their two handshakes */
 #define EGRESS_LIFE_MS	 43200000U
 
 /* After an accept that failed for want of something of the host's. */

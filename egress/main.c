@@ -16,11 +16,14 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "egress/authority.h"
 #include "egress/confine.h"
 #include "egress/control.h"
 #include "egress/dnsd.h"
@@ -183,6 +186,7 @@ static void tear_down(struct parts *p)
 		dnsd_tcp_free(p->tcp[i]);
 	proxy_free(p->proxy);
 	resolver_free(p->egress.resolver);
+	authority_free(p->egress.authority);
 	policy_free(p->egress.policy);
 	fd_closep(&p->egress.routes);
 	loop_free(p->egress.loop);
@@ -201,6 +205,11 @@ int main(int argc, char **argv)
 	/* What leads the guest's connections here stays open, and is never used. */
 	fd_close_from(MAX((unsigned)(EGRESS_FD_TCP + o.kinds_count), EGRESS_FD_DYNAMIC));
 	log_setup("egress", LOG_LEVEL_INFO);
+	/* For the times of certificates the C library reads the time zone, once. */
+	tzset();
+	/* OpenSSL writes to sockets whose other end may have gone. */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		BUG("SIGPIPE");
 	/* By itself jansson would look for /dev/urandom. */
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		seed = 0;

@@ -67,6 +67,11 @@ struct policy;
 MUST_USE int policy_parse(const char *text, size_t len, struct policy **ret, struct err *err);
 /* The same for a document that has been read: nothing of it is kept. */
 MUST_USE int policy_from_json(const json_t *document, struct policy **ret, struct err *err);
+/* Has it headers to set? */
+bool policy_has_headers(const struct policy *p);
+/* Could they be set if all TLS were refused? -EINVAL and *err: a name with headers is allowed for
+ * port 443 alone. */
+MUST_USE int policy_check_plain(const struct policy *p, struct err *err);
 /* Wipes the secrets. NULL is fine. */
 void policy_free(struct policy *p);
 

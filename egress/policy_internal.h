@@ -39,6 +39,5 @@ struct policy {
 /* policy_rules.c: the member of the document; and, when all of it has been read, whether the rules
  * can be kept. 0 or -errno with err. */
 MUST_USE int policy_take_rules(const json_t *v, struct policy *p, struct err *err);
-MUST_USE int policy_check_rules(const struct policy *p, struct err *err);
 
 #endif

@@ -267,7 +267,7 @@ static int take_document(const json_t *document, struct policy *p, struct err *e
 
 	if (r == 0 && p->allow.any_names && !denies_the_rest(p))
 		r = err_set(err, -EINVAL, "allowOut: names need 0.0.0.0/0 in denyOut");
-	return r < 0 ? r : policy_check_rules(p, err);
+	return r;
 }
 
 int policy_from_json(const json_t *document, struct policy **ret, struct err *err)

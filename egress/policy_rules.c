@@ -154,14 +154,23 @@ static bool only_https(const struct policy *p, const struct policy_rule *r)
 	return met;
 }
 
+bool policy_has_headers(const struct policy *p)
+{
+	for (size_t i = 0; i < p->rules_count; i++)
+		if (p->rules[i].count > 0)
+			return true;
+	return false;
+}
+
 /* Every connection would be refused (flow_open): better said now. */
-int policy_check_rules(const struct policy *p, struct err *err)
+int policy_check_plain(const struct policy *p, struct err *err)
 {
 	for (size_t i = 0; i < p->rules_count; i++)
 		if (p->rules[i].count > 0 && only_https(p, &p->rules[i]))
 			return err_set(err, -EINVAL,
-				       "rules: %.80s: headers are set in plain HTTP only, and "
-				       "allowOut has it for port 443 alone",
+				       "rules: %.80s: without certificate authorities headers are "
+				       "set in plain HTTP only, and allowOut has it for port 443 "
+				       "alone",
 				       p->rules[i].host.name);
 	return 0;
 }

@@ -3,8 +3,10 @@
  * boot_network.c - a sandbox's way to networks: its casemate-egress is there since the jail was
  * made and denies everything. Its control socket comes from the jailer while the VM is configured;
  * a policy goes there as soon as it is known whose sandbox it is, beside the steps of boot.c. One
- * that reaches networks counts as running when its policy is in force.
+ * that reaches networks counts as running when its policy is in force, and, where that brings a
+ * certificate, the agent has it.
  */
+#include <agent.pb-c.h>
 #include <errno.h>
 #include <jailer.pb-c.h>
 #include <stdio.h>
@@ -17,7 +19,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-#define OPEN_MS 10000U
+#define OPEN_MS	 10000U
+#define TRUST_MS 10000U
 
 /* While it is being made that is its end; later it reaches what it could before, or nothing. */
 static void network_failed(struct sandbox *s, unsigned status, const char *code, const char *why)
@@ -28,6 +31,51 @@ static void network_failed(struct sandbox *s, unsigned status, const char *code,
 	else
 		log_warn("network.failed", "id=%s error=\"%s\"", s->id, why);
 }
+
+/* ---- What the guest is to trust ------------------------------------------------------------ */
+
+static void on_trusted(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
+		       void *arg)
+{
+	struct sandbox *s = arg;
+
+	(void)out;
+	(void)fds;
+	s->trust_call = NULL;
+	if (!sandbox_lives(s))
+		return;
+	s->trusts = st->code == RPC_OK;
+	if (s->trusts && s->state == SANDBOX_CREATING)
+		boot_identified(s);
+	else if (!s->trusts)
+		network_failed(s, 502, "agent_failed", st->msg);
+	if (s->state != SANDBOX_CREATING)
+		sandbox_notify(s);
+}
+
+/* True: the agent is asked, and its answer waited for. Without an agent, as after a restart of
+ * casemated, the guest has it since before. */
+static bool trust_begin(struct sandbox *s)
+{
+	static const struct rpc_pending_ops ops = { .done = on_trusted };
+	Casemate__Agent__V1__TrustRequest req = CASEMATE__AGENT__V1__TRUST_REQUEST__INIT;
+	const char *certificate = s->network == NULL ? NULL : network_certificate(s->network);
+	int r;
+
+	if (certificate == NULL || s->trusts || s->agent == NULL)
+		return false;
+	if (s->trust_call != NULL)
+		return true;
+	memcpy(&req.certificate, &certificate,
+	       sizeof(certificate)); /* the encoder changes nothing */
+	r = rpc_start(s->agent, &agent_methods[AGENT_TRUST], &req.base, NULL, TRUST_MS, &ops, s,
+		      &s->trust_call);
+	if (r < 0)
+		network_failed(s, 500, "internal", strerror(-r));
+	return true;
+}
+
+/* ---- Its policy ----------------------------------------------------------------------------- */
 
 static void on_in_force(void *arg, const char *why)
 {
@@ -53,10 +101,12 @@ static void on_in_force(void *arg, const char *why)
 	} else {
 		network_failed(s, 400, "invalid_argument", why);
 	}
-	if (s->state != SANDBOX_CREATING)
+	if (s->state == SANDBOX_CREATING) {
+		if (why == NULL && s->identified)
+			boot_identified(s);
+	} else if (why != NULL || !trust_begin(s)) {
 		sandbox_notify(s);
-	else if (why == NULL && s->identified)
-		boot_identified(s);
+	}
 }
 
 void network_begin(struct sandbox *s)
@@ -110,14 +160,17 @@ void boot_network(struct sandbox *s)
 		network_failed(s, 500, "internal", strerror(-r));
 }
 
-bool sandbox_network_ready(const struct sandbox *s)
+bool sandbox_network_ready(struct sandbox *s)
 {
-	return s->spec.network == NULL || s->network_in_force;
+	if (s->spec.network == NULL)
+		return true;
+	return s->network_in_force && !trust_begin(s);
 }
 
 void sandbox_network_close(struct sandbox *s)
 {
 	rpc_cancelp(&s->network_call);
+	rpc_cancelp(&s->trust_call);
 	network_free(s->network);
 	s->network = NULL;
 	free(s->network_next);
@@ -125,6 +178,7 @@ void sandbox_network_close(struct sandbox *s)
 	s->network_queued = false;
 	s->network_in_force = false;
 	s->identified = false;
+	s->trusts = false;
 }
 
 int sandbox_set_network(struct sandbox *s, char *policy, struct err *err)
@@ -152,7 +206,7 @@ int sandbox_set_network(struct sandbox *s, char *policy, struct err *err)
 
 bool sandbox_network_pending(const struct sandbox *s)
 {
-	return s->network_next != NULL;
+	return s->network_next != NULL || s->trust_call != NULL;
 }
 
 const char *sandbox_network_fault(const struct sandbox *s)

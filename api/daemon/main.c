@@ -203,6 +203,11 @@ static int set_up_sandboxes(struct daemon *d, struct err *err)
 
 	find_resolvers(&d->opt.network);
 	sc.jailer = sv->jailer;
+	if (r == 0) {
+		r = network_open_authorities(&d->opt.network, err);
+		if (r < 0)
+			return r;
+	}
 	if (r == 0)
 		r = sandboxes_new(&sc, &sv->sandboxes);
 	return r < 0 ? err_sys(err, r, "sandboxes") : 0;

@@ -2,6 +2,7 @@
 #include "api/daemon/network.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,7 @@ struct network {
 	int control; /* -1 = the other end is gone */
 	struct loop_io *io;
 	struct vmlog *log;
+	char *certificate;
 	network_done_fn *done; /* NULL = nothing is under way */
 	void *arg;
 };
@@ -51,6 +53,23 @@ void network_find_resolvers(struct network_operator *op, const char *text)
 		to[len] = '\0';
 		op->resolvers[op->resolvers_count++] = to;
 	}
+}
+
+int network_open_authorities(struct network_operator *op, struct err *err)
+{
+	static const char usual[] = "/etc/ssl/certs/ca-certificates.crt";
+	const char *path = op->authorities != NULL ? op->authorities : usual;
+
+	op->authorities_fd = -1;
+	if (!op->on)
+		return 0;
+	op->authorities_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (op->authorities_fd >= 0)
+		return 0;
+	if (op->authorities != NULL)
+		return err_sys(err, -errno, "--ca-file %s", path);
+	log_warn("network.authorities", "path=%s error=\"%s\"", path, strerror(errno));
+	return 0;
 }
 
 /* ---- Policies ------------------------------------------------------------------------------ */
@@ -146,11 +165,14 @@ static void lose(struct network *n)
 static void take_answer(struct network *n, const char *text, size_t len)
 {
 	json_t *answer = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	const char *certificate = json_string_value(json_object_get(answer, "certificate"));
 	const char *error = json_string_value(json_object_get(answer, "error"));
 	char shown[256];
 
 	if (json_is_integer(json_object_get(answer, "ended"))) {
-		finish(n, NULL);
+		free(n->certificate);
+		n->certificate = certificate == NULL ? NULL : strdup(certificate);
+		finish(n, certificate != NULL && n->certificate == NULL ? "out of memory" : NULL);
 	} else {
 		if (error == NULL)
 			error = "casemate-egress gave no proper answer";
@@ -188,7 +210,11 @@ int network_new(struct loop *l, const struct network_operator *op, int control, 
 		return -ENOMEM;
 	}
 	*n = (struct network){ .op = op, .id = id, .control = control };
-	r = vmlog_new(l, log, id, &n->log);
+	r = fd_set_nonblock(control, true);
+	if (r < 0)
+		fd_closep(&log);
+	else
+		r = vmlog_new(l, log, id, &n->log);
 	if (r == 0)
 		r = loop_io_add(l, n->control, EPOLLIN, on_answer, n, &n->io);
 	if (r < 0) {
@@ -206,11 +232,18 @@ void network_free(struct network *n)
 	loop_io_del(n->io);
 	fd_closep(&n->control);
 	vmlog_free(n->log);
+	free(n->certificate);
 	free(n);
+}
+
+const char *network_certificate(const struct network *n)
+{
+	return n->certificate;
 }
 
 int network_apply(struct network *n, const char *policy, network_done_fn *done, void *arg)
 {
+	const int fd = n->op->authorities_fd;
 	char *text;
 	ssize_t sent;
 
@@ -221,12 +254,12 @@ int network_apply(struct network *n, const char *policy, network_done_fn *done, 
 	text = make_message(n->op, policy);
 	if (text == NULL)
 		return -ENOMEM;
-	sent = send(n->control, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+	sent = fd_send(n->control, text, strlen(text), &fd, fd >= 0); /* non-blocking */
 	/* It may have a proxy's password in it. */
 	explicit_bzero(text, strlen(text));
 	free(text);
 	if (sent < 0)
-		return -errno;
+		return (int)sent;
 	n->done = done;
 	n->arg = arg;
 	return 0;

@@ -34,6 +34,8 @@ struct network_operator {
 	const char *resolvers[NETWORK_RESOLVERS_MAX];
 	size_t resolvers_count;
 	char found[NETWORK_RESOLVERS_MAX][64]; /* network_find_resolvers */
+	const char *authorities; /* the host's certificate authorities; NULL = usual */
+	int authorities_fd;	 /* it, open; -1 = headers are set in HTTP only */
 };
 
 /* Appends to one of these lists: 0 or -E2BIG. */
@@ -41,6 +43,9 @@ MUST_USE int network_list_add(const char **list, size_t max, size_t *count, cons
 
 /* The host's own, from the text of a resolv.conf(5), where the operator has named none. */
 void network_find_resolvers(struct network_operator *op, const char *text);
+
+/* Opens the authorities: 0, also without the usual file; -errno with err. */
+MUST_USE int network_open_authorities(struct network_operator *op, struct err *err);
 
 /* The members of `from` that a policy has, as text (the caller's to free): 0; -EINVAL with err: not
  * an object, a member that is none, or too long; -ENOMEM. */
@@ -59,6 +64,9 @@ MUST_USE int network_new(struct loop *l, const struct network_operator *op, int 
 /* done isn't called any more. NULL is fine. */
 void network_free(struct network *n);
 /* Sends a policy of network_policy's. One at a time: -EBUSY; or -errno. done is called later. */
+/* What the guest is to trust since the last answer (PEM, as the other end says): NULL = nothing.
+ * Until the next answer. */
+const char *network_certificate(const struct network *n);
 MUST_USE int network_apply(struct network *n, const char *policy, network_done_fn *done, void *arg);
 
 #endif

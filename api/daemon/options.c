@@ -22,6 +22,7 @@ enum option_id {
 	OPT_NETWORKS,
 	OPT_NET_ALLOW,
 	OPT_NET_DENY,
+	OPT_CA_FILE,
 	OPT_RESOLVER,
 	OPT_KERNEL,
 	OPT_IMAGE,
@@ -47,6 +48,7 @@ static const struct option longs[] = {
 	{ "networks", no_argument, NULL, OPT_NETWORKS },
 	{ "network-allow", required_argument, NULL, OPT_NET_ALLOW },
 	{ "network-deny", required_argument, NULL, OPT_NET_DENY },
+	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
 	{ "resolver", required_argument, NULL, OPT_RESOLVER },
 	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
 	{ "default-image", required_argument, NULL, OPT_IMAGE },
@@ -80,6 +82,9 @@ static const char help[] =
 	"                         although it is private or this host's; may be repeated\n"
 	"  --network-deny CIDR[:PORT]\n"
 	"                         whatever a sandbox's policy says; may be repeated\n"
+	"  --ca-file PATH         certificate authorities that servers are checked by, whose\n"
+	"                         requests get headers (default\n"
+	"                         /etc/ssl/certs/ca-certificates.crt)\n"
 	"  --resolver ADDRESS[:PORT]\n"
 	"                         where sandboxes' names are asked for; up to three times\n"
 	"  --default-kernel NAME  kernel of sandboxes that name none (default \"default\")\n"
@@ -147,6 +152,9 @@ static int take(int id, const char *arg, void *dst, struct err *err)
 		o->network.on = true;
 		return 0;
 	case OPT_NET_ALLOW:
+	case OPT_CA_FILE:
+		o->network.authorities = arg;
+		return 0;
 	case OPT_NET_DENY:
 	case OPT_RESOLVER:
 		return take_network(id, arg, &o->network, err);
@@ -216,6 +224,7 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.state = "/var/lib/casemated/state.db",
 		.kernel = "default",
 		.image = "default",
+		.network = { .authorities_fd = -1 },
 		.sandboxes_max = 64,
 		.boot_timeout_ms = 30000,
 		.hold_ms = 60000,

@@ -160,6 +160,8 @@ struct sandbox {
 	bool network_queued;		 /* it is sent when the answer to the one before has come */
 	bool network_in_force;		 /* the spec's is */
 	bool identified;		 /* the agent is; only the network is waited for */
+	struct rpc_pending *trust_call;	 /* the agent is told what to trust */
+	bool trusts;			 /* it knows the network's certificate */
 	char network_fault[ERR_MSG_MAX]; /* why the last change failed; "" = it didn't */
 
 	struct usage_meter usage;
@@ -296,7 +298,9 @@ void boot_identified(struct sandbox *s);
  * tenant's policy; all of it goes with the VM. */
 void boot_network(struct sandbox *s);
 void network_begin(struct sandbox *s);
-MUST_USE bool sandbox_network_ready(const struct sandbox *s);
+/* Is all of it done that "runs" waits for? Has the agent told what is missing; boot_identified
+ * then. */
+MUST_USE bool sandbox_network_ready(struct sandbox *s);
 void sandbox_network_close(struct sandbox *s);
 
 /* Calls the watches. */

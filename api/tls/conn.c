@@ -11,10 +11,13 @@
  *
  * The end of a direction is passed on: close_notify as shutdown(2), and the other way round. A
  * client that closes without close_notify has gone: whatever is under way for it is broken off.
+ *
+ * "Client" is whoever speaks TLS with us, also where we are its client; "daemon" is the other side.
  */
 #include "api/tls/conn.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
@@ -47,6 +50,7 @@ struct conn {
 	const struct conn_config *cfg;
 	void *mark;
 	SSL *ssl;
+	BIO *early; /* ssl's, until all of it is read: what the client had sent before */
 	int client, daemon;
 	struct loop_io *client_io, *daemon_io;
 	uint32_t client_events, daemon_events; /* watched now */
@@ -59,21 +63,17 @@ struct conn {
 /* What a function of this file may say besides how much it has done. */
 enum verdict { GO_ON, GONE };
 
-int conn_new(const struct conn_config *cfg, SSL_CTX *tls, int fd, void *mark, struct conn **ret)
+int conn_new(const struct conn_config *cfg, SSL *ssl, int fd, void *mark, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 	const int on = 1;
 
-	if (c == NULL)
-		return -ENOMEM;
-	c->ssl = SSL_new(tls);
-	if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1) {
-		SSL_free(c->ssl);
+	if (c == NULL || SSL_set_fd(ssl, fd) != 1) {
 		free(c);
 		ERR_clear_error();
 		return -ENOMEM;
 	}
-	SSL_set_accept_state(c->ssl);
+	c->ssl = ssl;
 	c->cfg = cfg;
 	c->mark = mark;
 	c->client = fd;
@@ -84,6 +84,35 @@ int conn_new(const struct conn_config *cfg, SSL_CTX *tls, int fd, void *mark, st
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	*ret = c;
 	return 0;
+}
+
+int conn_set_early(struct conn *c, const void *data, size_t len)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+
+	BUG_ON(c->early != NULL || len > INT_MAX);
+	if (b == NULL || BIO_write(b, data, (int)len) != (int)len) {
+		BIO_free(b);
+		ERR_clear_error();
+		return -ENOMEM;
+	}
+	/* Empty isn't the end: the socket has the rest. */
+	BIO_set_mem_eof_return(b, -1);
+	SSL_set0_rbio(c->ssl, b);
+	c->early = b;
+	return 0;
+}
+
+/* All of it is read: the socket is next. */
+static void end_early(struct conn *c)
+{
+	BIO *sock = SSL_get_wbio(c->ssl);
+
+	if (c->early == NULL || BIO_pending(c->early) > 0)
+		return;
+	BUG_ON(BIO_up_ref(sock) != 1);
+	SSL_set0_rbio(c->ssl, sock);
+	c->early = NULL;
 }
 
 void conn_free(struct conn *c)
@@ -156,25 +185,12 @@ static void note_failure(void)
 		log_info("tls.handshake", "error=\"%s\"", why == NULL ? "closed" : why);
 }
 
-static int dial(struct conn *c)
+static enum verdict step_handshake(struct conn *c)
 {
 	int r;
 
-	c->daemon = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (c->daemon < 0)
-		return -errno;
-	/* At once or not at all: EAGAIN says that casemated has more clients waiting than it
-	 * takes. */
-	r = connect(c->daemon, (const struct sockaddr *)(const void *)c->cfg->to,
-		    sizeof(*c->cfg->to));
-	return r < 0 ? -errno : 0;
-}
-
-static enum verdict step_handshake(struct conn *c)
-{
-	static struct log_limit limit = LOG_LIMIT(5);
-	int r = SSL_accept(c->ssl);
-
+	end_early(c);
+	r = SSL_do_handshake(c->ssl);
 	if (r != 1) {
 		if (heed(c, r, NULL) == GO_ON)
 			return GO_ON;
@@ -183,11 +199,8 @@ static enum verdict step_handshake(struct conn *c)
 	}
 	enter(c, PHASE_RELAY);
 	c->cfg->established(c, c->cfg->arg);
-	r = dial(c);
-	if (r < 0 && log_allowed(&limit))
-		log_warn("tls.connect", "to=\"%s\" error=\"%s\"", c->cfg->to->sun_path,
-			 strerror(-r));
-	return r < 0 ? GONE : GO_ON;
+	c->daemon = c->cfg->dial(c, c->cfg->arg);
+	return c->daemon < 0 ? GONE : GO_ON;
 }
 
 /* ---- The relay ------------------------------------------------------------------------------ */
@@ -199,6 +212,7 @@ static enum verdict read_client(struct conn *c, bool *moved)
 
 	if (h->at < h->end || h->eof)
 		return GO_ON;
+	end_early(c);
 	r = SSL_read_ex(c->ssl, h->data, sizeof(h->data), &h->end);
 	if (r == 1) {
 		h->at = 0;

@@ -2,10 +2,12 @@
 #include "api/tls/server.h"
 
 #include <errno.h>
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "api/tls/source.h"
@@ -88,6 +90,24 @@ static void on_established(struct conn *c, void *arg)
 	s->counts.established++;
 }
 
+static int on_dial(struct conn *c, void *arg)
+{
+	static struct log_limit limit = LOG_LIMIT(5);
+	const struct server *s = arg;
+	CLEANUP(fd_closep)
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void)c;
+	/* At once or not at all: EAGAIN says that casemated has more clients waiting than it
+	 * takes. */
+	if (fd >= 0 &&
+	    connect(fd, (const struct sockaddr *)(const void *)&s->to, sizeof(s->to)) == 0)
+		return fd_steal(&fd);
+	if (log_allowed(&limit))
+		log_warn("tls.connect", "to=\"%s\" error=\"%s\"", s->to.sun_path, strerror(errno));
+	return -ECONNREFUSED;
+}
+
 static void on_sweep(void *arg)
 {
 	struct server *s = arg;
@@ -145,6 +165,22 @@ static void refuse(struct server *s, const char *why)
 		log_warn("tls.refused", "why=\"%s\" connections=%zu", why, s->counts.conns);
 }
 
+static int begin(struct server *s, int fd, struct slot *slot)
+{
+	SSL *ssl = SSL_new(s->tls);
+	int r;
+
+	if (ssl == NULL) {
+		ERR_clear_error();
+		return -ENOMEM;
+	}
+	SSL_set_accept_state(ssl);
+	r = conn_new(&s->conn_cfg, ssl, fd, slot, &slot->conn);
+	if (r < 0)
+		SSL_free(ssl);
+	return r;
+}
+
 static void take(struct server *s, int client, const struct sockaddr_storage *from)
 {
 	CLEANUP(fd_closep) int fd = client;
@@ -157,7 +193,7 @@ static void take(struct server *s, int client, const struct sockaddr_storage *fr
 		return;
 	}
 	slot = find_room(s);
-	if (slot == NULL || conn_new(&s->conn_cfg, s->tls, fd, slot, &slot->conn) < 0) {
+	if (slot == NULL || begin(s, fd, slot) < 0) {
 		source_give_back(s->sources, source);
 		refuse(s, slot == NULL ? "too many" : "no memory");
 		return;
@@ -256,11 +292,11 @@ int server_new(const struct server_config *cfg, struct server **ret)
 	s->to.sun_family = AF_UNIX;
 	memcpy(s->to.sun_path, cfg->to, strlen(cfg->to));
 	s->conn_cfg = (struct conn_config){ .loop = cfg->loop,
-					    .to = &s->to,
 					    .handshake_ms = cfg->handshake_ms,
 					    .idle_ms = cfg->idle_ms,
 					    .ended = on_ended,
 					    .established = on_established,
+					    .dial = on_dial,
 					    .arg = s };
 	for (size_t i = 0; i < cfg->conns; i++)
 		s->slots[i].server = s;

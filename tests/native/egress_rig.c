@@ -105,7 +105,7 @@ json_t *rig_control(struct rig *r, const char *message)
 	ssize_t n;
 	json_t *j;
 
-	cr_assert_eq(send(r->control, message, strlen(message), MSG_NOSIGNAL),
+	cr_assert_eq(fd_send(r->control, message, strlen(message), &r->roots, r->roots > 0),
 		     (ssize_t)strlen(message), "the program has ended");
 	n = recv(r->control, in, sizeof(in), 0);
 	cr_assert_gt(n, 0, "no answer");

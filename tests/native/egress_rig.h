@@ -18,6 +18,7 @@ struct rig {
 	pid_t pid;
 	int control;
 	int log;
+	int roots; /* a file with certificate authorities that goes with each message; 0 = none */
 };
 
 #define RIG_TEXT_MAX 65536

@@ -166,7 +166,8 @@ static void open_rig(struct rig *g)
 				   .allow = { "10.0.0.0/8" },
 				   .allow_count = 1,
 				   .resolvers = { "192.0.2.53" },
-				   .resolvers_count = 1 } };
+				   .resolvers_count = 1,
+				   .authorities_fd = -1 } };
 	cr_assert_eq(loop_new(&g->loop), 0);
 	cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
 		     0);
@@ -209,6 +210,54 @@ Test(daemon_network, sends_the_operators_part_along)
 	cr_expect_eq(network_apply(g.network, "{}", on_done, &g), 0);
 	close_rig(&g);
 	cr_expect_eq(g.done, 1);
+}
+
+/* With the host's authorities; and what the guest is to trust comes back, as long as it is so. */
+Test(daemon_network, passes_authorities_and_certificates)
+{
+	struct rig g;
+	char got[1024], from_pipe[8] = "";
+	int pipes[2], fd = -1;
+	size_t fds = 1;
+
+	open_rig(&g);
+	cr_assert_eq(pipe2(pipes, O_CLOEXEC), 0);
+	g.op.authorities_fd = pipes[0];
+	cr_assert_eq(network_apply(g.network, "{}", on_done, &g), 0);
+	cr_assert_gt(fd_recv(g.egress, got, sizeof(got), &fd, &fds), 0);
+	cr_assert_eq(fds, 1);
+	cr_assert_eq(write(pipes[1], "pem", 4), 4);
+	cr_assert_eq(read(fd, from_pipe, sizeof(from_pipe)), 4);
+	cr_expect_str_eq(from_pipe, "pem");
+	answer(&g, "{\"ended\":0,\"certificate\":\"one\"}");
+	cr_expect_str_eq(g.why, "");
+	cr_expect_str_eq(network_certificate(g.network), "one");
+	cr_assert_eq(network_apply(g.network, "{}", on_done, &g), 0);
+	answer(&g, "{\"error\":\"no\",\"certificate\":\"two\"}");
+	cr_expect_str_eq(network_certificate(g.network), "one", "the policy before holds");
+	cr_assert_eq(network_apply(g.network, "{}", on_done, &g), 0);
+	answer(&g, "{\"ended\":0}");
+	cr_expect_null(network_certificate(g.network));
+	close_rig(&g);
+	fd_closep(&fd);
+	fd_closep(&pipes[0]);
+	fd_closep(&pipes[1]);
+}
+
+Test(daemon_network, opens_the_authorities)
+{
+	struct network_operator op = { .on = true, .authorities = "/nowhere/ca.crt" };
+	struct err err = { 0 };
+
+	cr_expect_eq(network_open_authorities(&op, &err), -ENOENT, "named, so it has to be there");
+	cr_expect_not_null(strstr(err.msg, "/nowhere/ca.crt"));
+	op.authorities = "/dev/null";
+	cr_expect_eq(network_open_authorities(&op, &err), 0);
+	cr_expect_geq(op.authorities_fd, 0);
+	fd_closep(&op.authorities_fd);
+	op.on = false;
+	cr_expect_eq(network_open_authorities(&op, &err), 0);
+	cr_expect_eq(op.authorities_fd, -1, "nobody needs it");
 }
 
 Test(daemon_network, believes_no_answer_but_the_right_one)

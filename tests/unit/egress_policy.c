@@ -269,12 +269,16 @@ Test(policy, headers_need_plain_http)
 	struct policy *p;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		cr_assert_eq(policy_parse(bad[i], strlen(bad[i]), &p, &err), -EINVAL, "%s", bad[i]);
+		cr_assert_eq(policy_parse(bad[i], strlen(bad[i]), &p, &err), 0, "%s", bad[i]);
+		cr_assert(policy_has_headers(p));
+		cr_assert_eq(policy_check_plain(p, &err), -EINVAL, "%s", bad[i]);
 		cr_assert_not_null(strstr(err.msg, "plain HTTP"), "%s", err.msg);
+		policy_free(p);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
 		cr_assert_eq(policy_parse(good[i], strlen(good[i]), &p, &err), 0, "%s: %s", good[i],
 			     err.msg);
+		cr_assert_eq(policy_check_plain(p, &err), 0, "%s: %s", good[i], err.msg);
 		policy_free(p);
 	}
 }

@@ -11,7 +11,10 @@ setup_file() {
 	pkill -INT -x casemated
 	until_true 60 gone casemated
 	denials | wc -l >"$BATS_FILE_TMPDIR/denied" # other files provoke some
-	start_daemon --boot-timeout 2m --networks --network-allow 10.99.0.0/24
+	# The certificate of a server of ours is the only one that this host believes.
+	sed -n '/BEGIN CERT/,/END CERT/p' "$BATS_TEST_DIRNAME/egress-server.pem" >/etc/lab.crt
+	chcon -t cert_t /etc/lab.crt
+	start_daemon --boot-timeout 2m --networks --network-allow 10.99.0.0/24 --resolver 10.99.0.2 --ca-file /etc/lab.crt
 	ip netns add srv
 	ip link add h0 type veth peer name s0 netns srv
 	ip addr add 10.99.0.1/24 dev h0
@@ -142,9 +145,74 @@ get='get() { timeout 10 bash -c "exec 3<>/dev/tcp/$1/$2 && printf \"GET / HTTP/1
 	casemate cp "$BATS_FILE_TMPDIR/probe.py" "$id:/tmp/probe.py"
 	run -0 casemate exec "$id" -- python3 /tmp/probe.py scan
 	echo "the guest: $output"
+	[[ "$output" = *"has IPv6"* ]]
 	[ "$(grep reached <<<"$output")" = "tcp4 reached" ]
 	[ "$(grep -c ' not$' <<<"$output")" -eq 7 ]
 	[[ "$output" = *"found []"* ]]
+	casemate rm "$id"
+	clean
+}
+
+# A server of HTTPS that keeps what it is told and answers nothing of it, and a name server that has it at two names.
+secret_server() {
+	cat >"$BATS_FILE_TMPDIR/https.py" <<-'P'
+		import http.server, socket, ssl, sys, threading
+		def names():
+		    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("10.99.0.2", 53))
+		    while True:
+		        q, to = u.recvfrom(512); end = q.index(b"\0", 12) + 5
+		        known = q[12:end - 4] in (b"\3api\3lab\4test\0", b"\5other\3lab\4test\0") and q[end - 4:end - 2] == b"\0\1"
+		        head = q[:2] + b"\x81\x80\0\1" + (b"\0\1" if known else b"\0\0") + b"\0\0\0\0" + q[12:end]
+		        u.sendto(head + (b"\xc0\x0c\0\1\0\1\0\0\0\x0a\0\4" + bytes([10, 99, 0, 2]) if known else b""), to)
+		class H(http.server.BaseHTTPRequestHandler):
+		    protocol_version = "HTTP/1.1"
+		    def do_GET(self):
+		        open(sys.argv[2], "a").write(self.headers.get("Host") + " " + self.headers.get("Authorization", "none") + "\n")
+		        self.send_response(200); self.send_header("Content-Length", "6"); self.end_headers(); self.wfile.write(b"served")
+		threading.Thread(target=names).start()
+		c = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(sys.argv[1])
+		s = http.server.ThreadingHTTPServer(("10.99.0.2", 443), H); s.socket = c.wrap_socket(s.socket, server_side=True); s.serve_forever()
+	P
+	ip netns exec srv python3 "$BATS_FILE_TMPDIR/https.py" "$BATS_TEST_DIRNAME/egress-server.pem" "$BATS_FILE_TMPDIR/told" \
+		</dev/null >/dev/null 2>&1 3>&- 4>&- &
+	until_true 20 curl -sf --cacert /etc/lab.crt --resolve api.lab.test:443:10.99.0.2 https://api.lab.test/
+}
+
+@test "egress: a secret of a rule reaches its server by HTTPS, and the guest never has it" {
+	secret_server
+	run -0 cat "$BATS_FILE_TMPDIR/told"
+	[[ "$output" = *"api.lab.test none"* ]]
+	rule='[{"transform":{"headers":{"Authorization":"Bearer s3cret"}}}]'
+	policy='{"allowOut":["api.lab.test","other.lab.test"],"denyOut":["0.0.0.0/0"],"rules":{"api.lab.test":'$rule',"other.lab.test":'$rule'}}'
+	id=$(curl -sf --unix-socket /run/casemate/casemated.sock -d '{"user":"root","network":'"$policy"'}' http://localhost/v1/sandboxes | jq -r .id)
+	# By the system's bundle, with another credential of the guest's own.
+	run -0 casemate exec "$id" -- python3 -c 'import urllib.request as r
+	q = r.Request("https://api.lab.test/", headers={"Authorization": "Bearer mine"}); print(r.urlopen(q, timeout=20).read())'
+	[[ "$output" = *served* ]]
+	[ "$(tail -n 1 "$BATS_FILE_TMPDIR/told")" = "api.lab.test Bearer s3cret" ]
+	told=$(wc -l <"$BATS_FILE_TMPDIR/told")
+	# Its certificate isn't good for this name, however much it is the rule's.
+	run casemate exec "$id" -- python3 -c 'import urllib.request as r; r.urlopen("https://other.lab.test/", timeout=20)'
+	echo "$output"
+	[ "$status" -ne 0 ]
+	# Nor does a request inside of the connection go to another name.
+	run casemate exec "$id" -- python3 -c 'import urllib.request as r
+	q = r.Request("https://api.lab.test/", headers={"Host": "other.lab.test"}); r.urlopen(q, timeout=20)'
+	echo "$output"
+	[ "$status" -ne 0 ]
+	[ "$(wc -l <"$BATS_FILE_TMPDIR/told")" -eq "$told" ]
+	# Nothing that the guest can read has it, environments of all processes included; and no private key came with the trust.
+	run -0 casemate exec "$id" -- sh -c 'grep -rqs "s3cr[e]t" /etc /usr/local /tmp /run /root /home /proc/[0-9]*/environ /proc/cmdline || echo "no secret"
+		grep -c "BEGIN CERTIFICATE" /usr/local/share/ca-certificates/casemate.crt
+		grep -q "PRIVATE" /usr/local/share/ca-certificates/casemate.crt || echo "no key"; env'
+	[[ "$output" = *"no secret"*1*"no key"*NODE_EXTRA_CA_CERTS=* ]]
+	casemate rm "$id"
+	# One that runs already learns it with the policy.
+	id=$(casemate create --user root --net none)
+	curl -sf --unix-socket /run/casemate/casemated.sock -X PUT -d "$policy" "http://localhost/v1/sandboxes/$id/network"
+	run -0 casemate exec "$id" -- python3 -c 'import urllib.request as r; print(r.urlopen("https://api.lab.test/", timeout=20).read())'
+	[[ "$output" = *served* ]]
+	[ "$(tail -n 1 "$BATS_FILE_TMPDIR/told")" = "api.lab.test Bearer s3cret" ]
 	casemate rm "$id"
 	clean
 }

@@ -63,10 +63,10 @@ MUST_USE int network_new(struct loop *l, const struct network_operator *op, int 
 			 const char *id, struct network **ret);
 /* done isn't called any more. NULL is fine. */
 void network_free(struct network *n);
-/* Sends a policy of network_policy's. One at a time: -EBUSY; or -errno. done is called later. */
 /* What the guest is to trust since the last answer (PEM, as the other end says): NULL = nothing.
  * Until the next answer. */
 const char *network_certificate(const struct network *n);
+/* Sends a policy of network_policy's. One at a time: -EBUSY; or -errno. done is called later. */
 MUST_USE int network_apply(struct network *n, const char *policy, network_done_fn *done, void *arg);
 
 #endif

@@ -151,10 +151,10 @@ static int take(int id, const char *arg, void *dst, struct err *err)
 	case OPT_NETWORKS:
 		o->network.on = true;
 		return 0;
-	case OPT_NET_ALLOW:
 	case OPT_CA_FILE:
 		o->network.authorities = arg;
 		return 0;
+	case OPT_NET_ALLOW:
 	case OPT_NET_DENY:
 	case OPT_RESOLVER:
 		return take_network(id, arg, &o->network, err);

@@ -109,6 +109,7 @@ get='get() { timeout 10 bash -c "exec 3<>/dev/tcp/$1/$2 && printf \"GET / HTTP/1
 		v4, v6 = socket.AF_INET, socket.AF_INET6
 		if len(sys.argv) > 1: # the guest: an address of its own choice, SIOCSIFADDR of an in6_ifreq
 		    try:
+		        open("/proc/sys/net/ipv6/conf/eth0/disable_ipv6", "w").write("0")
 		        with socket.socket(v6, socket.SOCK_DGRAM) as s:
 		            at = socket.inet_pton(v6, "2001:db8:99::9") + struct.pack("Ii", 64, socket.if_nametoindex("eth0"))
 		            fcntl.ioctl(s, 0x8916, at)
@@ -186,8 +187,7 @@ secret_server() {
 	policy='{"allowOut":["api.lab.test","other.lab.test"],"denyOut":["0.0.0.0/0"],"rules":{"api.lab.test":'$rule',"other.lab.test":'$rule'}}'
 	id=$(curl -sf --unix-socket /run/casemate/casemated.sock -d '{"user":"root","network":'"$policy"'}' http://localhost/v1/sandboxes | jq -r .id)
 	# By the system's bundle, with another credential of the guest's own.
-	run -0 casemate exec "$id" -- python3 -c 'import urllib.request as r
-	q = r.Request("https://api.lab.test/", headers={"Authorization": "Bearer mine"}); print(r.urlopen(q, timeout=20).read())'
+	run -0 casemate exec "$id" -- python3 -c 'import urllib.request as r; q = r.Request("https://api.lab.test/", headers={"Authorization": "Bearer mine"}); print(r.urlopen(q, timeout=20).read())'
 	[[ "$output" = *served* ]]
 	[ "$(tail -n 1 "$BATS_FILE_TMPDIR/told")" = "api.lab.test Bearer s3cret" ]
 	told=$(wc -l <"$BATS_FILE_TMPDIR/told")
@@ -196,8 +196,7 @@ secret_server() {
 	echo "$output"
 	[ "$status" -ne 0 ]
 	# Nor does a request inside of the connection go to another name.
-	run casemate exec "$id" -- python3 -c 'import urllib.request as r
-	q = r.Request("https://api.lab.test/", headers={"Host": "other.lab.test"}); r.urlopen(q, timeout=20)'
+	run casemate exec "$id" -- python3 -c 'import urllib.request as r; q = r.Request("https://api.lab.test/", headers={"Host": "other.lab.test"}); r.urlopen(q, timeout=20)'
 	echo "$output"
 	[ "$status" -ne 0 ]
 	[ "$(wc -l <"$BATS_FILE_TMPDIR/told")" -eq "$told" ]

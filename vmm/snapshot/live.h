@@ -4,10 +4,10 @@
  *
  * Theory of operation. Copying a guest's memory takes too long to let it wait: 64 MiB are some
  * 22 ms of a processor. So all that isn't known to be zero (gmem_learn_zeros) is copied while the
- * guest runs, in parts between which the control thread does its other work; meanwhile the pages that are written again are marked, by
- * KVM's dirty log and by gmem. Then the VM is paused, and what is marked is copied a second time,
- * with the state. The files are of that last moment. A VM that keeps no marks is paused from the
- * beginning to the end.
+ * guest runs, in parts between which the control thread does its other work; meanwhile the pages
+ * that are written again are marked, by KVM's dirty log and by gmem. Then the VM is paused, and
+ * what is marked is copied a second time, with the state. The files are of that last moment. A VM
+ * that keeps no marks is paused from the beginning to the end.
  *
  * Why the dirty log and not write protection by userfaultfd: no descriptor, no thread and no call
  * more in the jail, and what can go wrong is a pause that is longer, never a page that is wrong.

@@ -15,24 +15,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/tls/profile.h"
 #include "base/num.h"
 #include "egress/limits.h"
 
-/* Forward secrecy and authenticated encryption only. TLS 1.3 has nothing else. */
-#define CIPHERS	   "ECDHE+AESGCM:ECDHE+CHACHA20"
-#define SERIAL_BIT 127 /* positive, and within RFC 5280's 20 bytes */
-#define DAY	   86400L
-#define OWN_DAYS   397
-#define LEAF_DAYS  7 /* longer than any connection; browsers take no more than 398 */
-
-#define OPTIONS                                                                                 \
-	(SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_SSLv3 | \
-	 SSL_OP_NO_TLSv1 | SSL_OP_NO_TLSv1_1)
-#define MODES                                                       \
-	(SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | \
-	 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER)
-
-static const unsigned char http11[] = "\x08http/1.1";
+#define DAY	  86400L
+#define OWN_DAYS  397
+#define LEAF_DAYS 7 /* longer than any connection; browsers take no more than 398 */
 
 struct authority {
 	EVP_PKEY *key, *leaf_key; /* one key serves for all names: they have one owner */
@@ -40,16 +29,6 @@ struct authority {
 	SSL_CTX *server, *client;
 	char pem[AUTHORITY_PEM_MAX];
 };
-
-/* OpenSSL's oldest complaint, which is the cause. */
-static int fail(struct err *err, int code, const char *what)
-{
-	unsigned long e = ERR_get_error();
-	const char *why = e == 0 ? NULL : ERR_reason_error_string(e);
-
-	ERR_clear_error();
-	return err_set(err, code, "%s: %s", what, why == NULL ? "failed" : why);
-}
 
 static void x509_freep(X509 **x)
 {
@@ -70,34 +49,10 @@ static void text_freep(char **p)
 
 /* ---- Certificates --------------------------------------------------------------------------- */
 
-static bool add_extension(X509 *x, X509 *issuer, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-	X509_EXTENSION *e;
-	bool ok;
-
-	X509V3_set_ctx_nodb(&ctx);
-	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
-	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ok = e != NULL && X509_add_ext(x, e, -1) == 1;
-	X509_EXTENSION_free(e);
-	return ok;
-}
-
-static bool set_serial(X509 *x)
-{
-	BIGNUM *n = BN_new();
-	bool ok = n != NULL && BN_rand(n, SERIAL_BIT, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
-		  BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x)) != NULL;
-
-	BN_free(n);
-	return ok;
-}
-
 /* From yesterday on: the guest's clock is its own. */
 static bool fill_in(X509 *x, EVP_PKEY *key, const char *subject, int days)
 {
-	return X509_set_version(x, X509_VERSION_3) == 1 && set_serial(x) &&
+	return X509_set_version(x, X509_VERSION_3) == 1 && profile_set_serial(x) &&
 	       X509_gmtime_adj(X509_getm_notBefore(x), -DAY) != NULL &&
 	       X509_gmtime_adj(X509_getm_notAfter(x), days * DAY) != NULL &&
 	       X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
@@ -120,9 +75,10 @@ static bool make_own(struct authority *a)
 		       id[3], id[4], id[5], id[6], id[7]);
 	if (!fill_in(a->own, a->key, subject, OWN_DAYS) ||
 	    X509_set_issuer_name(a->own, X509_get_subject_name(a->own)) != 1 ||
-	    !add_extension(a->own, a->own, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
-	    !add_extension(a->own, a->own, NID_key_usage, "critical,keyCertSign") ||
-	    !add_extension(a->own, a->own, NID_subject_key_identifier, "hash") ||
+	    !profile_add_extension(a->own, a->own, NID_basic_constraints,
+				   "critical,CA:TRUE,pathlen:0") ||
+	    !profile_add_extension(a->own, a->own, NID_key_usage, "critical,keyCertSign") ||
+	    !profile_add_extension(a->own, a->own, NID_subject_key_identifier, "hash") ||
 	    X509_sign(a->own, a->key, EVP_sha256()) == 0 || PEM_write_bio_X509(out, a->own) != 1)
 		return false;
 	n = BIO_read(out, a->pem, sizeof(a->pem) - 1);
@@ -141,11 +97,11 @@ static X509 *make_leaf(struct authority *a, const char *name)
 	/* The subject is a word: a name may be longer than a CN, and isn't looked for there. */
 	if (x == NULL || !fill_in(x, a->leaf_key, "Casemate", LEAF_DAYS) ||
 	    X509_set_issuer_name(x, X509_get_subject_name(a->own)) != 1 ||
-	    !add_extension(x, a->own, NID_basic_constraints, "critical,CA:FALSE") ||
-	    !add_extension(x, a->own, NID_key_usage, "critical,digitalSignature") ||
-	    !add_extension(x, a->own, NID_ext_key_usage, "serverAuth") ||
-	    !add_extension(x, a->own, NID_authority_key_identifier, "keyid:always") ||
-	    !add_extension(x, a->own, NID_subject_alt_name, names) ||
+	    !profile_add_extension(x, a->own, NID_basic_constraints, "critical,CA:FALSE") ||
+	    !profile_add_extension(x, a->own, NID_key_usage, "critical,digitalSignature") ||
+	    !profile_add_extension(x, a->own, NID_ext_key_usage, "serverAuth") ||
+	    !profile_add_extension(x, a->own, NID_authority_key_identifier, "keyid:always") ||
+	    !profile_add_extension(x, a->own, NID_subject_alt_name, names) ||
 	    X509_sign(x, a->key, EVP_sha256()) == 0)
 		return NULL;
 	ret = x;
@@ -200,7 +156,7 @@ static int load_roots(struct authority *a, int fd, struct err *err)
 		if (x == NULL)
 			break;
 		if (X509_STORE_add_cert(store, x) != 1)
-			return fail(err, -ENOMEM, "the host's authorities");
+			return profile_fail(err, -ENOMEM, "the host's authorities");
 	}
 	e = ERR_peek_last_error();
 	ERR_clear_error();
@@ -213,32 +169,13 @@ static int load_roots(struct authority *a, int fd, struct err *err)
 
 /* ---- Ends of TLS ---------------------------------------------------------------------------- */
 
-/* Who says what it speaks has to speak HTTP/1.1: inspect.c knows nothing else. */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-			   const unsigned char *in, unsigned in_len, void *arg)
-{
-	unsigned char *chosen;
-
-	(void)ssl;
-	(void)arg;
-	if (SSL_select_next_proto(&chosen, out_len, http11, sizeof(http11) - 1, in, in_len) !=
-	    OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	*out = chosen;
-	return SSL_TLSEXT_ERR_OK;
-}
-
 static SSL_CTX *make_context(const SSL_METHOD *method)
 {
 	CLEANUP(ctx_freep) SSL_CTX *ctx = SSL_CTX_new(method);
 	SSL_CTX *ret;
 
-	if (ctx == NULL || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-	    SSL_CTX_set_cipher_list(ctx, CIPHERS) != 1 || SSL_CTX_set_num_tickets(ctx, 0) != 1)
+	if (ctx == NULL || !profile_apply(ctx))
 		return NULL;
-	(void)SSL_CTX_set_options(ctx, OPTIONS);
-	(void)SSL_CTX_set_mode(ctx, MODES);
-	(void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	ret = ctx;
 	ctx = NULL;
 	return ret;
@@ -246,14 +183,16 @@ static SSL_CTX *make_context(const SSL_METHOD *method)
 
 static bool make_contexts(struct authority *a)
 {
+	static const unsigned char http11[] = PROFILE_HTTP11;
+
 	a->server = make_context(TLS_server_method());
 	a->client = make_context(TLS_client_method());
 	if (a->server == NULL || a->client == NULL)
 		return false;
-	SSL_CTX_set_alpn_select_cb(a->server, choose_protocol, NULL);
+	profile_serve_http11(a->server);
 	SSL_CTX_set_verify(a->client, SSL_VERIFY_PEER, NULL);
 	/* 0 is success here. */
-	return SSL_CTX_set_alpn_protos(a->client, http11, sizeof(http11) - 1) == 0;
+	return SSL_CTX_set_alpn_protos(a->client, http11, PROFILE_HTTP11_LEN) == 0;
 }
 
 SSL *authority_server(struct authority *a, const char *name)
@@ -319,14 +258,14 @@ int authority_new(int roots, struct authority **ret, struct err *err)
 	if (a == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	if (OPENSSL_init_ssl(how, NULL) != 1)
-		r = fail(err, -EIO, "OpenSSL");
+		r = profile_fail(err, -EIO, "OpenSSL");
 	if (r == 0) {
 		a->key = EVP_EC_gen("P-256");
 		a->leaf_key = EVP_EC_gen("P-256");
 		a->own = X509_new();
 		if (a->key == NULL || a->leaf_key == NULL || a->own == NULL || !make_own(a) ||
 		    !make_contexts(a))
-			r = fail(err, -EIO, "the sandbox's authority");
+			r = profile_fail(err, -EIO, "the sandbox's authority");
 	}
 	if (r == 0)
 		r = load_roots(a, roots, err);

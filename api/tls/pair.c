@@ -9,25 +9,15 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#include "api/tls/profile.h"
 #include "base/buf.h"
 #include "base/num.h"
 
-#define SERIAL_BITS    127 /* positive, and within RFC 5280's 20 bytes */
 #define NAMES_TEXT_MAX 16384U
 
 void pair_clear(struct pair *p)
 {
 	OPENSSL_cleanse(p, sizeof(*p));
-}
-
-/* OpenSSL's oldest complaint, which is the cause. */
-static int fail(struct err *err, int code, const char *what)
-{
-	unsigned long e = ERR_get_error();
-	const char *why = e == 0 ? NULL : ERR_reason_error_string(e);
-
-	ERR_clear_error();
-	return err_set(err, code, "%s: %s", what, why == NULL ? "failed" : why);
 }
 
 static void bio_freep(BIO **b)
@@ -55,20 +45,6 @@ static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 
 /* ---- Making --------------------------------------------------------------------------------- */
 
-static bool add_extension(X509 *x, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-	X509_EXTENSION *e;
-	bool ok;
-
-	X509V3_set_ctx_nodb(&ctx);
-	X509V3_set_ctx(&ctx, x, x, NULL, NULL, 0);
-	e = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ok = e != NULL && X509_add_ext(x, e, -1) == 1;
-	X509_EXTENSION_free(e);
-	return ok;
-}
-
 static bool append(struct buf *b, const char *text)
 {
 	return buf_put(b, text, strlen(text)) == 0;
@@ -93,22 +69,12 @@ static bool add_extensions(X509 *x, const char *const *names, size_t count)
 
 	buf_init(&text, NAMES_TEXT_MAX);
 	ok = write_names(&text, names, count) &&
-	     add_extension(x, NID_basic_constraints, "critical,CA:FALSE") &&
-	     add_extension(x, NID_key_usage, "critical,digitalSignature") &&
-	     add_extension(x, NID_ext_key_usage, "serverAuth") &&
-	     add_extension(x, NID_subject_key_identifier, "hash") &&
-	     add_extension(x, NID_subject_alt_name, (const char *)buf_head(&text));
+	     profile_add_extension(x, x, NID_basic_constraints, "critical,CA:FALSE") &&
+	     profile_add_extension(x, x, NID_key_usage, "critical,digitalSignature") &&
+	     profile_add_extension(x, x, NID_ext_key_usage, "serverAuth") &&
+	     profile_add_extension(x, x, NID_subject_key_identifier, "hash") &&
+	     profile_add_extension(x, x, NID_subject_alt_name, (const char *)buf_head(&text));
 	buf_done(&text);
-	return ok;
-}
-
-static bool set_serial(X509 *x)
-{
-	BIGNUM *n = BN_new();
-	bool ok = n != NULL && BN_rand(n, SERIAL_BITS, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
-		  BN_to_ASN1_INTEGER(n, X509_get_serialNumber(x)) != NULL;
-
-	BN_free(n);
 	return ok;
 }
 
@@ -117,7 +83,7 @@ static bool fill_in(X509 *x, EVP_PKEY *key, int64_t now)
 	X509_NAME *name = X509_get_subject_name(x);
 	time_t t = (time_t)now;
 
-	return X509_set_version(x, X509_VERSION_3) == 1 && set_serial(x) &&
+	return X509_set_version(x, X509_VERSION_3) == 1 && profile_set_serial(x) &&
 	       X509_time_adj_ex(X509_getm_notBefore(x), 0, -3600, &t) != NULL &&
 	       X509_time_adj_ex(X509_getm_notAfter(x), PAIR_VALID_DAYS, -3600, &t) != NULL &&
 	       X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
@@ -145,15 +111,15 @@ int pair_make(struct pair *p, const char *const *names, size_t names_count, int6
 
 	ERR_clear_error();
 	if (key == NULL || x == NULL || cert_out == NULL || key_out == NULL)
-		return fail(err, -ENOMEM, "certificate");
+		return profile_fail(err, -ENOMEM, "certificate");
 	if (!fill_in(x, key, now) || !add_extensions(x, names, names_count) ||
 	    X509_sign(x, key, EVP_sha256()) == 0)
-		return fail(err, -EIO, "certificate: signing");
+		return profile_fail(err, -EIO, "certificate: signing");
 	if (PEM_write_bio_X509(cert_out, x) != 1 || !take_text(cert_out, p->certificate) ||
 	    PEM_write_bio_PrivateKey(key_out, key, NULL, NULL, 0, NULL, NULL) != 1 ||
 	    !take_text(key_out, p->key)) {
 		pair_clear(p);
-		return fail(err, -EIO, "certificate: writing");
+		return profile_fail(err, -EIO, "certificate: writing");
 	}
 	return 0;
 }
@@ -171,7 +137,7 @@ static int note_end(const X509 *x, int64_t *end, struct err *err)
 	int64_t t;
 
 	if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) != 1)
-		return fail(err, -EINVAL, "certificate: its end");
+		return profile_fail(err, -EINVAL, "certificate: its end");
 	t = (int64_t)timegm(&tm);
 	*end = MIN(*end, t);
 	return 0;
@@ -183,7 +149,7 @@ static int check_rest(struct err *err)
 	unsigned long e = ERR_peek_last_error();
 
 	if (ERR_GET_LIB(e) != ERR_LIB_PEM || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
-		return fail(err, -EINVAL, "certificate");
+		return profile_fail(err, -EINVAL, "certificate");
 	ERR_clear_error();
 	return 0;
 }
@@ -203,7 +169,7 @@ static int use_chain(BIO *in, SSL_CTX *ctx, int64_t *end, struct err *err)
 		if (r < 0)
 			return r;
 		if (SSL_CTX_add1_chain_cert(ctx, x) != 1)
-			return fail(err, -EINVAL, "certificate: its chain");
+			return profile_fail(err, -EINVAL, "certificate: its chain");
 	}
 }
 
@@ -218,20 +184,20 @@ int pair_use(const struct pair *p, SSL_CTX *ctx, int64_t *ret_end, struct err *e
 
 	ERR_clear_error();
 	if (cert_in == NULL || key_in == NULL)
-		return fail(err, -ENOMEM, "certificate");
+		return profile_fail(err, -ENOMEM, "certificate");
 	x = PEM_read_bio_X509(cert_in, NULL, no_passphrase, NULL);
 	if (x == NULL)
-		return fail(err, -EINVAL, "certificate");
+		return profile_fail(err, -EINVAL, "certificate");
 	key = PEM_read_bio_PrivateKey(key_in, NULL, no_passphrase, NULL);
 	if (key == NULL)
-		return fail(err, -EINVAL, "key");
+		return profile_fail(err, -EINVAL, "key");
 	r = note_end(x, &end, err);
 	if (r < 0)
 		return r;
 	if (SSL_CTX_use_certificate(ctx, x) != 1)
-		return fail(err, -EINVAL, "certificate");
+		return profile_fail(err, -EINVAL, "certificate");
 	if (SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-		return fail(err, -EINVAL, "key");
+		return profile_fail(err, -EINVAL, "key");
 	r = use_chain(cert_in, ctx, &end, err);
 	if (r == 0)
 		*ret_end = end;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* casemate image, with casemate-import, casemated and the jailer behind it. */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,18 +46,7 @@ static void tear_down(void)
 
 static int files(void)
 {
-	char path[128];
-	struct dirent *e;
-	int n = 0;
-	DIR *dir;
-
-	(void)snprintf(path, sizeof(path), "%s/store/blobs", d.jail.dir);
-	dir = opendir(path);
-	cr_assert_not_null(dir);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
+	return rig_kept(&d.jail, "blobs");
 }
 
 Test(cli_image, import_use_remove, .init = set_up, .fini = tear_down, .timeout = 120)

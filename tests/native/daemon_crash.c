@@ -145,18 +145,7 @@ static unsigned snapshots_of(pid_t pid)
 
 static int files(void)
 {
-	char path[160];
-	struct dirent *e;
-	int n = 0;
-	DIR *dir;
-
-	(void)snprintf(path, sizeof(path), "%s/store/paused", d.jail.dir);
-	dir = opendir(path);
-	cr_assert_not_null(dir);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
+	return rig_kept(&d.jail, "paused");
 }
 
 static bool only_left(int jails)

@@ -4,7 +4,6 @@
  * and the death of the daemon and of the jailer.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -87,15 +86,7 @@ static bool alive(const char *id)
 
 static int files(void)
 {
-	DIR *dir = opendir(path_of(""));
-	struct dirent *e;
-	int n = 0;
-
-	cr_assert_not_null(dir);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
+	return rig_kept(&d.jail, "paused");
 }
 
 /* Nobody waits for the jailer to remove it. */

@@ -4,7 +4,6 @@
  * refused, and the death of the daemon in the middle.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -87,18 +86,7 @@ static void kept(const char *id, char ret[200])
 /* What the jailer keeps, with a name. */
 static int files(void)
 {
-	char path[200];
-	struct dirent *e;
-	DIR *dir;
-	int n = 0;
-
-	(void)snprintf(path, sizeof(path), "%s/store/paused", d.jail.dir);
-	dir = opendir(path);
-	cr_assert_not_null(dir);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
+	return rig_kept(&d.jail, "paused");
 }
 
 /* Nobody waits for the jailer to remove them. */

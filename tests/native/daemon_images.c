@@ -4,7 +4,6 @@
  * bytes are nobody's business on the way: they are the bare-metal guest's here, which mounts none.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -93,18 +92,7 @@ static unsigned name_it(const char *name, const char *config)
 
 static int files(void)
 {
-	char path[128];
-	struct dirent *e;
-	int n = 0;
-	DIR *dir;
-
-	(void)snprintf(path, sizeof(path), "%s/store/blobs", d.jail.dir);
-	dir = opendir(path);
-	cr_assert_not_null(dir);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
+	return rig_kept(&d.jail, "blobs");
 }
 
 static const char *key_of(const char *tenant)

@@ -4,7 +4,6 @@
  * what was acknowledged, as it was, and nothing else is left.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,18 +95,7 @@ static void restart(int signo)
 
 static int files(void)
 {
-	char path[160];
-	struct dirent *e;
-	DIR *dir;
-	int n = 0;
-
-	(void)snprintf(path, sizeof(path), "%s/store/paused", d.jail.dir);
-	dir = opendir(path);
-	cr_assert_not_null(dir);
-	while ((e = readdir(dir)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(dir);
-	return n;
+	return rig_kept(&d.jail, "paused");
 }
 
 /* All that the daemon lists is deleted, and then there is nothing. */

@@ -4,7 +4,6 @@
  * what was sent, under the name that its bytes have, and nothing else is ever there.
  */
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -145,18 +144,7 @@ static size_t list(struct stored *ret, uint64_t *ret_bytes)
 
 static int files(void)
 {
-	char path[96];
-	struct dirent *e;
-	int n = 0;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "%s/store/blobs", g.dir);
-	d = opendir(path);
-	cr_assert_not_null(d);
-	while ((e = readdir(d)) != NULL)
-		n += e->d_name[0] != '.';
-	closedir(d);
-	return n;
+	return rig_kept(&g, "blobs");
 }
 
 Test(jail_image, is_kept_whole_under_its_digest)

@@ -352,6 +352,22 @@ static void each_tree(void (*fn)(const char *mount, void *arg), void *arg)
 	endmntent(f);
 }
 
+int rig_kept(const struct rig *g, const char *directory)
+{
+	char path[256];
+	struct dirent *e;
+	int n = 0;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "%s/store/%s", g->dir, directory);
+	d = opendir(path);
+	cr_assert_not_null(d, "%s", path);
+	while ((e = readdir(d)) != NULL)
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
 struct group_count {
 	const struct rig *rig;
 	int found; /* parents */

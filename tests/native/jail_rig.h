@@ -84,6 +84,9 @@ int rig_children(const struct rig *g, pid_t *ret, size_t cap);
 pid_t rig_spawner(const struct rig *g);
 /* The content of a jail's group's file, of whichever hierarchy has it. */
 bool rig_group_file(const struct rig_jail *j, const char *file, char *ret, size_t cap);
+/* How many files a directory of the store ("paused", "snapshots", "blobs") has, with a name that
+ * isn't for what is only being made. */
+int rig_kept(const struct rig *g, const char *directory);
 bool rig_pid_gone(pid_t pid);
 bool rig_has_selinux(void);
 

@@ -36,7 +36,8 @@
 #include "seccomp/jailer.h"
 #endif
 
-#define STOP_MS_MAX 5000
+#define STATUS_USAGE 2
+#define STOP_MS_MAX  5000
 /* Its process, its groups, its handover socket and its log; its egress process and that one's
  * socket. */
 #define FDS_EACH_JAIL (5 + CGROUP_TREE_COUNT)
@@ -289,15 +290,12 @@ int main(int argc, char **argv)
 {
 	struct options o;
 	struct err err = { 0 };
+	int r = options_parse(argc, argv, &o, &err);
 
-	switch (options_parse(&o, argc, argv)) {
-	case OPTIONS_DONE:
-		return EXIT_SUCCESS;
-	case OPTIONS_WRONG:
-		return 2;
-	case OPTIONS_RUN:
-		break;
-	}
+	if (r < 0)
+		(void)fprintf(stderr, "casemate-jailer: %s\n", err.msg);
+	if (r != 0)
+		return r < 0 ? STATUS_USAGE : EXIT_SUCCESS;
 	log_setup("jailer", o.level);
 	/* A binary that is run by its descriptor has its number for a name. */
 	if (seal_self(argv, environ, &err) < 0 ||

@@ -1,75 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jailer/options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-#include <string.h>
+#include <errno.h>
 
 #include "base/num.h"
+#include "base/options.h"
 #include "jailer/layer.h"
 #include "jailer/slot.h"
 
 #define POOL_MAX    256U
 #define SPARE_SLOTS 8U
 #define IO_MAX	    (UINT64_C(1) << 40)
-#define PAUSED_MAX  (UINT64_C(1) << 50) /* of stored images, too */
-
-enum {
-	OPT_SOCKET = 256,
-	OPT_STORE,
-	OPT_VMM,
-	OPT_EGRESS,
-	OPT_USER,
-	OPT_NO_SELINUX,
-	OPT_MAX,
-	OPT_UID_BASE,
-	OPT_CGROUP,
-	OPT_DELEGATED,
-	OPT_POOL,
-	OPT_POOL_NICS,
-	OPT_IO_BYTES,
-	OPT_IO_OPS,
-	OPT_PAUSED_BYTES,
-	OPT_SNAPSHOT_BYTES,
-	OPT_IMAGE_BYTES,
-	OPT_LEVEL,
-#ifdef CASEMATE_TEST
-	OPT_LAYERS_OFF,
-	OPT_STOP,
-	OPT_STOP_POINT,
-#endif
-	OPT_VERSION,
-	OPT_HELP,
-};
-
-static const struct option table[] = {
-	{ "socket", required_argument, NULL, OPT_SOCKET },
-	{ "store", required_argument, NULL, OPT_STORE },
-	{ "vmm", required_argument, NULL, OPT_VMM },
-	{ "egress", required_argument, NULL, OPT_EGRESS },
-	{ "daemon-user", required_argument, NULL, OPT_USER },
-	{ "allow-no-selinux", no_argument, NULL, OPT_NO_SELINUX },
-	{ "max", required_argument, NULL, OPT_MAX },
-	{ "uid-base", required_argument, NULL, OPT_UID_BASE },
-	{ "cgroup", required_argument, NULL, OPT_CGROUP },
-	{ "delegated", no_argument, NULL, OPT_DELEGATED },
-	{ "pool", required_argument, NULL, OPT_POOL },
-	{ "pool-nics", required_argument, NULL, OPT_POOL_NICS },
-	{ "io-bytes", required_argument, NULL, OPT_IO_BYTES },
-	{ "io-ops", required_argument, NULL, OPT_IO_OPS },
-	{ "paused-bytes", required_argument, NULL, OPT_PAUSED_BYTES },
-	{ "snapshot-bytes", required_argument, NULL, OPT_SNAPSHOT_BYTES },
-	{ "image-bytes", required_argument, NULL, OPT_IMAGE_BYTES },
-	{ "log-level", required_argument, NULL, OPT_LEVEL },
-#ifdef CASEMATE_TEST
-	{ "layers-off", required_argument, NULL, OPT_LAYERS_OFF },
-	{ "stop", required_argument, NULL, OPT_STOP },
-	{ "stop-point", required_argument, NULL, OPT_STOP_POINT },
-#endif
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ NULL, 0, NULL, 0 },
-};
+#define STORED_MAX  (UINT64_C(1) << 50)
 
 static const char help[] =
 	"Usage: casemate-jailer [OPTION...]\n"
@@ -98,169 +40,98 @@ static const char help[] =
 	"  --log-level LEVEL     error, warn, info or debug (default info)\n"
 	"  --version, --help\n";
 
-static int wrong(const char *option, const char *why)
+static int set_cgroup(const char *arg, void *dst, struct err *err)
 {
-	fprintf(stderr, "casemate-jailer: %s: %s\n", option, why);
-	return -1;
-}
-
-static int set_number(const char *option, const char *text, uint64_t max, uint64_t *ret)
-{
-	return parse_u64(text, 1, max, ret) < 0 ? wrong(option, "not a number in range") : 0;
-}
-
-static int set_count(const char *option, const char *text, unsigned *ret)
-{
-	uint64_t n = 0;
-
-	if (parse_u64(text, 0, POOL_MAX, &n) < 0)
-		return wrong(option, "not a number in range");
-	*ret = (unsigned)n;
+	if (!request_name_ok(arg))
+		return err_set(err, -EINVAL,
+			       "--cgroup: \"%.32s\" is not 1 to 64 of a-z, 0-9, '.', '_' and '-'",
+			       arg);
+	*(const char **)dst = arg;
 	return 0;
 }
 
 #ifdef CASEMATE_TEST
-/* What only the test build has. */
-static int set_test_option(struct options *o, int opt, const char *arg)
+static int set_layers_off(const char *arg, void *dst, struct err *err)
 {
-	uint64_t n = 0;
-
-	switch (opt) {
-	case OPT_LAYERS_OFF:
-		if (layers_parse(arg, &o->host.layers_off) < 0)
-			return wrong("--layers-off", "not a list of cap, uid, ns, fs, fds, cgrp, "
-						     "rlim, sysc, x");
+	if (layers_parse(arg, dst) == 0)
 		return 0;
-	case OPT_STOP:
-		if (parse_u64(arg, 1, UINT32_MAX, &n) < 0)
-			return wrong("--stop", "not the number of a stage");
-		o->host.stop = (uint32_t)n;
-		return 0;
-	case OPT_STOP_POINT:
-		o->host.stop_point = arg;
-		return 0;
-	default:
-		return -1; /* getopt has said why */
-	}
+	return err_set(err, -EINVAL,
+		       "--layers-off: \"%.32s\" is not a list of cap, uid, ns, fs, fds, cgrp, "
+		       "rlim, sysc, x",
+		       arg);
 }
-#else
-static int set_test_option(struct options *o, int opt, const char *arg)
+
+static int set_stop(const char *arg, void *dst, struct err *err)
 {
-	(void)o;
-	(void)opt;
-	(void)arg;
-	return -1; /* getopt has said why */
+	uint64_t stage;
+
+	if (parse_u64(arg, 1, UINT32_MAX, &stage) < 0)
+		return err_set(err, -EINVAL, "--stop: \"%.32s\" is not the number of a stage", arg);
+	*(uint32_t *)dst = (uint32_t)stage;
+	return 0;
 }
 #endif
 
-static int set_option(struct options *o, int opt, const char *arg)
-{
-	uint64_t n = 0;
-	int r = 0;
+/* What has another type where it is kept. */
+struct counts {
+	uint64_t jails, pool, pool_nics, uid_base;
+};
 
-	switch (opt) {
-	case OPT_SOCKET:
-		o->socket = arg;
-		break;
-	case OPT_STORE:
-		o->host.store = arg;
-		break;
-	case OPT_VMM:
-		o->host.vmm = arg;
-		break;
-	case OPT_EGRESS:
-		o->host.egress = arg;
-		break;
-	case OPT_USER:
-		o->daemon_user = arg;
-		break;
-	case OPT_NO_SELINUX:
-		o->host.allow_no_selinux = true;
-		break;
-	case OPT_MAX:
-		r = set_number("--max", arg, SLOT_COUNT / 2, &n);
-		o->jails.max = (unsigned)n;
-		break;
-	case OPT_UID_BASE:
-		r = set_number("--uid-base", arg, UINT32_MAX - 1, &n);
-		o->host.uid_base = (uint32_t)n;
-		break;
-	case OPT_CGROUP:
-		if (!request_name_ok(arg))
-			r = wrong("--cgroup", "not 1 to 64 of a-z, 0-9, '.', '_' and '-'");
-		o->host.cgroup = arg;
-		break;
-	case OPT_DELEGATED:
-		o->host.delegated = true;
-		break;
-	case OPT_LEVEL:
-		if (log_level_parse(arg, &o->level) < 0)
-			r = wrong("--log-level", "not one of error, warn, info, debug");
-		break;
-	case OPT_POOL:
-		r = set_count("--pool", arg, &o->jails.pool);
-		break;
-	case OPT_POOL_NICS:
-		r = set_count("--pool-nics", arg, &o->jails.pool_nics);
-		break;
-	case OPT_IO_BYTES:
-		if (parse_size(arg, 0, IO_MAX, &o->host.io.bytes_per_s) < 0)
-			r = wrong("--io-bytes", "not a size");
-		break;
-	case OPT_IO_OPS:
-		if (parse_u64(arg, 0, IO_MAX, &o->host.io.ops_per_s) < 0)
-			r = wrong("--io-ops", "not a number");
-		break;
-	case OPT_PAUSED_BYTES:
-		if (parse_size(arg, 0, PAUSED_MAX, &o->paused_bytes_max) < 0)
-			r = wrong("--paused-bytes", "not a size");
-		break;
-	case OPT_SNAPSHOT_BYTES:
-		if (parse_size(arg, 0, PAUSED_MAX, &o->snapshot_bytes_max) < 0)
-			r = wrong("--snapshot-bytes", "not a size");
-		break;
-	case OPT_IMAGE_BYTES:
-		if (parse_size(arg, 0, PAUSED_MAX, &o->image_bytes_max) < 0)
-			r = wrong("--image-bytes", "not a size");
-		break;
-	default:
-		r = set_test_option(o, opt, arg);
-	}
-	return r;
+static void complete(struct options *o, const struct counts *n)
+{
+	o->jails.max = (unsigned)n->jails;
+	o->jails.pool = (unsigned)n->pool;
+	o->jails.pool_nics = (unsigned)n->pool_nics;
+	o->host.uid_base = (uint32_t)n->uid_base;
+	/* One for each jail, for what lies ready, and for as many that are being cleaned up. */
+	o->host.slots = MAX(2 * o->jails.max,
+			    o->jails.max + 2 * (o->jails.pool + o->jails.pool_nics) + SPARE_SLOTS);
 }
 
-enum options_result options_parse(struct options *o, int argc, char **argv)
+int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 {
-	int opt;
+	struct counts n = { .jails = 256, .pool = 4, .uid_base = SLOT_UID_BASE };
+	struct options o = { .socket = "/run/casemate/jailer.sock",
+			     .daemon_user = "casemate",
+			     .paused_bytes_max = UINT64_C(64) << 30,
+			     .snapshot_bytes_max = UINT64_C(64) << 30,
+			     .image_bytes_max = UINT64_C(64) << 30,
+			     .level = LOG_LEVEL_INFO,
+			     .host = { .store = "/var/lib/casemate",
+				       .vmm = "/usr/libexec/casemate/casemate-vmm",
+				       .cgroup = "casemate",
+				       .io = { UINT64_C(512) << 20, 20000 } } };
+	const struct option_spec list[] = {
+		{ "socket", 0, OPTION_TEXT, &o.socket, 0, 0, NULL },
+		{ "store", 0, OPTION_TEXT, &o.host.store, 0, 0, NULL },
+		{ "vmm", 0, OPTION_TEXT, &o.host.vmm, 0, 0, NULL },
+		{ "egress", 0, OPTION_TEXT, &o.host.egress, 0, 0, NULL },
+		{ "daemon-user", 0, OPTION_TEXT, &o.daemon_user, 0, 0, NULL },
+		{ "allow-no-selinux", 0, OPTION_FLAG, &o.host.allow_no_selinux, 0, 0, NULL },
+		{ "max", 0, OPTION_NUMBER, &n.jails, 1, SLOT_COUNT / 2, NULL },
+		{ "uid-base", 0, OPTION_NUMBER, &n.uid_base, 1, UINT32_MAX - 1, NULL },
+		{ "cgroup", 0, OPTION_OWN, &o.host.cgroup, 0, 0, set_cgroup },
+		{ "delegated", 0, OPTION_FLAG, &o.host.delegated, 0, 0, NULL },
+		{ "pool", 0, OPTION_NUMBER, &n.pool, 0, POOL_MAX, NULL },
+		{ "pool-nics", 0, OPTION_NUMBER, &n.pool_nics, 0, POOL_MAX, NULL },
+		{ "io-bytes", 0, OPTION_SIZE, &o.host.io.bytes_per_s, 0, IO_MAX, NULL },
+		{ "io-ops", 0, OPTION_NUMBER, &o.host.io.ops_per_s, 0, IO_MAX, NULL },
+		{ "paused-bytes", 0, OPTION_SIZE, &o.paused_bytes_max, 0, STORED_MAX, NULL },
+		{ "snapshot-bytes", 0, OPTION_SIZE, &o.snapshot_bytes_max, 0, STORED_MAX, NULL },
+		{ "image-bytes", 0, OPTION_SIZE, &o.image_bytes_max, 0, STORED_MAX, NULL },
+		{ "log-level", 0, OPTION_LEVEL, &o.level, 0, 0, NULL },
+#ifdef CASEMATE_TEST
+		{ "layers-off", 0, OPTION_OWN, &o.host.layers_off, 0, 0, set_layers_off },
+		{ "stop", 0, OPTION_OWN, &o.host.stop, 0, 0, set_stop },
+		{ "stop-point", 0, OPTION_TEXT, &o.host.stop_point, 0, 0, NULL },
+#endif
+	};
+	int r = options_read(argc, argv, list, ARRAY_SIZE(list), help,
+			     "casemate-jailer " CASEMATE_VERSION "\n", err);
 
-	*o = (struct options){ .socket = "/run/casemate/jailer.sock",
-			       .daemon_user = "casemate",
-			       .jails = { .max = 256, .pool = 4 },
-			       .paused_bytes_max = UINT64_C(64) << 30,
-			       .snapshot_bytes_max = UINT64_C(64) << 30,
-			       .image_bytes_max = UINT64_C(64) << 30,
-			       .level = LOG_LEVEL_INFO,
-			       .host = { .store = "/var/lib/casemate",
-					 .vmm = "/usr/libexec/casemate/casemate-vmm",
-					 .cgroup = "casemate",
-					 .io = { UINT64_C(512) << 20, 20000 },
-					 .uid_base = SLOT_UID_BASE } };
-	while ((opt = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		if (opt == OPT_HELP || opt == OPT_VERSION) {
-			fputs(opt == OPT_HELP ? help : "casemate-jailer " CASEMATE_VERSION "\n",
-			      stdout);
-			return OPTIONS_DONE;
-		}
-		if (set_option(o, opt, optarg) < 0)
-			return OPTIONS_WRONG;
-	}
-	if (optind < argc)
-		return wrong(argv[optind], "unexpected argument; see --help") < 0 ? OPTIONS_WRONG
-										  : OPTIONS_RUN;
-	/* One for each jail, for what lies ready, and for as many that are being cleaned up. */
-	o->host.slots = 2 * o->jails.max;
-	if (o->host.slots < o->jails.max + 2 * (o->jails.pool + o->jails.pool_nics) + SPARE_SLOTS)
-		o->host.slots =
-			o->jails.max + 2 * (o->jails.pool + o->jails.pool_nics) + SPARE_SLOTS;
-	return OPTIONS_RUN;
+	if (r != 0)
+		return r;
+	complete(&o, &n);
+	*ret = o;
+	return 0;
 }

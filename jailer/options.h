@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/err.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "jailer/host.h"
 #include "jailer/jail.h"
 
@@ -21,10 +23,7 @@ struct options {
 	struct host_config host;
 };
 
-enum options_result { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
-
-/* OPTIONS_DONE: --help or --version was answered. OPTIONS_WRONG: one line is on stderr. The
- * strings are argv's. */
-MUST_USE enum options_result options_parse(struct options *o, int argc, char **argv);
+/* 0, OPTIONS_DONE (base/options.h), or -errno and *err. The strings are argv's. */
+MUST_USE int options_parse(int argc, char **argv, struct options *ret, struct err *err);
 
 #endif

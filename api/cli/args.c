@@ -7,7 +7,6 @@
 
 #include "api/cli/cli.h"
 #include "base/bug.h"
-#include "base/num.h"
 
 #define LONG_BASE 256
 
@@ -21,21 +20,21 @@ static void describe(const struct args *a, struct option longs[ARGS_MAX + 2],
 	shorts[s++] = 'h';
 	longs[0] = (struct option){ .name = "help", .val = 'h' };
 	for (size_t i = 0; i < a->count; i++) {
-		const struct arg *o = &a->list[i];
+		const struct option_spec *o = &a->list[i];
 		longs[i + 1] = (struct option){ .name = o->name,
-						.has_arg = o->kind != ARG_FLAG,
+						.has_arg = o->kind != OPTION_FLAG,
 						.val = LONG_BASE + (int)i };
 		if (o->letter == 0)
 			continue;
 		shorts[s++] = o->letter;
-		if (o->kind != ARG_FLAG)
+		if (o->kind != OPTION_FLAG)
 			shorts[s++] = ':';
 	}
 	longs[a->count + 1] = (struct option){ .name = NULL };
 	shorts[s] = '\0';
 }
 
-static const struct arg *find(const struct args *a, int c)
+static const struct option_spec *find(const struct args *a, int c)
 {
 	if (c >= LONG_BASE)
 		return &a->list[c - LONG_BASE];
@@ -43,30 +42,6 @@ static const struct arg *find(const struct args *a, int c)
 		if (a->list[i].letter == c)
 			return &a->list[i];
 	BUG("getopt returned what it wasn't given");
-}
-
-/* 0 or CLI_FAILED (said). */
-static int set(const struct arg *o, const char *verb, const char *text)
-{
-	switch (o->kind) {
-	case ARG_FLAG:
-		*(bool *)o->dst = true;
-		return 0;
-	case ARG_TEXT:
-		*(const char **)o->dst = text;
-		return 0;
-	case ARG_NUMBER:
-		if (parse_u64(text, o->min, o->max, o->dst) == 0)
-			return 0;
-		return cli_fail("%s: --%s: \"%.32s\" is not from %llu to %llu", verb, o->name, text,
-				(unsigned long long)o->min, (unsigned long long)o->max);
-	case ARG_TIME:
-		if (parse_duration_ms(text, o->max, o->dst) == 0 && *(uint64_t *)o->dst > 0)
-			return 0;
-		return cli_fail("%s: --%s: \"%.32s\" is not a time such as 500ms, 2s, 5m or 1h",
-				verb, o->name, text);
-	}
-	BUG("not a kind of option");
 }
 
 static int check_rest(const struct args *a, int argc, char **argv)
@@ -94,6 +69,7 @@ int args_parse(const struct args *a, int argc, char **argv)
 {
 	struct option longs[ARGS_MAX + 2];
 	char shorts[2 * ARGS_MAX + 3];
+	struct err err = { 0 };
 	int c;
 
 	describe(a, longs, shorts);
@@ -108,8 +84,8 @@ int args_parse(const struct args *a, int argc, char **argv)
 			return cli_fail("%s: %s %.64s; see casemate %s --help", argv[0],
 					c == ':' ? "missing value of" : "unknown option",
 					argv[optind - 1], argv[0]);
-		if (set(find(a, c), argv[0], optarg) != 0)
-			return CLI_FAILED;
+		if (option_set(find(a, c), optarg, &err) < 0)
+			return cli_fail("%s: %s", argv[0], err.msg);
 	}
 	return check_rest(a, argc, argv);
 }

@@ -9,32 +9,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "base/compiler.h"
+#include "base/options.h"
 
 #define ARGS_GO	  (-1) /* not an exit status */
 #define ARGS_MAX  8U
 #define ARGS_MANY 1000000
 
-enum arg_kind {
-	ARG_FLAG,   /* bool * */
-	ARG_TEXT,   /* const char **, borrowed from argv */
-	ARG_NUMBER, /* uint64_t *, min to max */
-	ARG_TIME,   /* uint64_t *, milliseconds, 1 to max */
-};
-
-struct arg {
-	const char *name;
-	char letter; /* the short form; 0 = none */
-	enum arg_kind kind;
-	void *dst; /* set when the option is there, else left alone */
-	uint64_t min, max;
-};
-
 struct args {
 	const char *help; /* its first line begins with "Usage: casemate VERB" */
-	const struct arg *list;
+	const struct option_spec *list;
 	size_t count;
 	/* How many sandboxes' ids follow; anything else when `free` is set. */
 	int min, max;

@@ -70,8 +70,8 @@ int verb_cp(struct cli *cli, int argc, char **argv)
 {
 	bool json = false;
 	const char *user = NULL;
-	const struct arg list[] = { { "user", 0, ARG_TEXT, &user, 0, 0 },
-				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "user", 0, OPTION_TEXT, &user, 0, 0, NULL },
+					    { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate cp [--user NAME] [--json] SRC ID:PATH\n"
 		"       casemate cp [--user NAME] [--json] ID:PATH DST\n"

@@ -37,7 +37,7 @@ static int print_event(const json_t *o, const char *kind, void *arg)
 int verb_events(struct cli *cli, int argc, char **argv)
 {
 	struct printer p = { 0 };
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &p.json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &p.json, 0, 0, NULL } };
 	const struct args args = {
 		.help = "Usage: casemate events [--json]\n"
 			"Prints what happens to sandboxes, from now on until it is "

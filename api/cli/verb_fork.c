@@ -26,8 +26,9 @@ int verb_fork(struct cli *cli, int argc, char **argv)
 {
 	uint64_t count = 1;
 	bool json = false;
-	const struct arg list[] = { { "count", 'n', ARG_NUMBER, &count, 1, COUNT_MAX },
-				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "count", 'n', OPTION_NUMBER, &count, 1, COUNT_MAX,
+					      NULL },
+					    { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate fork [-n|--count N] [--json] ID\n"
 		"Makes N sandboxes (default 1) that go on where ID is, and prints their ids.",

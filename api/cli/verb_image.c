@@ -162,13 +162,13 @@ int verb_image(struct cli *cli, int argc, char **argv)
 {
 	struct image_opts o = { .importer = { .libexec = "/usr/libexec/casemate" },
 				.min_age_ms = 3600 * UINT64_C(1000) };
-	const struct arg list_of[] = {
-		{ "name", 0, ARG_TEXT, &o.name, 0, 0 },
-		{ "ref", 0, ARG_TEXT, &o.importer.ref, 0, 0 },
-		{ "libexec", 0, ARG_TEXT, &o.importer.libexec, 0, 0 },
-		{ "min-age", 0, ARG_TIME, &o.min_age_ms, 1, 24 * UINT64_C(3600000) },
-		{ "insecure", 0, ARG_FLAG, &o.insecure, 0, 0 },
-		{ "json", 0, ARG_FLAG, &o.json, 0, 0 },
+	const struct option_spec list_of[] = {
+		{ "name", 0, OPTION_TEXT, &o.name, 0, 0, NULL },
+		{ "ref", 0, OPTION_TEXT, &o.importer.ref, 0, 0, NULL },
+		{ "libexec", 0, OPTION_TEXT, &o.importer.libexec, 0, 0, NULL },
+		{ "min-age", 0, OPTION_TIME, &o.min_age_ms, 1, 24 * UINT64_C(3600000), NULL },
+		{ "insecure", 0, OPTION_FLAG, &o.insecure, 0, 0, NULL },
+		{ "json", 0, OPTION_FLAG, &o.json, 0, 0, NULL },
 	};
 	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
 	const int status = args_parse(&args, argc, argv), left = argc - optind - 1;

@@ -78,7 +78,7 @@ static void print_text(const json_t *o)
 int verb_inspect(struct cli *cli, int argc, char **argv)
 {
 	bool json = false;
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate inspect [--json] ID\n"
 		"Shows what the kernel says about a sandbox's jail, read at this moment.",

@@ -88,9 +88,9 @@ static int print_log(struct cli *cli, const char *path, const char *source, bool
 int verb_logs(struct cli *cli, int argc, char **argv)
 {
 	bool follow = false, vmm = false, json = false;
-	const struct arg list[] = { { "follow", 'f', ARG_FLAG, &follow, 0, 0 },
-				    { "vmm", 0, ARG_FLAG, &vmm, 0, 0 },
-				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "follow", 'f', OPTION_FLAG, &follow, 0, 0, NULL },
+					    { "vmm", 0, OPTION_FLAG, &vmm, 0, 0, NULL },
+					    { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate logs [-f|--follow] [--vmm] [--json] ID\n"
 		"Prints what the guest wrote to its console (--vmm: the VMM's own log).",

@@ -24,7 +24,7 @@ static void print_metrics(const json_t *answer)
 int verb_metrics(struct cli *cli, int argc, char **argv)
 {
 	bool json = false;
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = { "Usage: casemate metrics [--json] ID\n"
 				   "Shows what the sandbox's VMM has counted since its start.",
 				   list,

@@ -34,10 +34,10 @@ static int call(struct cli *cli, const char *verb, const char *id, json_t *body,
 int verb_pause(struct cli *cli, int argc, char **argv)
 {
 	bool disk = false, memory = false, files = false, json = false;
-	const struct arg list[] = { { "disk", 0, ARG_FLAG, &disk, 0, 0 },
-				    { "memory", 0, ARG_FLAG, &memory, 0, 0 },
-				    { "files", 0, ARG_FLAG, &files, 0, 0 },
-				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "disk", 0, OPTION_FLAG, &disk, 0, 0, NULL },
+					    { "memory", 0, OPTION_FLAG, &memory, 0, 0, NULL },
+					    { "files", 0, OPTION_FLAG, &files, 0, 0, NULL },
+					    { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate pause [--disk|--memory|--files] [--json] ID\n"
 		"Stops a sandbox where it is. --disk: its memory goes to a file of the host's and "
@@ -66,7 +66,7 @@ int verb_pause(struct cli *cli, int argc, char **argv)
 int verb_resume(struct cli *cli, int argc, char **argv)
 {
 	bool json = false;
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate resume [--json] ID\nLets a paused sandbox go on.",
 		list,

@@ -140,7 +140,7 @@ static int parse_ports(struct port *p, const char *text)
 int verb_port(struct cli *cli, int argc, char **argv)
 {
 	struct port p = { .cli = cli, .fd = -1 };
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &p.json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &p.json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate port [--json] ID [HOST:]GUEST\n"
 		"Until it is interrupted, passes TCP connections to 127.0.0.1:HOST (default the same\n"

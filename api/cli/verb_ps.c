@@ -47,8 +47,8 @@ static void print_table(const json_t *answer)
 int verb_ps(struct cli *cli, int argc, char **argv)
 {
 	bool json = false, all = false;
-	const struct arg list[] = { { "all", 'a', ARG_FLAG, &all, 0, 0 },
-				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "all", 'a', OPTION_FLAG, &all, 0, 0, NULL },
+					    { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		.help = "Usage: casemate ps [-a|--all] [--json]\n"
 			"Lists sandboxes; --all: those too that have ended lately.",

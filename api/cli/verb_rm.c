@@ -24,7 +24,7 @@ static int remove_one(struct cli *cli, const char *id)
 static int run(struct cli *cli, int argc, char **argv, const char *help)
 {
 	bool json = false;
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = { help, list, ARRAY_SIZE(list), 1, ARGS_MANY, false };
 	int status = args_parse(&args, argc, argv);
 	json_t *removed;

@@ -101,8 +101,8 @@ int verb_snapshot(struct cli *cli, int argc, char **argv)
 {
 	const char *name = NULL;
 	bool json = false;
-	const struct arg list_of[] = { { "name", 0, ARG_TEXT, &name, 0, 0 },
-				       { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list_of[] = { { "name", 0, OPTION_TEXT, &name, 0, 0, NULL },
+					       { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
 	const int status = args_parse(&args, argc, argv), left = argc - optind - 1;
 	const char *verb = status == ARGS_GO ? argv[optind] : "";

@@ -34,7 +34,7 @@ static int keep_named(json_t *answer, char **ids, int count)
 int verb_stats(struct cli *cli, int argc, char **argv)
 {
 	bool json = false;
-	const struct arg list[] = { { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate stats [--json] [ID...]\n"
 		"Shows what sandboxes use, as the host's kernel counts it: all that run, or these.",

@@ -190,15 +190,15 @@ int verb_template(struct cli *cli, int argc, char **argv)
 	const char *file = NULL, *memory = NULL, *scratch = NULL;
 	char own[REF_MAX + 1];
 	uint64_t bytes;
-	const struct arg list_of[] = {
-		{ "file", 'f', ARG_TEXT, &file, 0, 0 },
-		{ "tag", 't', ARG_TEXT, &b.name, 0, 0 },
-		{ "ready", 0, ARG_TEXT, &b.ready, 0, 0 },
-		{ "cpus", 0, ARG_NUMBER, &b.cpus, 1, 32 },
-		{ "memory", 0, ARG_TEXT, &memory, 0, 0 },
-		{ "no-cache", 0, ARG_FLAG, &b.no_cache, 0, 0 },
-		{ "scratch", 0, ARG_TEXT, &scratch, 0, 0 },
-		{ "json", 0, ARG_FLAG, &b.json, 0, 0 },
+	const struct option_spec list_of[] = {
+		{ "file", 'f', OPTION_TEXT, &file, 0, 0, NULL },
+		{ "tag", 't', OPTION_TEXT, &b.name, 0, 0, NULL },
+		{ "ready", 0, OPTION_TEXT, &b.ready, 0, 0, NULL },
+		{ "cpus", 0, OPTION_NUMBER, &b.cpus, 1, 32, NULL },
+		{ "memory", 0, OPTION_TEXT, &memory, 0, 0, NULL },
+		{ "no-cache", 0, OPTION_FLAG, &b.no_cache, 0, 0, NULL },
+		{ "scratch", 0, OPTION_TEXT, &scratch, 0, 0, NULL },
+		{ "json", 0, OPTION_FLAG, &b.json, 0, 0, NULL },
 	};
 	const struct args args = { help, list_of, ARRAY_SIZE(list_of), 1, ARGS_MANY, true };
 	const int status = args_parse(&args, argc, argv), left = argc - optind - 1;

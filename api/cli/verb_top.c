@@ -168,8 +168,9 @@ int verb_top(struct cli *cli, int argc, char **argv)
 {
 	uint64_t interval_ms = INTERVAL_MS;
 	bool json = false;
-	const struct arg list[] = { { "interval", 0, ARG_TIME, &interval_ms, 0, 3600000 },
-				    { "json", 0, ARG_FLAG, &json, 0, 0 } };
+	const struct option_spec list[] = { { "interval", 0, OPTION_TIME, &interval_ms, 1, 3600000,
+					      NULL },
+					    { "json", 0, OPTION_FLAG, &json, 0, 0, NULL } };
 	const struct args args = {
 		.help = "Usage: casemate top [--interval TIME] [--json]\n"
 			"Shows what sandboxes use, the busiest first, until q is pressed (default: "

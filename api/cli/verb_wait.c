@@ -13,7 +13,8 @@
 #include "api/cli/events.h"
 #include "api/cli/http_client.h"
 
-#define ALL_OVER 1 /* of a callback: the wait is */
+#define ALL_OVER    1 /* of a callback: the wait is */
+#define TIMEOUT_MAX (UINT64_C(365) * 24 * 3600000)
 
 struct wait {
 	struct cli *cli;
@@ -125,9 +126,9 @@ int verb_wait(struct cli *cli, int argc, char **argv)
 {
 	struct wait w = { .cli = cli, .status = CLI_OK };
 	uint64_t timeout_ms = 0;
-	const struct arg list[] = { { "timeout", 0, ARG_TIME, &timeout_ms, 0,
-				      UINT64_MAX / 1000000 },
-				    { "json", 0, ARG_FLAG, &w.json, 0, 0 } };
+	const struct option_spec list[] = { { "timeout", 0, OPTION_TIME, &timeout_ms, 1,
+					      TIMEOUT_MAX, NULL },
+					    { "json", 0, OPTION_FLAG, &w.json, 0, 0, NULL } };
 	const struct args args = {
 		"Usage: casemate wait [--timeout TIME] [--json] ID...\n"
 		"Waits until the sandboxes have ended, and prints why as each does.",

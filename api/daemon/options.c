@@ -2,67 +2,15 @@
 #include "api/daemon/options.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "api/daemon/build.h"
 #include "api/daemon/pool.h"
-#include "base/bug.h"
 #include "base/num.h"
 #include "base/options.h"
 
-enum option_id {
-	OPT_SOCKET = 256,
-	OPT_JAILER,
-	OPT_USER,
-	OPT_STATE,
-	OPT_LISTEN,
-	OPT_DOMAIN,
-	OPT_CORS,
-	OPT_NETWORKS,
-	OPT_NET_ALLOW,
-	OPT_NET_DENY,
-	OPT_CA_FILE,
-	OPT_RESOLVER,
-	OPT_KERNEL,
-	OPT_IMAGE,
-	OPT_SCRATCH,
-	OPT_MAX,
-	OPT_BOOT,
-	OPT_POOL,
-	OPT_HOLD,
-	OPT_LAYERS,
-	OPT_LOG,
-	OPT_HELP,
-	OPT_VERSION
-};
-
-static const struct option longs[] = {
-	{ "socket", required_argument, NULL, OPT_SOCKET },
-	{ "jailer", required_argument, NULL, OPT_JAILER },
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "state", required_argument, NULL, OPT_STATE },
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "domain", required_argument, NULL, OPT_DOMAIN },
-	{ "cors-origin", required_argument, NULL, OPT_CORS },
-	{ "networks", no_argument, NULL, OPT_NETWORKS },
-	{ "network-allow", required_argument, NULL, OPT_NET_ALLOW },
-	{ "network-deny", required_argument, NULL, OPT_NET_DENY },
-	{ "ca-file", required_argument, NULL, OPT_CA_FILE },
-	{ "resolver", required_argument, NULL, OPT_RESOLVER },
-	{ "default-kernel", required_argument, NULL, OPT_KERNEL },
-	{ "default-image", required_argument, NULL, OPT_IMAGE },
-	{ "default-scratch", required_argument, NULL, OPT_SCRATCH },
-	{ "max-sandboxes", required_argument, NULL, OPT_MAX },
-	{ "boot-timeout", required_argument, NULL, OPT_BOOT },
-	{ "pool", required_argument, NULL, OPT_POOL },
-	{ "hold", required_argument, NULL, OPT_HOLD },
-	{ "build-layers", required_argument, NULL, OPT_LAYERS },
-	{ "log-level", required_argument, NULL, OPT_LOG },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ NULL, 0, NULL, 0 },
-};
+#define BOOT_MS_MAX 600000U
+#define HOLD_MS_MAX 3600000U
 
 static const char help[] =
 	"Usage: casemated [OPTION]...\n"
@@ -104,116 +52,91 @@ static const char help[] =
 	"  --help                 show this text\n"
 	"  --version              show the version\n";
 
-/* Whether it is an address, casemate-egress says. */
-static int take_network(int id, const char *arg, struct network_operator *n, struct err *err)
-{
-	int r;
-
-	if (id == OPT_NET_ALLOW)
-		r = network_list_add(n->allow, NETWORK_LIST_MAX, &n->allow_count, arg);
-	else if (id == OPT_NET_DENY)
-		r = network_list_add(n->deny, NETWORK_LIST_MAX, &n->deny_count, arg);
-	else
-		r = network_list_add(n->resolvers, NETWORK_RESOLVERS_MAX, &n->resolvers_count, arg);
-	return r < 0 ? err_set(err, -EINVAL,
-			       "--network-allow, --network-deny, --resolver: more than %u, %u, %u",
-			       NETWORK_LIST_MAX, NETWORK_LIST_MAX, NETWORK_RESOLVERS_MAX)
-		     : 0;
-}
-
-static int take(int id, const char *arg, void *dst, struct err *err)
+static int set_state(const char *arg, void *dst, struct err *err)
 {
 	struct options *o = dst;
 
-	switch (id) {
-	case OPT_SOCKET:
-		o->socket = arg;
+	(void)err;
+	o->state = strcmp(arg, "none") == 0 ? NULL : arg;
+	return 0;
+}
+
+static int set_listen(const char *arg, void *dst, struct err *err)
+{
+	struct options *o = dst;
+
+	if (o->listen_count == OPTIONS_LISTEN_MAX)
+		return err_set(err, -EINVAL, "--listen: more than %u", OPTIONS_LISTEN_MAX);
+	o->listen[o->listen_count++] = arg;
+	return 0;
+}
+
+static int set_cors(const char *arg, void *dst, struct err *err)
+{
+	return cors_add(dst, arg, err);
+}
+
+/* Whether they are addresses, casemate-egress says. */
+static int set_allow(const char *arg, void *dst, struct err *err)
+{
+	struct network_operator *n = dst;
+
+	if (network_list_add(n->allow, NETWORK_LIST_MAX, &n->allow_count, arg) == 0)
 		return 0;
-	case OPT_JAILER:
-		o->jailer = arg;
+	return err_set(err, -EINVAL, "--network-allow: more than %u", NETWORK_LIST_MAX);
+}
+
+static int set_deny(const char *arg, void *dst, struct err *err)
+{
+	struct network_operator *n = dst;
+
+	if (network_list_add(n->deny, NETWORK_LIST_MAX, &n->deny_count, arg) == 0)
 		return 0;
-	case OPT_USER:
-		o->user = arg;
+	return err_set(err, -EINVAL, "--network-deny: more than %u", NETWORK_LIST_MAX);
+}
+
+static int set_resolver(const char *arg, void *dst, struct err *err)
+{
+	struct network_operator *n = dst;
+
+	if (network_list_add(n->resolvers, NETWORK_RESOLVERS_MAX, &n->resolvers_count, arg) == 0)
 		return 0;
-	case OPT_STATE:
-		o->state = strcmp(arg, "none") == 0 ? NULL : arg;
-		return 0;
-	case OPT_LISTEN:
-		if (o->listen_count == OPTIONS_LISTEN_MAX)
-			return err_set(err, -EINVAL, "--listen: more than %u", OPTIONS_LISTEN_MAX);
-		o->listen[o->listen_count++] = arg;
-		return 0;
-	case OPT_DOMAIN:
-		o->domain = arg;
-		return 0;
-	case OPT_CORS:
-		return cors_add(&o->cors, arg, err);
-	case OPT_NETWORKS:
-		o->network.on = true;
-		return 0;
-	case OPT_CA_FILE:
-		o->network.authorities = arg;
-		return 0;
-	case OPT_NET_ALLOW:
-	case OPT_NET_DENY:
-	case OPT_RESOLVER:
-		return take_network(id, arg, &o->network, err);
-	case OPT_KERNEL:
-		o->kernel = arg;
-		return 0;
-	case OPT_IMAGE:
-		o->image = arg;
-		return 0;
-	case OPT_SCRATCH:
-		if (parse_size(arg, 0, OPTIONS_SCRATCH_MAX, &o->scratch) == 0 &&
-		    o->scratch % MIB == 0)
-			return 0;
+	return err_set(err, -EINVAL, "--resolver: more than %u", NETWORK_RESOLVERS_MAX);
+}
+
+static int set_scratch(const char *arg, void *dst, struct err *err)
+{
+	uint64_t bytes;
+
+	if (parse_size(arg, 0, OPTIONS_SCRATCH_MAX, &bytes) < 0 || bytes % MIB != 0)
 		return err_set(err, -EINVAL,
 			       "--default-scratch: \"%.32s\" is not a size of whole MiB", arg);
-	case OPT_MAX:
-		if (parse_u64(arg, 1, 4096, &o->sandboxes_max) == 0)
-			return 0;
-		return err_set(err, -EINVAL, "--max-sandboxes: \"%.32s\" is not from 1 to 4096",
-			       arg);
-	case OPT_BOOT:
-		if (parse_duration_ms(arg, 600000, &o->boot_timeout_ms) == 0 &&
-		    o->boot_timeout_ms > 0)
-			return 0;
-		return err_set(err, -EINVAL,
-			       "--boot-timeout: \"%.32s\" is not a time of at most 10m", arg);
-	case OPT_POOL:
-		if (parse_u64(arg, 0, POOL_DEPTH_MAX, &o->pool_depth) == 0)
-			return 0;
-		return err_set(err, -EINVAL, "--pool: \"%.32s\" is not from 0 to %u", arg,
-			       POOL_DEPTH_MAX);
-	case OPT_HOLD:
-		if (parse_duration_ms(arg, 3600000, &o->hold_ms) == 0 && o->hold_ms % 1000 == 0)
-			return 0;
+	*(uint64_t *)dst = bytes;
+	return 0;
+}
+
+static int set_hold(const char *arg, void *dst, struct err *err)
+{
+	uint64_t ms;
+
+	if (parse_duration_ms(arg, HOLD_MS_MAX, &ms) < 0 || ms % 1000 != 0)
 		return err_set(err, -EINVAL,
 			       "--hold: \"%.32s\" is not a time of at most 1h, in whole seconds",
 			       arg);
-	case OPT_LAYERS:
-		o->layer_after_ms = BUILD_LAYERS_NONE;
-		if (strcmp(arg, "none") == 0 ||
-		    parse_duration_ms(arg, BUILD_TIME_MS, &o->layer_after_ms) == 0)
-			return 0;
+	*(uint64_t *)dst = ms;
+	return 0;
+}
+
+static int set_layers(const char *arg, void *dst, struct err *err)
+{
+	uint64_t ms = BUILD_LAYERS_NONE;
+
+	if (strcmp(arg, "none") != 0 && parse_duration_ms(arg, BUILD_TIME_MS, &ms) < 0)
 		return err_set(err, -EINVAL,
 			       "--build-layers: \"%.32s\" is not none or a time of at most 1h",
 			       arg);
-	case OPT_LOG:
-		if (log_level_parse(arg, &o->log_level) == 0)
-			return 0;
-		return err_set(err, -EINVAL,
-			       "--log-level: \"%.32s\" is not error, warn, info or debug", arg);
-	case OPT_HELP:
-		(void)fputs(help, stdout);
-		return OPTIONS_DONE;
-	case OPT_VERSION:
-		(void)puts("casemated " CASEMATE_VERSION);
-		return OPTIONS_DONE;
-	default:
-		BUG("an option without a case");
-	}
+	*(uint64_t *)dst = ms;
+	return 0;
 }
 
 int options_parse(int argc, char **argv, struct options *ret, struct err *err)
@@ -231,7 +154,31 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.layer_after_ms = 1000,
 		.log_level = LOG_LEVEL_INFO,
 	};
-	int r = options_each(argc, argv, longs, take, &o, err);
+	const struct option_spec list[] = {
+		{ "socket", 0, OPTION_TEXT, &o.socket, 0, 0, NULL },
+		{ "jailer", 0, OPTION_TEXT, &o.jailer, 0, 0, NULL },
+		{ "user", 0, OPTION_TEXT, &o.user, 0, 0, NULL },
+		{ "state", 0, OPTION_OWN, &o, 0, 0, set_state },
+		{ "listen", 0, OPTION_OWN, &o, 0, 0, set_listen },
+		{ "domain", 0, OPTION_TEXT, &o.domain, 0, 0, NULL },
+		{ "cors-origin", 0, OPTION_OWN, &o.cors, 0, 0, set_cors },
+		{ "networks", 0, OPTION_FLAG, &o.network.on, 0, 0, NULL },
+		{ "network-allow", 0, OPTION_OWN, &o.network, 0, 0, set_allow },
+		{ "network-deny", 0, OPTION_OWN, &o.network, 0, 0, set_deny },
+		{ "ca-file", 0, OPTION_TEXT, &o.network.authorities, 0, 0, NULL },
+		{ "resolver", 0, OPTION_OWN, &o.network, 0, 0, set_resolver },
+		{ "default-kernel", 0, OPTION_TEXT, &o.kernel, 0, 0, NULL },
+		{ "default-image", 0, OPTION_TEXT, &o.image, 0, 0, NULL },
+		{ "default-scratch", 0, OPTION_OWN, &o.scratch, 0, 0, set_scratch },
+		{ "max-sandboxes", 0, OPTION_NUMBER, &o.sandboxes_max, 1, 4096, NULL },
+		{ "boot-timeout", 0, OPTION_TIME, &o.boot_timeout_ms, 1, BOOT_MS_MAX, NULL },
+		{ "pool", 0, OPTION_NUMBER, &o.pool_depth, 0, POOL_DEPTH_MAX, NULL },
+		{ "hold", 0, OPTION_OWN, &o.hold_ms, 0, 0, set_hold },
+		{ "build-layers", 0, OPTION_OWN, &o.layer_after_ms, 0, 0, set_layers },
+		{ "log-level", 0, OPTION_LEVEL, &o.log_level, 0, 0, NULL },
+	};
+	int r = options_read(argc, argv, list, ARRAY_SIZE(list), help,
+			     "casemated " CASEMATE_VERSION "\n", err);
 
 	if (r == 0)
 		*ret = o;

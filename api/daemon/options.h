@@ -11,10 +11,9 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/options.h"
 
-#define OPTIONS_DONE	   1 /* --help or --version has been served */
-#define OPTIONS_LISTEN_MAX 2U
-
+#define OPTIONS_LISTEN_MAX  2U
 #define OPTIONS_SCRATCH_MAX (UINT64_C(256) << 30) /* the jailer's */
 
 struct options {
@@ -38,7 +37,7 @@ struct options {
 	enum log_level log_level;
 };
 
-/* 0, OPTIONS_DONE, or -EINVAL and *err. */
+/* 0, OPTIONS_DONE (base/options.h), or -errno and *err. */
 MUST_USE int options_parse(int argc, char **argv, struct options *ret, struct err *err);
 
 #endif

@@ -3,54 +3,14 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/bug.h"
-#include "base/num.h"
 #include "base/options.h"
 
 #define DEFAULT_LISTEN "127.0.0.1:8443"
 #define NAME_BYTES_MAX 230U /* with "*." still a domain name */
 #define LABEL_MAX      63U
 #define TIME_MS_MAX    86400000U
-
-enum option_id {
-	OPT_LISTEN = 256,
-	OPT_TO,
-	OPT_STATE,
-	OPT_CERTIFICATE,
-	OPT_KEY,
-	OPT_NAME,
-	OPT_USER,
-	OPT_CONNS,
-	OPT_PER_SOURCE,
-	OPT_HANDSHAKE,
-	OPT_IDLE,
-	OPT_GRACE,
-	OPT_LOG,
-	OPT_HELP,
-	OPT_VERSION
-};
-
-static const struct option longs[] = {
-	{ "listen", required_argument, NULL, OPT_LISTEN },
-	{ "to", required_argument, NULL, OPT_TO },
-	{ "state", required_argument, NULL, OPT_STATE },
-	{ "certificate", required_argument, NULL, OPT_CERTIFICATE },
-	{ "key", required_argument, NULL, OPT_KEY },
-	{ "name", required_argument, NULL, OPT_NAME },
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "connections", required_argument, NULL, OPT_CONNS },
-	{ "per-source", required_argument, NULL, OPT_PER_SOURCE },
-	{ "handshake-timeout", required_argument, NULL, OPT_HANDSHAKE },
-	{ "idle-timeout", required_argument, NULL, OPT_IDLE },
-	{ "grace", required_argument, NULL, OPT_GRACE },
-	{ "log-level", required_argument, NULL, OPT_LOG },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ "version", no_argument, NULL, OPT_VERSION },
-	{ NULL, 0, NULL, 0 },
-};
 
 static const char help[] =
 	"Usage: casemate-tls [OPTION]...\n"
@@ -96,36 +56,20 @@ static bool is_name(const char *s)
 	}
 }
 
-static int take_count(const char *what, const char *arg, size_t *ret, struct err *err)
+static int set_listen(const char *arg, void *dst, struct err *err)
 {
-	uint64_t n;
+	struct options *o = dst;
 
-	if (parse_u64(arg, 1, OPTIONS_CONNS_MAX, &n) < 0)
-		return err_set(err, -EINVAL, "%s: \"%.32s\" is not from 1 to %u", what, arg,
-			       OPTIONS_CONNS_MAX);
-	*ret = (size_t)n;
+	if (o->listen_count == OPTIONS_LISTEN_MAX)
+		return err_set(err, -EINVAL, "--listen: more than %u", OPTIONS_LISTEN_MAX);
+	o->listen[o->listen_count++] = arg;
 	return 0;
 }
 
-static int take_time(const char *what, const char *arg, uint64_t *ret_ms, struct err *err)
+static int set_name(const char *arg, void *dst, struct err *err)
 {
-	uint64_t ms;
+	struct options *o = dst;
 
-	if (parse_duration_ms(arg, TIME_MS_MAX, &ms) < 0 || ms == 0)
-		return err_set(err, -EINVAL, "%s: \"%.32s\" is not a time of at most 24h", what,
-			       arg);
-	*ret_ms = ms;
-	return 0;
-}
-
-static int take_listed(int id, const char *arg, struct options *o, struct err *err)
-{
-	if (id == OPT_LISTEN) {
-		if (o->listen_count == OPTIONS_LISTEN_MAX)
-			return err_set(err, -EINVAL, "--listen: more than %u", OPTIONS_LISTEN_MAX);
-		o->listen[o->listen_count++] = arg;
-		return 0;
-	}
 	if (o->names_count == OPTIONS_NAMES_MAX)
 		return err_set(err, -EINVAL, "--name: more than %u", OPTIONS_NAMES_MAX);
 	if (!is_name(arg))
@@ -133,55 +77,6 @@ static int take_listed(int id, const char *arg, struct options *o, struct err *e
 			       arg);
 	o->names[o->names_count++] = arg;
 	return 0;
-}
-
-static int take(int id, const char *arg, void *dst, struct err *err)
-{
-	struct options *o = dst;
-
-	switch (id) {
-	case OPT_LISTEN:
-	case OPT_NAME:
-		return take_listed(id, arg, o, err);
-	case OPT_TO:
-		o->to = arg;
-		return 0;
-	case OPT_STATE:
-		o->state = arg;
-		return 0;
-	case OPT_CERTIFICATE:
-		o->certificate = arg;
-		return 0;
-	case OPT_KEY:
-		o->key = arg;
-		return 0;
-	case OPT_USER:
-		o->user = arg;
-		return 0;
-	case OPT_CONNS:
-		return take_count("--connections", arg, &o->conns, err);
-	case OPT_PER_SOURCE:
-		return take_count("--per-source", arg, &o->conns_per_source, err);
-	case OPT_HANDSHAKE:
-		return take_time("--handshake-timeout", arg, &o->handshake_ms, err);
-	case OPT_IDLE:
-		return take_time("--idle-timeout", arg, &o->idle_ms, err);
-	case OPT_GRACE:
-		return take_time("--grace", arg, &o->grace_ms, err);
-	case OPT_LOG:
-		if (log_level_parse(arg, &o->log_level) == 0)
-			return 0;
-		return err_set(err, -EINVAL,
-			       "--log-level: \"%.32s\" is not error, warn, info or debug", arg);
-	case OPT_HELP:
-		(void)fputs(help, stdout);
-		return OPTIONS_DONE;
-	case OPT_VERSION:
-		(void)puts("casemate-tls " CASEMATE_VERSION);
-		return OPTIONS_DONE;
-	default:
-		BUG("an option without a case");
-	}
 }
 
 static int complete(struct options *o, struct err *err)
@@ -207,7 +102,23 @@ int options_parse(int argc, char **argv, struct options *ret, struct err *err)
 		.grace_ms = 10000,
 		.log_level = LOG_LEVEL_INFO,
 	};
-	int r = options_each(argc, argv, longs, take, &o, err);
+	const struct option_spec list[] = {
+		{ "listen", 0, OPTION_OWN, &o, 0, 0, set_listen },
+		{ "to", 0, OPTION_TEXT, &o.to, 0, 0, NULL },
+		{ "state", 0, OPTION_TEXT, &o.state, 0, 0, NULL },
+		{ "certificate", 0, OPTION_TEXT, &o.certificate, 0, 0, NULL },
+		{ "key", 0, OPTION_TEXT, &o.key, 0, 0, NULL },
+		{ "name", 0, OPTION_OWN, &o, 0, 0, set_name },
+		{ "user", 0, OPTION_TEXT, &o.user, 0, 0, NULL },
+		{ "connections", 0, OPTION_NUMBER, &o.conns, 1, OPTIONS_CONNS_MAX, NULL },
+		{ "per-source", 0, OPTION_NUMBER, &o.conns_per_source, 1, OPTIONS_CONNS_MAX, NULL },
+		{ "handshake-timeout", 0, OPTION_TIME, &o.handshake_ms, 1, TIME_MS_MAX, NULL },
+		{ "idle-timeout", 0, OPTION_TIME, &o.idle_ms, 1, TIME_MS_MAX, NULL },
+		{ "grace", 0, OPTION_TIME, &o.grace_ms, 1, TIME_MS_MAX, NULL },
+		{ "log-level", 0, OPTION_LEVEL, &o.log_level, 0, 0, NULL },
+	};
+	int r = options_read(argc, argv, list, ARRAY_SIZE(list), help,
+			     "casemate-tls " CASEMATE_VERSION "\n", err);
 
 	if (r == 0)
 		r = complete(&o, err);

@@ -9,8 +9,8 @@
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/options.h"
 
-#define OPTIONS_DONE	   1 /* --help or --version has been served */
 #define OPTIONS_LISTEN_MAX 4U
 #define OPTIONS_NAMES_MAX  16U
 #define OPTIONS_CONNS_MAX  4096U
@@ -24,12 +24,12 @@ struct options {
 	const char *names[OPTIONS_NAMES_MAX]; /* that the generated certificate is for */
 	size_t names_count;
 	const char *user; /* NULL = stay who we are (not root) */
-	size_t conns, conns_per_source;
+	uint64_t conns, conns_per_source;
 	uint64_t handshake_ms, idle_ms, grace_ms;
 	enum log_level log_level;
 };
 
-/* 0, OPTIONS_DONE, or -EINVAL and *err. */
+/* 0, OPTIONS_DONE (base/options.h), or -errno and *err. */
 MUST_USE int options_parse(int argc, char **argv, struct options *ret, struct err *err);
 
 #endif

@@ -16,11 +16,11 @@
 static bool flag;
 static const char *text;
 static uint64_t number, time_ms;
-static const struct arg list[] = {
-	{ "flag", 'f', ARG_FLAG, &flag, 0, 0 },
-	{ "text", 0, ARG_TEXT, &text, 0, 0 },
-	{ "number", 'n', ARG_NUMBER, &number, 1, 64 },
-	{ "time", 0, ARG_TIME, &time_ms, 0, 60000 },
+static const struct option_spec list[] = {
+	{ "flag", 'f', OPTION_FLAG, &flag, 0, 0, NULL },
+	{ "text", 0, OPTION_TEXT, &text, 0, 0, NULL },
+	{ "number", 'n', OPTION_NUMBER, &number, 1, 64, NULL },
+	{ "time", 0, OPTION_TIME, &time_ms, 1, 60000, NULL },
 };
 
 static int parse(int min, int max, bool free, const char *const *words)

@@ -5,26 +5,13 @@
 #include <string.h>
 
 #include "api/daemon/options.h"
-
-static int parse(struct options *o, const char *const *args)
-{
-	char *argv[48] = { (char *)(uintptr_t) "casemated" };
-	struct err err = { 0 };
-	int argc = 1, r;
-
-	for (; *args != NULL; args++)
-		argv[argc++] = (char *)(uintptr_t)*args;
-	r = options_parse(argc, argv, o, &err);
-	cr_assert_eq(r < 0, err.msg[0] != '\0');
-	return r;
-}
-#define PARSE(o, ...) parse(o, (const char *const[]){ __VA_ARGS__, NULL })
+#include "tests/unit/options_parse.h"
 
 Test(daemon_options, defaults)
 {
 	struct options o;
 
-	cr_assert_eq(parse(&o, (const char *const[]){ NULL }), 0);
+	cr_assert_eq(PARSE_NOTHING(&o), 0);
 	cr_expect_str_eq(o.socket, "/run/casemate/casemated.sock");
 	cr_expect_not(o.network.on);
 	cr_expect_eq(o.network.authorities_fd, -1);

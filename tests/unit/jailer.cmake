@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+casemate_test(jailer_options unit SOURCES unit/jailer_options.c LINKS jailer)
 casemate_test(jailer_request unit SOURCES unit/jailer_request.c LINKS jailer)
 casemate_test(jailer_store unit SOURCES unit/jailer_store.c LINKS jailer)
 casemate_test(jailer_blobs unit SOURCES unit/jailer_blobs.c LINKS jailer)

@@ -2,6 +2,7 @@
 /* Streams of both kinds: whole, in order, with back-pressure, and broken off. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -244,7 +245,7 @@ static void send_chunk(struct rpc_pending *p, const char *path, size_t len)
 	Casemate__Agent__V1__WriteFileRequest req = CASEMATE__AGENT__V1__WRITE_FILE_REQUEST__INIT;
 	char copy[32] = "";
 
-	strncpy(copy, path, sizeof(copy) - 1);
+	(void)snprintf(copy, sizeof(copy), "%s", path);
 	req.path = copy;
 	req.data.data = chunk;
 	req.data.len = len;

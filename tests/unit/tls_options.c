@@ -8,26 +8,13 @@
 #include "api/tls/options.h"
 #include "api/tls/source.h"
 #include "base/num.h"
-
-static int parse(struct options *o, const char *const *args)
-{
-	char *argv[48] = { (char *)(uintptr_t) "casemate-tls" };
-	struct err err = { 0 };
-	int argc = 1, r;
-
-	for (; *args != NULL; args++)
-		argv[argc++] = (char *)(uintptr_t)*args;
-	r = options_parse(argc, argv, o, &err);
-	cr_assert_eq(r < 0, err.msg[0] != '\0');
-	return r;
-}
-#define PARSE(o, ...) parse(o, (const char *const[]){ __VA_ARGS__, NULL })
+#include "tests/unit/options_parse.h"
 
 Test(tls_options, good)
 {
 	struct options o;
 
-	cr_assert_eq(parse(&o, (const char *const[]){ NULL }), 0);
+	cr_assert_eq(PARSE_NOTHING(&o), 0);
 	cr_assert_eq(o.listen_count, 1);
 	cr_assert_str_eq(o.listen[0], "127.0.0.1:8443");
 	cr_assert_str_eq(o.to, "/run/casemate/net.sock");

@@ -147,6 +147,15 @@ static int set_hostname(const char *name, struct err *err)
 	return put_file("/etc/hosts", O_APPEND, line, err);
 }
 
+int identity_prepare(struct err *err)
+{
+	int r = put_file("/etc/machine-id", O_TRUNC, "", err);
+
+	if (r == 0)
+		r = put_file("/etc/hostname", O_APPEND, "", err);
+	return r < 0 ? r : put_file("/etc/hosts", O_APPEND, "", err);
+}
+
 /* What belongs to the machine. */
 static int apply_machine(const identify_pb *req, struct err *err)
 {

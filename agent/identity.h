@@ -12,6 +12,12 @@
 #include "base/compiler.h"
 #include "base/err.h"
 
+/* Opens for writing what an identity writes, and takes the image's machine id away. A file of the
+ * image becomes the overlay's own when that happens for the first time, and is read from the disk
+ * for it: so once, before a template is made of this VM, and not in each that comes from it. Once
+ * the root is mounted: 0 or -errno. */
+MUST_USE int identity_prepare(struct err *err);
+
 /* Checks everything, then applies it. On failure the sandbox must not be used: 0 or -errno. */
 MUST_USE int identity_apply(struct agent *a, const Casemate__Agent__V1__IdentifyRequest *req,
 			    struct err *err);

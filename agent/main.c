@@ -16,6 +16,7 @@
 #include "agent/agent_limits.h"
 #include "agent/boot.h"
 #include "agent/httpd.h"
+#include "agent/identity.h"
 #include "agent/power.h"
 #include "agent/vsock.h"
 #include "api/proto/contract.h"
@@ -58,6 +59,8 @@ static int start_init(struct agent *agent, struct vsock **ret, struct err *err)
 	r = vsock_open(agent, ret, err);
 	if (r == 0)
 		r = boot_system(err);
+	if (r == 0)
+		r = identity_prepare(err);
 	/* Only now is there a loopback interface. */
 	return r < 0 ? r : listen_tcp(agent, INSIDE_ADDRESS, HTTPD_DOOR_INSIDE, err);
 }

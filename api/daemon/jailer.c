@@ -42,6 +42,8 @@ static void retry_later(struct jailer *j)
 	j->conn = NULL;
 	if (was_up && j->watch != NULL)
 		j->watch->down(j->watch_arg);
+	if (j->cfg.tried != NULL)
+		j->cfg.tried(j->cfg.tried_arg);
 	if (j->retry != NULL)
 		return;
 	if (loop_timer_add(j->cfg.loop, j->retry_ms, try_connect, j, &j->retry) < 0)
@@ -85,6 +87,8 @@ static void on_list(const struct rpc_status *st, const ProtobufCMessage *out, in
 	log_info("jailer.up", "path=%s jails=%zu", j->cfg.path, list->n_jails);
 	if (j->watch != NULL)
 		j->watch->up(j->conn, j->resumed, list->jails, list->n_jails, j->watch_arg);
+	if (j->cfg.tried != NULL)
+		j->cfg.tried(j->cfg.tried_arg);
 }
 
 static void on_event(const ProtobufCMessage *msg, void *arg)
@@ -233,6 +237,11 @@ void jailer_free(struct jailer *j)
 	j->up = false; /* for callbacks of the calls that end now */
 	rpc_conn_free(j->conn);
 	free(j);
+}
+
+bool jailer_is_trying(const struct jailer *j)
+{
+	return j->conn != NULL && !j->up;
 }
 
 struct rpc_conn *jailer_conn(const struct jailer *j)

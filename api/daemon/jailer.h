@@ -26,6 +26,10 @@ struct jailer_config {
 	const char *path; /* outlives it */
 	uint64_t hold_seconds;
 	const uint8_t *token; /* JAILER_TOKEN_BYTES, the same */
+	/* An attempt to connect has succeeded or failed, at the latest when the connection that it
+	 * made is lost; called by jailer_connect itself, too. NULL = nobody asks. */
+	void (*tried)(void *arg);
+	void *tried_arg;
 };
 
 /* Connecting begins with jailer_connect. */
@@ -33,6 +37,8 @@ MUST_USE int jailer_new(const struct jailer_config *cfg, struct jailer **ret);
 void jailer_free(struct jailer *j);
 void jailer_connect(struct jailer *j);
 
+/* Is an attempt under way, whose outcome isn't known yet? */
+bool jailer_is_trying(const struct jailer *j);
 /* The connection, or NULL while the jailer is away. */
 struct rpc_conn *jailer_conn(const struct jailer *j);
 /* Why it is away, as one clause; "" when it is not. */

@@ -34,7 +34,7 @@
 #define STORE_KEEP_SANDBOXES 100000U
 #define SCRATCH_MAX	     (UINT64_C(1024) * GIB)
 
-#define RECALL_MS 3000U /* that clients wait for the sandboxes of before */
+#define RECALL_MS 3000U /* that clients wait for the jailer and the sandboxes of before */
 
 struct daemon {
 	struct options opt;
@@ -160,24 +160,31 @@ static void on_waited(void *arg)
 		loop_stop(d->loop, r);
 }
 
-/* What was recalled is there. In a callback of its own: this one is a sandbox's. */
+static bool is_settled(const struct daemon *d)
+{
+	return !jailer_is_trying(d->service.jailer) &&
+	       sandboxes_adopting(d->service.sandboxes) == 0;
+}
+
+/* The jailer has been asked, or what was recalled is there. What follows has a callback of its own:
+ * this one is the jailer's or a sandbox's. */
 static void on_settled(void *arg)
 {
 	struct service *sv = arg;
 	struct daemon *d = CONTAINER_OF(sv, struct daemon, service);
 
-	if (d->waiting == NULL)
+	if (d->waiting == NULL || !is_settled(d))
 		return;
 	loop_timer_del(d->waiting);
 	if (loop_timer_add(d->loop, 0, on_waited, d, &d->waiting) < 0)
 		BUG("no memory for one timer");
 }
 
-/* Clients that come before the sandboxes of before have been found wait a little; they would be
- * told that there are none. */
+/* Clients that come before the jailer has answered, or the sandboxes of before have been found,
+ * wait a little; they would be told that it is away, or that there are none. */
 static int open_when_settled(struct daemon *d)
 {
-	if (sandboxes_adopting(d->service.sandboxes) == 0)
+	if (is_settled(d))
 		return open_up(d);
 	return loop_timer_add(d->loop, RECALL_MS, on_waited, d, &d->waiting);
 }
@@ -189,7 +196,9 @@ static int set_up_sandboxes(struct daemon *d, struct err *err)
 					  .path = d->opt.jailer,
 					  .hold_seconds =
 						  holds(&d->opt) ? d->opt.hold_ms / 1000 : 0,
-					  .token = store_hold_secret(sv->store) };
+					  .token = store_hold_secret(sv->store),
+					  .tried = on_settled,
+					  .tried_arg = sv };
 	struct sandboxes_config sc = { .loop = d->loop,
 				       .max = d->opt.sandboxes_max,
 				       .boot_timeout_ms = d->opt.boot_timeout_ms,

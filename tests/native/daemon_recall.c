@@ -4,10 +4,12 @@
  * what was acknowledged, as it was, and nothing else is left.
  */
 #include <criterion/criterion.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -159,6 +161,28 @@ Test(daemon_recall, as_it_was, .init = set_up, .fini = tear_down, .timeout = 120
 		cr_assert_not_null(strstr(a.body, id), "%s", a.body);
 	}
 	expect_nothing_but_those();
+}
+
+/* A client may come before the jailer has answered: it waits, and isn't told that there is none. */
+Test(daemon_recall, first_request, .init = set_up, .fini = tear_down, .timeout = 120)
+{
+	static const char request[] = "POST /v1/sandboxes HTTP/1.1\r\nHost: x\r\n"
+				      "Content-Length: 2\r\n\r\n{}";
+	struct pollfd in = { .events = POLLIN };
+	int early;
+
+	daemon_rig_stop(&d, SIGTERM);
+	cr_assert_eq(kill(d.jail.jailer, SIGSTOP), 0);
+	daemon_rig_spawn(&d);
+	while ((in.fd = daemon_rig_dial(&d, false)) < 0)
+		usleep(5000);
+	cr_assert_eq(send(in.fd, request, sizeof(request) - 1, MSG_NOSIGNAL), sizeof(request) - 1);
+	early = poll(&in, 1, 300);
+	cr_assert_eq(kill(d.jail.jailer, SIGCONT), 0);
+	cr_assert_eq(early, 0, "an answer without a jailer");
+	daemon_rig_read(in.fd, &a);
+	close(in.fd);
+	cr_assert_eq(a.status, 201, "%s", a.body);
 }
 
 /* What hangs on a connection ends with it; what doesn't, doesn't. */

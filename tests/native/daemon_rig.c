@@ -98,7 +98,7 @@ void daemon_rig_await(const struct daemon_rig *d)
 	cr_assert(reachable(d), "casemated or its jailer isn't there");
 }
 
-void daemon_rig_start(struct daemon_rig *d)
+void daemon_rig_spawn(struct daemon_rig *d)
 {
 	char jailer[112], state[112], listen[32], max[12], pool[12];
 
@@ -122,6 +122,11 @@ void daemon_rig_start(struct daemon_rig *d)
 		      d->hold == NULL ? (char *)NULL : "--hold", d->hold, (char *)NULL);
 		_exit(127);
 	}
+}
+
+void daemon_rig_start(struct daemon_rig *d)
+{
+	daemon_rig_spawn(d);
 	daemon_rig_await(d);
 }
 

@@ -29,8 +29,9 @@ struct daemon_rig {
  * before_exec, and for the jailer's max, test_option, test_value and before_exec. */
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);
+/* The daemon alone; spawn doesn't wait until it has a jailer, as await does. */
+void daemon_rig_spawn(struct daemon_rig *d);
 void daemon_rig_start(struct daemon_rig *d);
-/* Until it has a jailer. */
 void daemon_rig_await(const struct daemon_rig *d);
 /* SIGTERM: it must end with 0. SIGKILL: it does. */
 void daemon_rig_stop(struct daemon_rig *d, int signo);

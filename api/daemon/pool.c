@@ -8,17 +8,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "api/daemon/memory.h"
 #include "api/daemon/sandbox_internal.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
 
-#define TICK_MS	       2U /* after a change, so that a claim is served before the filling */
-#define RETRY_MS       10000U
-#define NS_PER_MS      UINT64_C(1000000)
-#define SPARES_MAKING  2U /* at a time */
-#define POOL_SEALS     (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
-#define MEMORY_RESERVE (UINT64_C(256) << 20) /* of the host's, not to be used for spares */
+#define TICK_MS	      2U /* after a change, so that a claim is served before the filling */
+#define RETRY_MS      10000U
+#define NS_PER_MS     UINT64_C(1000000)
+#define SPARES_MAKING 2U /* at a time */
+#define POOL_SEALS    (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
@@ -161,13 +161,6 @@ static bool make(struct pool *p, struct shape *sh, enum sandbox_kind kind)
 	return false;
 }
 
-static bool host_has_room(void)
-{
-	long pages = sysconf(_SC_AVPHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
-
-	return pages > 0 && bytes > 0 && (uint64_t)pages * (uint64_t)bytes > MEMORY_RESERVE;
-}
-
 /* One thing at a time; true when there may be more. */
 static bool fill(struct pool *p, struct shape *sh)
 {
@@ -188,6 +181,7 @@ static bool fill(struct pool *p, struct shape *sh)
 static void on_tick(void *arg)
 {
 	struct pool *p = arg;
+	struct err err;
 
 	p->tick = NULL;
 	if (p->table->stopping)
@@ -195,7 +189,8 @@ static void on_tick(void *arg)
 	/* Tenants first: when they have what they want, their change of state comes back here. */
 	if (p->table->count[SANDBOX_KIND_TENANT][SANDBOX_CREATING] > 0)
 		return;
-	if (!host_has_room()) {
+	/* A spare takes little until it runs: as long as the host isn't short already. */
+	if (memory_check(0, &err) < 0) {
 		poke_in(p, RETRY_MS);
 		return;
 	}

@@ -24,6 +24,7 @@
 #define LOOK_US	 5000
 #define VMMS_MAX 16
 #define KILLS	 8U
+#define PLENTY	 4096U /* MiB */
 
 static struct daemon_rig d;
 static struct answer a;
@@ -31,6 +32,7 @@ static struct answer a;
 static void set_up(void)
 {
 	d.pool = DEPTH;
+	d.available = PLENTY;
 	d.jail.max = 16;
 	daemon_rig_open(&d);
 }
@@ -176,6 +178,25 @@ Test(daemon_pool, killed_while_it_is_claimed)
 	cr_assert_not_null(strstr(a.body, "ended before it was up: killed"), "%s", a.body);
 	await_spares(DEPTH);
 	expect_only_spares();
+	cr_expect_str_eq(made_by(), "pool");
+}
+
+/* ---- The host's memory --------------------------------------------------------------------- */
+
+/* What is available counts, page cache included, not what is free: none is made beyond it, what
+ * lies ready is given away, and what comes then is restored. */
+Test(daemon_pool, no_more_than_there_is_memory_for)
+{
+	warm_up();
+	daemon_rig_available(&d, 255);
+	for (unsigned i = 0; i < DEPTH; i++)
+		cr_assert_str_eq(made_by(), "pool");
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_str_eq(made_by(), "restore");
+	cr_assert_eq(ready().spares, 0);
+	daemon_rig_available(&d, PLENTY);
+	cr_assert_str_eq(made_by(), "restore");
+	await_spares(DEPTH);
 	cr_expect_str_eq(made_by(), "pool");
 }
 

@@ -5,11 +5,14 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -19,6 +22,7 @@
 
 #include "api/http/body.h"
 #include "base/fd.h"
+#include "base/num.h"
 #include "vmm/vmm_fds.h"
 
 #define ANSWER_MS 40000
@@ -62,7 +66,7 @@ void daemon_rig_open(struct daemon_rig *d)
 				  .networks = d->networks,
 				  .hold = d->hold,
 				  .layers = d->layers,
-				  .before_exec = d->before_exec,
+				  .available = d->available,
 				  .jail = { .vmm = VMM_BIN,
 					    .max = d->jail.max,
 					    .test_option = d->jail.test_option,
@@ -98,10 +102,44 @@ void daemon_rig_await(const struct daemon_rig *d)
 	cr_assert(reachable(d), "casemated or its jailer isn't there");
 }
 
+static void meminfo_path(const struct daemon_rig *d, char *ret, size_t cap)
+{
+	(void)snprintf(ret, cap, "%s/meminfo", d->jail.dir);
+}
+
+void daemon_rig_available(const struct daemon_rig *d, unsigned mib)
+{
+	char path[112], text[96];
+	int fd;
+
+	/* Always as long: whoever reads it meanwhile reads the old or the new number. */
+	(void)snprintf(text, sizeof(text),
+		       "MemTotal:       24000000 kB\nMemAvailable:  %9" PRIu64 " kB\n",
+		       mib * (MIB / KIB));
+	meminfo_path(d, path, sizeof(path));
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	cr_assert_geq(fd, 0);
+	cr_assert_eq(fd_write_full(fd, text, strlen(text)), 0);
+	close(fd);
+}
+
+/* Instead of what the kernel says. */
+static void see_meminfo(const struct daemon_rig *d)
+{
+	char path[112];
+
+	meminfo_path(d, path, sizeof(path));
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(path, "/proc/meminfo", NULL, MS_BIND, NULL) < 0)
+		_exit(1);
+}
+
 void daemon_rig_spawn(struct daemon_rig *d)
 {
 	char jailer[112], state[112], listen[32], max[12], pool[12];
 
+	if (d->available > 0)
+		daemon_rig_available(d, d->available);
 	d->port = free_port();
 	(void)snprintf(jailer, sizeof(jailer), "%s/run/jailer.sock", d->jail.dir);
 	(void)snprintf(state, sizeof(state), "%s/state/state.db", d->jail.dir);
@@ -113,8 +151,8 @@ void daemon_rig_spawn(struct daemon_rig *d)
 	if (d->daemon == 0) {
 		if (getenv("DAEMON_LOG") == NULL)
 			(void)dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDERR_FILENO);
-		if (d->before_exec != NULL)
-			d->before_exec();
+		if (d->available > 0)
+			see_meminfo(d);
 		execl(DAEMON_BIN, DAEMON_BIN, "--user", "nobody", "--socket", d->socket, "--jailer",
 		      jailer, "--state", state, "--listen", listen, "--max-sandboxes", max,
 		      "--pool", pool, d->networks ? "--networks" : "--log-level=info",

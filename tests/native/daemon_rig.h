@@ -17,16 +17,16 @@ struct daemon_rig {
 	pid_t daemon;
 	unsigned port; /* of 127.0.0.1 */
 	char socket[100];
-	const char *hold;	   /* --hold; NULL = the default */
-	const char *layers;	   /* --build-layers; NULL = the default */
-	unsigned max;		   /* --max-sandboxes; 0 = the default */
-	unsigned pool;		   /* --pool */
-	bool networks;		   /* --networks */
-	void (*before_exec)(void); /* what the daemon inherits; NULL = nothing special */
+	const char *hold;   /* --hold; NULL = the default */
+	const char *layers; /* --build-layers; NULL = the default */
+	unsigned max;	    /* --max-sandboxes; 0 = the default */
+	unsigned pool;	    /* --pool */
+	bool networks;	    /* --networks */
+	unsigned available; /* MiB of memory that it finds available; 0 = what there is */
 };
 
 /* Skips the test where it can't be. *d is zero but for max, pool, hold, layers, networks and
- * before_exec, and for the jailer's max, test_option, test_value and before_exec. */
+ * available, and for the jailer's max, test_option, test_value and before_exec. */
 void daemon_rig_open(struct daemon_rig *d);
 void daemon_rig_close(struct daemon_rig *d);
 /* The daemon alone; spawn doesn't wait until it has a jailer, as await does. */
@@ -35,6 +35,9 @@ void daemon_rig_start(struct daemon_rig *d);
 void daemon_rig_await(const struct daemon_rig *d);
 /* SIGTERM: it must end with 0. SIGKILL: it does. */
 void daemon_rig_stop(struct daemon_rig *d, int signo);
+
+/* From now on it finds so many MiB available; not where d->available was 0. */
+void daemon_rig_available(const struct daemon_rig *d, unsigned mib);
 
 /* A connection to the unix socket (net = false) or to the port. */
 int daemon_rig_dial(const struct daemon_rig *d, bool net);

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "agent/httpd_internal.h"
-#include "agent/json/text.h"
 #include "base/fd.h"
+#include "base/json_text.h"
 #include "base/num.h"
 
 #define PROC_MAX       4096

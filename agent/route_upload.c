@@ -17,13 +17,13 @@
 
 #include "agent/gunzip.h"
 #include "agent/httpd_internal.h"
-#include "agent/json/text.h"
 #include "agent/metadata.h"
 #include "agent/multipart.h"
 #include "agent/overwrite.h"
 #include "agent/path.h"
 #include "base/buf.h"
 #include "base/fd.h"
+#include "base/json_text.h"
 
 #define ANSWER_MAX   (1024U * 1024U)
 #define UPLOAD_FILES 1024U /* of one request */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "agent/json/text.h"
+#include "base/json_text.h"
 
 static const struct {
 	const char *name;

@@ -8,8 +8,8 @@
 
 #include "agent/json/base64.h"
 #include "agent/json/codec.h"
-#include "agent/json/text.h"
 #include "base/bug.h"
+#include "base/json_text.h"
 #include "base/num.h"
 
 typedef const ProtobufCFieldDescriptor field_desc;

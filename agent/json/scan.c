@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/json/codec.h"
-#include "agent/json/text.h"
+#include "base/json_text.h"
 
 int scan_fail(struct scan *s, const char *what)
 {

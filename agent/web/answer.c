@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/json/text.h"
 #include "agent/web/server_internal.h"
 #include "base/bug.h"
+#include "base/json_text.h"
 
 #define ANSWER_HEAD_MAX 8192
 

@@ -50,26 +50,18 @@ static json_t *adopt(struct forking *f, struct sandbox *s)
 static void on_forked(struct fork *fork, void *arg)
 {
 	struct forking *f = arg;
-	const char *code, *msg, *id;
+	const char *code, *msg;
 	unsigned status = fork_fault(fork, &code, &msg);
-	json_t *made, *child, *answer;
-	size_t i;
+	struct sandbox *child;
+	json_t *answer;
 
 	if (status != 0) {
 		http_error(f->req, status, code, "%s", msg);
 		return;
 	}
-	made = fork_json(fork);
 	answer = json_array();
-	json_array_foreach(json_object_get(made, "sandboxes"), i, child)
-	{
-		struct sandbox *s;
-		id = json_string_value(json_object_get(child, "id"));
-		s = id == NULL ? NULL : sandboxes_find(f->sv->sandboxes, id);
-		if (s != NULL)
-			(void)json_array_append_new(answer, adopt(f, s));
-	}
-	json_decref(made);
+	for (unsigned i = 0; (child = fork_child(fork, i)) != NULL; i++)
+		(void)json_array_append_new(answer, adopt(f, child));
 	http_answer(f->req, 201, answer);
 }
 

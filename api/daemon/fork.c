@@ -17,12 +17,14 @@
 #include "api/daemon/sandbox_internal.h"
 #include "base/bug.h"
 #include "base/clock.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/num.h"
 
 #define RESERVE_MS  5000U
 #define SNAPSHOT_MS 30000U
 #define PAUSE_MS    20000U
+#define NS_PER_MS   UINT64_C(1000000)
 
 struct child {
 	struct fork *fork;
@@ -494,17 +496,22 @@ unsigned fork_fault(const struct fork *f, const char **ret_code, const char **re
 	return f->status;
 }
 
-json_t *fork_json(const struct fork *f)
+struct sandbox *fork_child(const struct fork *f, unsigned i)
 {
-	json_t *list = json_array();
+	return i < f->count ? f->children[i].sandbox : NULL;
+}
 
-	for (unsigned i = 0; i < f->count && list != NULL; i++) {
+int fork_put_json(const struct fork *f, struct buf *out)
+{
+	int r = json_printf(out, "{\"sandboxes\":[");
+
+	for (unsigned i = 0; r == 0 && i < f->count; i++) {
+		r = i > 0 ? json_printf(out, ",") : 0;
 		/* It ran when done was called, in this very turn of the loop. */
-		if (json_array_append_new(list, sandbox_json(f->children[i].sandbox)) < 0) {
-			json_decref(list);
-			return NULL;
-		}
+		if (r == 0)
+			r = sandbox_put_json(f->children[i].sandbox, out);
 	}
-	return json_pack("{s:o, s:f}", "sandboxes", list, "parent_paused_ms",
-			 (double)f->paused_ns / 1e6);
+	return r < 0 ? r
+		     : json_printf(out, "],\"parent_paused_ms\":%" PRIu64 ".%06" PRIu64 "}",
+				   f->paused_ns / NS_PER_MS, f->paused_ns % NS_PER_MS);
 }

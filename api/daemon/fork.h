@@ -14,9 +14,8 @@
 #ifndef API_DAEMON_FORK_H
 #define API_DAEMON_FORK_H
 
-#include <jansson.h>
-
 #include "api/daemon/sandbox.h"
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "base/err.h"
 
@@ -36,7 +35,9 @@ void fork_free(struct fork *f);
 
 /* After done: 0, or why it failed: an HTTP status, a code and a line. */
 unsigned fork_fault(const struct fork *f, const char **ret_code, const char **ret_msg);
-/* After success: {"sandboxes":[...],"parent_paused_ms":...}. New reference, NULL = no memory. */
-json_t *fork_json(const struct fork *f);
+/* After success: the i-th child, as long as the loop doesn't go on; NULL beyond the last. */
+struct sandbox *fork_child(const struct fork *f, unsigned i);
+/* After success: appends {"sandboxes":[...],"parent_paused_ms":...}. As sandbox_put_json. */
+MUST_USE int fork_put_json(const struct fork *f, struct buf *out);
 
 #endif

@@ -19,6 +19,7 @@
 
 #include "api/daemon/spec.h"
 #include "api/daemon/template_ref.h"
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
@@ -142,6 +143,8 @@ const struct spec *sandbox_spec(const struct sandbox *s);
 int64_t sandbox_created_unix_ms(const struct sandbox *s);
 /* One word; "" while it lives. */
 const char *sandbox_reason(const struct sandbox *s);
+/* A line about it; "" = none. */
+const char *sandbox_detail(const struct sandbox *s);
 /* Its group, as a path; "" = none. */
 const char *sandbox_cgroup(const struct sandbox *s);
 /* One more stream into its guest, for a request of a client's: false when there are max already. */
@@ -202,7 +205,8 @@ bool sandbox_files_only(const struct sandbox *s);
 bool sandbox_resumed(const struct sandbox *s);
 /* When that will be; 0 = never. */
 int64_t sandbox_end_unix_ms(const struct sandbox *s);
-json_t *sandbox_json(const struct sandbox *s);
+/* Appends what clients are shown of it, one object: 0, -ENOSPC (out's max), -ENOMEM. */
+MUST_USE int sandbox_put_json(const struct sandbox *s, struct buf *out);
 /* Why it failed, for the client that asked for it: an HTTP status, a short code and a line. */
 unsigned sandbox_fault(const struct sandbox *s, const char **ret_code, const char **ret_msg);
 /* The end of the guest's console as far as the daemon knows it (hostile bytes). */

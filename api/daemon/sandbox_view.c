@@ -9,8 +9,11 @@
 #include "api/daemon/profile.h"
 #include "api/daemon/sandbox_internal.h"
 #include "base/bug.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/num.h"
+
+#define NS_PER_MS UINT64_C(1000000)
 
 void sandbox_set_build(struct sandbox *s, const char build[BUILD_ID_LEN + 1])
 {
@@ -50,6 +53,11 @@ int64_t sandbox_created_unix_ms(const struct sandbox *s)
 const char *sandbox_reason(const struct sandbox *s)
 {
 	return s->reason;
+}
+
+const char *sandbox_detail(const struct sandbox *s)
+{
+	return s->fault[0] != '\0' ? s->fault : s->detail;
 }
 
 const char *sandbox_cgroup(const struct sandbox *s)
@@ -146,70 +154,130 @@ struct rpc_conn *sandbox_vmm(const struct sandbox *s)
 	return s->vmm;
 }
 
-/* Milliseconds between two points of the boot, null while the second isn't reached. */
-static json_t *span_json(const struct sandbox *s, enum sandbox_time from, enum sandbox_time to)
+/* ---- As JSON --------------------------------------------------------------------------------
+ * Written as text: a list has thousands of them, and a tree of each costs three times the time.
+ * Each function appends members that begin with a comma, except where it says otherwise.
+ */
+
+static int put_member(struct buf *out, const char *name, const char *value)
 {
+	int r = json_printf(out, ",\"%s\":", name);
+
+	return r < 0 ? r : json_put_string(out, value, strlen(value));
+}
+
+/* Milliseconds between two points of the boot, null while the second isn't reached. No comma. */
+static int put_span(struct buf *out, const char *name, const struct sandbox *s,
+		    enum sandbox_time from, enum sandbox_time to)
+{
+	const uint64_t ns = s->time_ns[to] - s->time_ns[from];
+
 	if (s->time_ns[from] == 0 || s->time_ns[to] == 0)
-		return json_null();
-	return json_real((double)(s->time_ns[to] - s->time_ns[from]) / 1e6);
+		return json_printf(out, "\"%s\":null", name);
+	return json_printf(out, "\"%s\":%" PRIu64 ".%06" PRIu64, name, ns / NS_PER_MS,
+			   ns % NS_PER_MS);
 }
 
-static json_t *timings_json(const struct sandbox *s)
+static int put_timings(struct buf *out, const struct sandbox *s)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "jail_ms",
-			 span_json(s, SANDBOX_T_BEGIN, SANDBOX_T_JAILED), "configure_ms",
-			 span_json(s, SANDBOX_T_JAILED, SANDBOX_T_CONFIGURED), "start_ms",
-			 span_json(s, SANDBOX_T_CONFIGURED, SANDBOX_T_STARTED), "boot_ms",
-			 span_json(s, SANDBOX_T_STARTED, SANDBOX_T_RUNNING), "total_ms",
-			 span_json(s, SANDBOX_T_BEGIN, SANDBOX_T_RUNNING));
+	static const struct {
+		const char *name;
+		enum sandbox_time from, to;
+	} spans[] = {
+		{ "jail_ms", SANDBOX_T_BEGIN, SANDBOX_T_JAILED },
+		{ "configure_ms", SANDBOX_T_JAILED, SANDBOX_T_CONFIGURED },
+		{ "start_ms", SANDBOX_T_CONFIGURED, SANDBOX_T_STARTED },
+		{ "boot_ms", SANDBOX_T_STARTED, SANDBOX_T_RUNNING },
+		{ "total_ms", SANDBOX_T_BEGIN, SANDBOX_T_RUNNING },
+	};
+	int r = json_printf(out, ",\"timings\":{");
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(spans); i++) {
+		r = i > 0 ? json_printf(out, ",") : 0;
+		if (r == 0)
+			r = put_span(out, spans[i].name, s, spans[i].from, spans[i].to);
+	}
+	return r < 0 ? r : json_printf(out, "}");
 }
 
-/* All texts in it are ASCII by now: checked by spec.c, or escaped when they came in. */
-json_t *sandbox_json(const struct sandbox *s)
+/* What it was asked to be. */
+static int put_spec(struct buf *out, const struct sandbox *s)
 {
-	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:I, s:I, s:s, s:b, s:I, s:o}",
-			      "id", s->id, "state", sandbox_state_name(s->state), "path",
-			      sandbox_path_name(s), "vcpus", (int)s->spec.vcpus, "memory_bytes",
-			      (json_int_t)s->spec.memory_bytes, "kernel", s->spec.kernel, "image",
-			      s->spec.image, "scratch_bytes", (json_int_t)s->spec.scratch_bytes,
-			      "timeout_ms", (json_int_t)s->spec.timeout_ms, "on_timeout",
-			      spec_on_timeout(&s->spec), "lease", s->spec.lease, "created_unix_ms",
-			      (json_int_t)s->created_unix_ms, "timings", timings_json(s));
-	json_t *jail = json_pack("{s:i, s:I, s:s, s:s}", "pid", (int)s->pid, "uid",
-				 (json_int_t)s->uid, "cgroup", s->cgroup, "label", s->label);
-	json_t *guest = json_pack("{s:s, s:s}", "kernel_release", s->kernel_release,
-				  "agent_version", s->agent_version);
+	const struct spec *p = &s->spec;
+	int r = json_printf(out, ",\"vcpus\":%" PRIu32 ",\"memory_bytes\":%" PRIu64, p->vcpus,
+			    p->memory_bytes);
+
+	if (r == 0)
+		r = put_member(out, "kernel", p->kernel);
+	if (r == 0)
+		r = put_member(out, "image", p->image);
+	if (r == 0 && p->digest[0] != '\0')
+		r = json_printf(out, ",\"image_digest\":\"sha256:%s\"", p->digest);
+	if (r == 0)
+		r = json_printf(out, ",\"scratch_bytes\":%" PRIu64 ",\"timeout_ms\":%" PRIu64,
+				p->scratch_bytes, p->timeout_ms);
+	if (r == 0)
+		r = put_member(out, "on_timeout", spec_on_timeout(p));
+	return r < 0 ? r : json_printf(out, ",\"lease\":%s", p->lease ? "true" : "false");
+}
+
+static int put_jail_and_guest(struct buf *out, const struct sandbox *s)
+{
+	int r = json_printf(out, ",\"jail\":{\"pid\":%" PRId32 ",\"uid\":%" PRIu32, s->pid, s->uid);
+
+	if (r == 0)
+		r = put_member(out, "cgroup", s->cgroup);
+	if (r == 0)
+		r = put_member(out, "label", s->label);
+	if (r == 0)
+		r = json_printf(out, "},\"guest\":{\"kernel_release\":");
+	if (r == 0)
+		r = json_put_string(out, s->kernel_release, strlen(s->kernel_release));
+	if (r == 0)
+		r = put_member(out, "agent_version", s->agent_version);
+	return r < 0 ? r : json_printf(out, "}");
+}
+
+/* Where it came from, and how it ended. */
+static int put_life(struct buf *out, const struct sandbox *s)
+{
 	const char *where = !sandbox_rests(s)		 ? "no"
 			    : s->state == SANDBOX_PAUSED ? "disk"
 							 : "memory";
-	json_t *end = json_pack("{s:s, s:s}", "reason", s->reason, "detail",
-				s->fault[0] != '\0' ? s->fault : s->detail);
+	int r = put_member(out, "paused", where);
 
-	if (o == NULL || jail == NULL || guest == NULL || end == NULL) {
-		json_decref(o);
-		json_decref(jail);
-		json_decref(guest);
-		json_decref(end);
-		return NULL;
-	}
-	/* The setters take the references over, also when they fail. */
-	if (json_object_set_new(o, "jail", jail) < 0 ||
-	    json_object_set_new(o, "guest", guest) < 0 ||
-	    json_object_set_new(o, "paused", json_string(where)) < 0 ||
-	    (s->spec.digest[0] != '\0' &&
-	     json_object_set_new(o, "image_digest", json_sprintf("sha256:%s", s->spec.digest)) <
-		     0) ||
-	    (s->build[0] != '\0' && json_object_set_new(o, "build", json_string(s->build)) < 0) ||
-	    json_object_set_new(o, "parent",
-				s->parent[0] != '\0' ? json_string(s->parent) : json_null()) < 0 ||
-	    json_object_set_new(o, "end", s->reason[0] != '\0' ? json_incref(end) : json_null()) <
-		    0) {
-		json_decref(end);
-		json_decref(o);
-		return NULL;
-	}
-	json_decref(end);
-	return o;
+	if (r == 0 && s->build[0] != '\0')
+		r = put_member(out, "build", s->build);
+	if (r == 0)
+		r = s->parent[0] != '\0' ? put_member(out, "parent", s->parent)
+					 : json_printf(out, ",\"parent\":null");
+	if (r < 0 || s->reason[0] == '\0')
+		return r < 0 ? r : json_printf(out, ",\"end\":null");
+	r = json_printf(out, ",\"end\":{\"reason\":");
+	if (r == 0)
+		r = json_put_string(out, s->reason, strlen(s->reason));
+	if (r == 0)
+		r = put_member(out, "detail", sandbox_detail(s));
+	return r < 0 ? r : json_printf(out, "}");
+}
+
+/* All texts in it are ASCII by now: checked by spec.c, or escaped when they came in. */
+int sandbox_put_json(const struct sandbox *s, struct buf *out)
+{
+	int r = json_printf(out, "{\"id\":\"%s\",\"state\":\"%s\",\"path\":\"%s\"", s->id,
+			    sandbox_state_name(s->state), sandbox_path_name(s));
+
+	if (r == 0)
+		r = put_spec(out, s);
+	if (r == 0)
+		r = json_printf(out, ",\"created_unix_ms\":%" PRId64, s->created_unix_ms);
+	if (r == 0)
+		r = put_timings(out, s);
+	if (r == 0)
+		r = put_jail_and_guest(out, s);
+	if (r == 0)
+		r = put_life(out, s);
+	return r < 0 ? r : json_printf(out, "}");
 }
 
 void sandboxes_forget_image(struct sandboxes *t, const char *digest)

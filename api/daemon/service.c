@@ -83,13 +83,22 @@ struct sandbox *service_find(struct http_req *req, const struct service *sv)
 
 /* ---- POST /v1/sandboxes -------------------------------------------------------------------- */
 
+void service_answer_sandbox(struct http_req *req, unsigned status, const struct sandbox *s)
+{
+	struct buf text;
+
+	buf_init(&text, SERVICE_VIEW_BYTES_MAX);
+	http_answer_text(req, status, sandbox_put_json(s, &text) < 0 ? NULL : &text);
+	buf_done(&text);
+}
+
 void service_answer_failed(struct http_req *req, const struct sandbox *s)
 {
-	const char *code, *msg, *raw;
+	const char *code, *msg, *raw, *reason, *detail;
 	char tail[SANDBOX_TAIL_MAX * 2];
 	size_t len;
 	unsigned status = sandbox_fault(s, &code, &msg);
-	json_t *more = NULL, *view = NULL;
+	json_t *more = NULL;
 	char line[512];
 
 	raw = sandbox_console_tail(s, &len);
@@ -101,15 +110,11 @@ void service_answer_failed(struct http_req *req, const struct sandbox *s)
 		return;
 	}
 	/* No step failed: the guest ended, or somebody stopped it. */
-	view = sandbox_json(s);
-	const json_t *end = json_object_get(view, "end");
-	const char *reason = json_string_value(json_object_get(end, "reason"));
-	const char *detail = json_string_value(json_object_get(end, "detail"));
+	reason = sandbox_reason(s);
+	detail = reason[0] != '\0' ? sandbox_detail(s) : "";
 	(void)snprintf(line, sizeof(line), "guest: ended before it was up: %s%s%s",
-		       reason == NULL ? "unknown" : reason,
-		       detail != NULL && detail[0] != '\0' ? ": " : "",
-		       detail == NULL ? "" : detail);
-	json_decref(view);
+		       reason[0] != '\0' ? reason : "unknown", detail[0] != '\0' ? ": " : "",
+		       detail);
 	http_error_with(req, 502, "guest_ended", line, more);
 }
 
@@ -122,7 +127,7 @@ static void on_create_progress(struct sandbox *s, void *arg)
 		return;
 	service_wait_end(w);
 	if (sandbox_state(s) == SANDBOX_RUNNING)
-		http_answer(req, 201, sandbox_json(s));
+		service_answer_sandbox(req, 201, s);
 	else
 		service_answer_failed(req, s);
 }
@@ -252,7 +257,6 @@ static void create(struct http_req *req, void *arg)
 
 #define LIST_BYTES_MAX (16U << 20) /* more than that no answer holds (api/http) */
 
-/* Written sandbox by sandbox: one tree of all of them costs twice the time. */
 struct listing {
 	const struct http_req *req;
 	struct buf text;
@@ -270,16 +274,12 @@ static bool add_listed(struct sandbox *s, void *arg)
 	struct listing *l = arg;
 	const bool over = sandbox_state(s) == SANDBOX_ENDED || sandbox_state(s) == SANDBOX_FAILED;
 
-	json_t *o;
-
 	if ((over && !l->all) || !service_owns(l->req, s))
 		return true;
-	o = sandbox_json(s);
-	l->r = o == NULL ? -ENOMEM : l->any ? put(&l->text, ",") : 0;
+	l->r = l->any ? put(&l->text, ",") : 0;
 	if (l->r == 0)
-		l->r = http_json_put(&l->text, o);
+		l->r = sandbox_put_json(s, &l->text);
 	l->any = true;
-	json_decref(o);
 	return l->r == 0;
 }
 
@@ -295,11 +295,7 @@ static void list(struct http_req *req, void *arg)
 		sandboxes_each(sv->sandboxes, add_listed, &l);
 	if (l.r == 0)
 		l.r = put(&l.text, "]}");
-	if (l.r < 0)
-		http_error(req, 500, "internal", "out of memory");
-	else
-		http_text(req, "application/json", (const char *)buf_head(&l.text),
-			  buf_len(&l.text));
+	http_answer_text(req, 200, l.r < 0 ? NULL : &l.text);
 	buf_done(&l.text);
 }
 
@@ -335,7 +331,7 @@ static void show(struct http_req *req, void *arg)
 		return;
 	s = service_find(req, sv);
 	if (s != NULL)
-		http_answer(req, 200, sandbox_json(s));
+		service_answer_sandbox(req, 200, s);
 }
 
 static void on_delete_progress(struct sandbox *s, void *arg)

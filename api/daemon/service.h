@@ -79,6 +79,9 @@ void service_deleter_gone(struct http_req *req, void *state);
 /* service_images.c: what spec's image stands for, and its configuration where spec says nothing. 0,
  * -EINVAL, -ENOMEM, -EIO... with err. */
 MUST_USE int service_image(const struct service *sv, struct spec *spec, struct err *err);
+/* What clients are shown of one. */
+#define SERVICE_VIEW_BYTES_MAX 16384U
+void service_answer_sandbox(struct http_req *req, unsigned status, const struct sandbox *s);
 /* Why there is no sandbox. */
 void service_answer_failed(struct http_req *req, const struct sandbox *s);
 void service_answer_refused(struct http_req *req, int code, const char *msg);

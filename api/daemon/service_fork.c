@@ -31,11 +31,15 @@ static void on_forked(struct fork *f, void *arg)
 	struct forking *w = arg;
 	const char *code, *msg;
 	unsigned status = fork_fault(f, &code, &msg);
+	struct buf text;
 
-	if (status == 0)
-		http_answer(w->req, 201, fork_json(f));
-	else
+	if (status != 0) {
 		http_error(w->req, status, code, "%s", msg);
+		return;
+	}
+	buf_init(&text, SPEC_FORK_MAX * SERVICE_VIEW_BYTES_MAX);
+	http_answer_text(w->req, 201, fork_put_json(f, &text) < 0 ? NULL : &text);
+	buf_done(&text);
 }
 
 static void refuse(struct http_req *req, int r, const struct err *err)

@@ -44,7 +44,7 @@ static void on_paused(struct sandbox *s, void *arg)
 	struct service_wait *w = arg;
 
 	if (service_rest_over(s, w, true))
-		http_answer(w->req, 200, sandbox_json(s));
+		service_answer_sandbox(w->req, 200, s);
 }
 
 static void on_resumed(struct sandbox *s, void *arg)
@@ -52,7 +52,7 @@ static void on_resumed(struct sandbox *s, void *arg)
 	struct service_wait *w = arg;
 
 	if (service_rest_over(s, w, false))
-		http_answer(w->req, 200, sandbox_json(s));
+		service_answer_sandbox(w->req, 200, s);
 }
 
 /* {"disk": true or false}, {"memory": false}, or nothing: 0 or -EINVAL. */

@@ -178,16 +178,6 @@ static void give(struct http_req *req, unsigned status, const char *type, const 
 	http_conn_wake(req->conn);
 }
 
-static int put_piece(const char *text, size_t len, void *arg)
-{
-	return buf_put(arg, text, len);
-}
-
-int http_json_put(struct buf *b, const json_t *value)
-{
-	return json_dump_callback(value, put_piece, b, JSON_FLAGS) < 0 ? -ENOMEM : 0;
-}
-
 void http_answer(struct http_req *req, unsigned status, json_t *body)
 {
 	char *text;
@@ -203,6 +193,14 @@ void http_answer(struct http_req *req, unsigned status, json_t *body)
 	else
 		give(req, status, "application/json", text, strlen(text));
 	free(text);
+}
+
+void http_answer_text(struct http_req *req, unsigned status, const struct buf *body)
+{
+	if (body == NULL)
+		http_error(req, 500, "internal", "out of memory");
+	else
+		give(req, status, "application/json", buf_head(body), buf_len(body));
 }
 
 void http_error_with(struct http_req *req, unsigned status, const char *code, const char *msg,

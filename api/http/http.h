@@ -125,9 +125,8 @@ void http_hold(struct http_req *req, void (*gone)(struct http_req *req, void *st
 void http_add_field(struct http_req *req, const char *name, const char *value);
 /* body: reference taken over; NULL = out of memory, answers 500 (for 204: no body). */
 void http_answer(struct http_req *req, unsigned status, json_t *body);
-/* Appends value as http_answer would write it, for an answer that is written piece by piece:
- * http_text(req, "application/json", ...). 0 or -ENOMEM, also when b is full. */
-MUST_USE int http_json_put(struct buf *b, const json_t *value);
+/* The same with a body that is JSON text already, copied. */
+void http_answer_text(struct http_req *req, unsigned status, const struct buf *body);
 void http_error(struct http_req *req, unsigned status, const char *code, const char *fmt, ...)
 	PRINTF(4, 5);
 /* An error with more members (reference taken over). */

@@ -10,11 +10,11 @@
 #include "agent/gunzip.h"
 #include "agent/json/base64.h"
 #include "agent/json/codec.h"
-#include "agent/json/text.h"
 #include "agent/multipart.h"
 #include "agent/path.h"
 #include "agent/range.h"
 #include "api/rpc/rpc.h"
+#include "base/json_text.h"
 
 #define START  (&casemate__agent__v1__start_request__descriptor)
 #define SIGNAL (&casemate__agent__v1__send_signal_request__descriptor)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # casemated: its pure parts, and the real program without a jailer.
-foreach(name api network openapi options spec image_config cpu_template record sandbox table vmlog)
+foreach(name api network openapi options spec image_config cpu_template record sandbox table view vmlog)
   casemate_test(daemon_${name} unit
     SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/daemon_${name}.c LINKS daemon_core)
 endforeach()

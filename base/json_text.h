@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* text.h - writing JSON text. All: 0, -ENOSPC (the buffer's max), -ENOMEM. */
-#ifndef AGENT_JSON_TEXT_H
-#define AGENT_JSON_TEXT_H
+/* json_text.h - writing JSON text. All: 0, -ENOSPC (the buffer's max), -ENOMEM. */
+#ifndef BASE_JSON_TEXT_H
+#define BASE_JSON_TEXT_H
 
 #include <stddef.h>
 

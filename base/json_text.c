@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/json/text.h"
+#include "base/json_text.h"
 
 #include <errno.h>
 #include <stdarg.h>

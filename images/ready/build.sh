@@ -7,6 +7,7 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 top=${here%/images/*}
 . "$top/images/lib.sh"
+. "$top/images/tree.sh"
 name=${1:?usage: build.sh NAME}
 case $name in *[!a-z0-9-]*) die_status=2; die "image: $name: no name of an image" ;; esac
 [ -f "$here/$name/packages" ] || { die_status=2; die "image: $name: no such image; there are: $(cd "$here" && echo */ | tr -d /)"; }
@@ -17,7 +18,7 @@ base=$top/images/rootfs
 files=$(find "$here/$name/files" -type f 2>/dev/null | sort)
 # shellcheck disable=SC2086 # lists of words
 id=$({ versions $packages base-files libc6 bash coreutils; echo "$name" "${files:-none}" | sed "s,$here/,,g"; } |
-	key "$here/build.sh" "$here/$name/packages" "$base/packages" "$base/customize.sh" $files)
+	key "$here/build.sh" "$top/images/tree.sh" "$here/$name/packages" "$base/packages" "$base/customize.sh" $files)
 out=$cache/ready/$id
 [ ! -e "$out" ] || { echo "$out"; exit 0; }
 lock ready
@@ -25,26 +26,15 @@ lock ready
 
 scratch ready
 mkdir "$work/out"
-export SOURCE_DATE_EPOCH=1700000000
 # The packages take minutes, our own files seconds; so the tree of packages has a key of its own.
 # shellcheck disable=SC2086
-base_id=$(versions $packages | key "$here/build.sh" "$here/$name/packages" "$base/packages")
+base_id=$(versions $packages | key "$here/build.sh" "$top/images/tree.sh" "$here/$name/packages" "$base/packages")
 tree=$cache/ready-base/$base_id/tree.tar
 if [ ! -e "$tree" ]; then
 	say "image: $name: installing Debian packages (some minutes, once)"
 	mkdir "$work/base"
-	debian_sources >"$work/sources"
-	as_root env SOURCE_DATE_EPOCH=$SOURCE_DATE_EPOCH mmdebstrap --mode=root --variant=essential --format=tar \
-		--include="$(echo "$packages" | tr ' ' ',')" \
-		--aptopt='Apt::Install-Recommends "false"' \
-		--dpkgopt='path-exclude=/usr/share/man/*' \
-		--dpkgopt='path-exclude=/usr/share/doc/*' \
-		--dpkgopt='path-include=/usr/share/doc/*/copyright' \
-		--dpkgopt='path-exclude=/usr/share/info/*' \
-		--dpkgopt='path-exclude=/usr/share/locale/*' \
-		--dpkgopt='path-exclude=/usr/share/i18n/*' \
-		--dpkgopt='path-exclude=/usr/share/bash-completion/*' \
-		bookworm "$work/base/tree.tar" "$work/sources" >"$work/log" 2>&1 ||
+	# shellcheck disable=SC2086 # a list of words
+	debian_tree tar "$work/base/tree.tar" $packages ||
 		{ tail -30 "$work/log" >&2; die "image: $name: mmdebstrap failed, see above"; }
 	as_root chown -R "$(id -u):$(id -g)" "$work/base"
 	mkdir -p "$cache/ready-base"

@@ -41,6 +41,7 @@ struct fork {
 	struct profile *profile; /* what the children get of its parent's; NULL = none */
 	const void *lease;
 	struct origin *origin;
+	uint64_t promised;	  /* of memory, until the snapshot is there */
 	struct rpc_pending *call; /* Reserve, Pause, Snapshot or Resume */
 	enum { PARENT_RUNS, PARENT_PAUSED, PARENT_RESUMING } rest; /* of ours, for its disk */
 	bool decided; /* what it has come to is known */
@@ -84,6 +85,7 @@ static void conclude(struct fork *f)
 {
 	f->over = true;
 	release_parent(f);
+	memory_settle(&f->table->memory, &f->promised);
 	if (f->origin != NULL)
 		origin_close_files(f->origin);
 	let_go(f, f->status == 0);
@@ -204,6 +206,7 @@ void fork_free(struct fork *f)
 	}
 	if (f->call != NULL)
 		rpc_cancel(f->call);
+	memory_settle(&f->table->memory, &f->promised);
 	origin_unref(f->origin);
 	profile_free(f->profile);
 	spec_done(&f->spec);
@@ -320,6 +323,7 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	int r;
 
 	(void)fds;
+	memory_settle(&f->table->memory, &f->promised);
 	if (!step_ok(f, st, "VMM Snapshot"))
 		return;
 	if (f->rest == PARENT_RUNS)
@@ -432,8 +436,23 @@ static int may_fork(const struct sandbox *s, unsigned count, struct err *err)
 	if (t->live + count > t->cfg.max)
 		return err_set(err, -EBUSY, "sandboxes: %zu of %zu in use; %u more are too many",
 			       t->live, t->cfg.max, count);
+	return 0;
+}
+
+static int begin(struct fork *f, struct sandbox *parent, struct err *err)
+{
 	/* The most that the snapshot can take; children take what they write. */
-	return memory_check(s->spec.memory_bytes, err);
+	int r = memory_promise(&f->table->memory, f->spec.memory_bytes, &f->promised, err);
+
+	if (r < 0)
+		return r;
+	r = origin_new(parent, &f->origin);
+	if (r == -EDQUOT)
+		return err_set(err, r, "sandbox %s: %u forks of it live already; end one first",
+			       parent->id, ORIGIN_LIVE_MAX);
+	if (r < 0)
+		return err_sys(err, r, "snapshot's files");
+	return reserve(f, parent, err);
 }
 
 int fork_begin(struct sandbox *parent, unsigned count, const void *lease,
@@ -450,6 +469,7 @@ int fork_begin(struct sandbox *parent, unsigned count, const void *lease,
 	if (f == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	f->over = true; /* until it has begun */
+	f->table = parent->table;
 	r = spec_copy(&parent->spec, &f->spec);
 	if (r == 0 && parent->profile != NULL) {
 		f->profile = profile_copy(parent->profile);
@@ -459,7 +479,6 @@ int fork_begin(struct sandbox *parent, unsigned count, const void *lease,
 		fork_free(f);
 		return err_set(err, r, "out of memory");
 	}
-	f->table = parent->table;
 	memcpy(f->parent, parent->id, sizeof(f->parent));
 	f->spec.lease = lease != NULL;
 	f->spec.huge_pages = SPEC_PAGES_NONE; /* a restored VM's memory is a file */
@@ -469,14 +488,7 @@ int fork_begin(struct sandbox *parent, unsigned count, const void *lease,
 	f->done = done;
 	f->arg = arg;
 	f->begin_ns = now_ns();
-	r = origin_new(parent, &f->origin);
-	if (r == -EDQUOT)
-		(void)err_set(err, r, "sandbox %s: %u forks of it live already; end one first",
-			      parent->id, ORIGIN_LIVE_MAX);
-	else if (r < 0)
-		(void)err_sys(err, r, "snapshot's files");
-	else
-		r = reserve(f, parent, err);
+	r = begin(f, parent, err);
 	if (r < 0) {
 		fork_free(f);
 		return r;

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/fd.h"
 #include "base/num.h"
 
@@ -29,12 +30,32 @@ static uint64_t available(void)
 	return parse_u64(at, 0, UINT64_MAX / KIB, &kib) == 0 ? kib * KIB : 0;
 }
 
-int memory_check(uint64_t bytes, struct err *err)
+int memory_check(const struct memory *m, uint64_t bytes, struct err *err)
 {
-	uint64_t have = available();
+	/* Of sizes that were checked, and of no more copies than there are sandboxes. */
+	const uint64_t want = m->promised + bytes + RESERVE;
 
-	if (have >= RESERVE && have - RESERVE >= bytes)
+	if (available() >= want)
 		return 0;
 	return err_set(err, -ENOMEM, "host: less than %" PRIu64 " MiB of memory available",
-		       (bytes + RESERVE) / MIB);
+		       want / MIB);
+}
+
+int memory_promise(struct memory *m, uint64_t bytes, uint64_t *held, struct err *err)
+{
+	int r = memory_check(m, bytes, err);
+
+	BUG_ON(*held != 0);
+	if (r < 0)
+		return r;
+	m->promised += bytes;
+	*held = bytes;
+	return 0;
+}
+
+void memory_settle(struct memory *m, uint64_t *held)
+{
+	BUG_ON(m->promised < *held);
+	m->promised -= *held;
+	*held = 0;
 }

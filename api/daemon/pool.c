@@ -190,7 +190,7 @@ static void on_tick(void *arg)
 	if (p->table->count[SANDBOX_KIND_TENANT][SANDBOX_CREATING] > 0)
 		return;
 	/* A spare takes little until it runs: as long as the host isn't short already. */
-	if (memory_check(0, &err) < 0) {
+	if (memory_check(&p->table->memory, 0, &err) < 0) {
 		poke_in(p, RETRY_MS);
 		return;
 	}

@@ -123,6 +123,7 @@ static void close_vm(struct sandbox *s)
 	/* Freeing a connection ends its calls, whose callbacks see the state and do nothing. */
 	if (s->seal_call != NULL)
 		rpc_cancel(s->seal_call);
+	memory_settle(&s->table->memory, &s->promised);
 	rpc_conn_free(s->agent);
 	s->agent = NULL;
 	fd_closep(&s->agent_fd);

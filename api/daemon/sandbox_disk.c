@@ -303,6 +303,7 @@ static void on_loaded(const struct rpc_status *st, const ProtobufCMessage *out, 
 
 	(void)fds;
 	s->seal_call = NULL;
+	memory_settle(&s->table->memory, &s->promised);
 	if (s->state != SANDBOX_CREATING)
 		return;
 	if (st->code != RPC_OK) {
@@ -334,6 +335,20 @@ static int may_unpark(struct sandbox *s, struct err *err)
 	return 0;
 }
 
+/* Room for it, with its tenant and on the host: what is copied stays in memory. */
+static int take_room(struct sandbox *s, struct err *err)
+{
+	struct memory *m = &s->table->memory;
+	int r = s->files_only ? 0 : memory_promise(m, s->spec.memory_bytes, &s->promised, err);
+
+	if (r < 0 || s->spec.tenant == NULL)
+		return r;
+	r = tenant_unpark(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus, err);
+	if (r < 0)
+		memory_settle(m, &s->promised);
+	return r;
+}
+
 /* With its memory, or by booting from its disk: 0 or -errno. */
 static int begin_again(struct sandbox *s)
 {
@@ -357,14 +372,15 @@ int sandbox_unpark(struct sandbox *s, struct err *err)
 {
 	int r = may_unpark(s, err);
 
-	if (r == 0 && s->spec.tenant != NULL)
-		r = tenant_unpark(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus, err);
+	if (r == 0)
+		r = take_room(s, err);
 	if (r < 0)
 		return r;
 	memset(s->time_ns, 0, sizeof(s->time_ns));
 	r = begin_again(s);
 	if (r < 0) {
 		close_files(s);
+		memory_settle(&s->table->memory, &s->promised);
 		if (s->spec.tenant != NULL)
 			tenant_park(s->spec.tenant, s->spec.memory_bytes, s->spec.vcpus);
 		return err_sys(err, r, "sandbox %s: jailer", s->id);

@@ -5,6 +5,7 @@
 
 #include <jailer.pb-c.h>
 
+#include "api/daemon/memory.h"
 #include "api/daemon/sandbox.h"
 #include "api/daemon/usage.h"
 #include "api/daemon/vmlog.h"
@@ -42,6 +43,7 @@ struct sandboxes {
 	size_t others;	/* the pool's own */
 	size_t records; /* ended or failed */
 	size_t adopting;
+	struct memory memory;
 	struct usage_queue usage;
 	bool stopping;
 	bool leaving; /* stopped is called when nothing ends any more, else when nothing is left */
@@ -115,6 +117,7 @@ struct sandbox {
 	bool expect_end;
 	struct loop_timer *rest_timer; /* boot_template.c */
 	int template_fds[2];	       /* the same, and on the way to the disk; -1 = none */
+	uint64_t promised;	       /* on the way from the disk: memory.h */
 	struct rpc_pending *seal_call; /* the same: a call to the jailer */
 	bool cast;		       /* a mould: the pool has its template */
 

@@ -162,6 +162,7 @@ static unsigned status_of_errno(int code)
 		return 429;
 	case ENOTCONN:
 	case ESHUTDOWN:
+	case ENOMEM:
 		return 503;
 	default:
 		return 500;
@@ -188,6 +189,7 @@ static const char *code_of_errno(int code)
 		return "too_fast";
 	case ENOTCONN:
 	case ESHUTDOWN:
+	case ENOMEM:
 		return "unavailable";
 	default:
 		return "internal";

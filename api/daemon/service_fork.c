@@ -48,8 +48,6 @@ static void refuse(struct http_req *req, int r, const struct err *err)
 		http_error(req, 409, "not_running", "%s", err->msg);
 	else if (r == -EALREADY)
 		http_error(req, 409, "busy", "%s", err->msg);
-	else if (r == -ENOMEM)
-		http_error(req, 503, "unavailable", "%s", err->msg);
 	else
 		service_answer_refused(req, r, err->msg);
 }

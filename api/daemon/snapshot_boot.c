@@ -24,6 +24,7 @@ void snapshot_unload(struct snapshot *p)
 	if (call != NULL)
 		rpc_cancel(call);
 	p->loaded = false;
+	memory_settle(&p->all->table->memory, &p->promised);
 	fd_closep(&p->fds[0]);
 	fd_closep(&p->fds[1]);
 }
@@ -102,6 +103,7 @@ static void on_loaded(const struct rpc_status *st, const ProtobufCMessage *out, 
 	if (p->load == NULL) /* we have ended it */
 		return;
 	p->load = NULL;
+	memory_settle(&p->all->table->memory, &p->promised);
 	p->users++; /* stays while those that can't begin go */
 	if (st->code != RPC_OK) {
 		const bool busy = st->code == RPC_RESOURCE_EXHAUSTED ||
@@ -130,7 +132,7 @@ static int load(struct snapshot *p, struct err *err)
 	static const struct rpc_pending_ops ops = { .done = on_loaded };
 	Casemate__Jailer__V1__LoadRequest req = CASEMATE__JAILER__V1__LOAD_REQUEST__INIT;
 	struct rpc_conn *jailer = jailer_conn(p->all->table->cfg.jailer);
-	int r = memory_check(p->rec.spec.memory_bytes, err);
+	int r = memory_promise(&p->all->table->memory, p->rec.spec.memory_bytes, &p->promised, err);
 
 	if (r < 0)
 		return r;

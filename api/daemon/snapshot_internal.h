@@ -31,6 +31,7 @@ struct snapshot {
 	int64_t created_unix_ms;
 	uint64_t used_ms;  /* of a layer, monotonic: when it was last of use; 0 = before us */
 	struct record rec; /* spec, profile, token, image and versions are what counts */
+	uint64_t promised; /* of memory: it is being made, or loaded */
 	struct rpc_pending *discard;
 	struct loop_timer *retry;
 

@@ -45,6 +45,7 @@ void snapshot_make_end(struct snapshot *p)
 	if (call != NULL)
 		rpc_cancel(call);
 	release_parent(p);
+	memory_settle(&p->all->table->memory, &p->promised);
 	origin_unref(p->origin);
 	p->origin = NULL;
 	p->done = NULL;
@@ -256,6 +257,7 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	struct snapshot *p = arg;
 
 	(void)fds;
+	memory_settle(&p->all->table->memory, &p->promised);
 	if (!step_ok(p, st, "VMM Snapshot"))
 		return;
 	if (!p->parent_paused) {
@@ -375,8 +377,7 @@ static int may_make(const struct sandbox *s, const char *name, struct err *err)
 	if (jailer_snapshot_bytes_max(t->cfg.jailer) == 0)
 		return err_set(err, -ENOTSUP, "snapshots: the jailer keeps none");
 	BUG_ON(s->spec.tenant == NULL);
-	r = check_quota(t->snapshots, s->spec.tenant, name, err);
-	return r < 0 ? r : memory_check(s->spec.memory_bytes, err);
+	return check_quota(t->snapshots, s->spec.tenant, name, err);
 }
 
 /* ---- Begin --------------------------------------------------------------------------------- */
@@ -414,6 +415,9 @@ static int begin(struct snapshot *p, struct sandbox *s, struct err *err)
 
 	if (r < 0)
 		return err_set(err, r, "out of memory");
+	r = memory_promise(&s->table->memory, s->spec.memory_bytes, &p->promised, err);
+	if (r < 0)
+		return r;
 	r = origin_new(s, &p->origin);
 	if (r == -EDQUOT)
 		return err_set(err, r, "sandbox %s: %u forks of it live; end one first", s->id,

@@ -147,6 +147,36 @@ Test(daemon_disk, to_the_disk_and_back, .init = set_up, .fini = tear_down, .time
 	cr_assert(gone_soon(id));
 }
 
+static void set_up_counted(void)
+{
+	d.available = 350; /* 256 stay; it may take 64 */
+	set_up();
+}
+
+/* What was copied from the disk stays in memory: refused, it stays where it is. */
+Test(daemon_disk, a_host_without_memory, .init = set_up_counted, .fini = tear_down, .timeout = 120)
+{
+	char id[32];
+
+	make(id, SMALL);
+	park(id);
+	daemon_rig_available(&d, 319);
+	for (unsigned i = 0; i < 2; i++) {
+		cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 503, "%s", a.body);
+		cr_assert_not_null(strstr(a.body, "less than 320 MiB of memory available"), "%s",
+				   a.body);
+		cr_assert_str_eq(state(id), "paused");
+		cr_assert_eq(files(), 1);
+	}
+	daemon_rig_available(&d, 320);
+	for (unsigned i = 0; i < 2; i++) { /* what the first was promised isn't held */
+		cr_assert_eq(ask("POST", target_of(id, "/resume"), NULL), 200, "%s", a.body);
+		cr_assert(alive(id));
+		cr_assert(gone_soon(id));
+		park(id);
+	}
+}
+
 Test(daemon_disk, in_memory, .init = set_up, .fini = tear_down, .timeout = 120)
 {
 	char id[32];

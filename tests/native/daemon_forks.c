@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -154,6 +155,40 @@ Test(daemon_forks, a_host_without_memory, .init = set_up_full, .fini = tear_down
 	cr_assert_not_null(strstr(a.body, "less than 320 MiB of memory available"), "%s", a.body);
 	cr_expect(alive(id));
 	cr_expect_eq(count_sandboxes(false), 1);
+	expect_nothing_left();
+}
+
+static void set_up_for_one(void)
+{
+	d.available = 350; /* 256 stay; a fork may take 64 */
+	set_up();
+}
+
+/* Two of different parents at once, where there is room for one of them. */
+Test(daemon_forks, memory_for_one, .init = set_up_for_one, .fini = tear_down, .timeout = 120)
+{
+	char parents[2][32], target[64];
+	pid_t vmms[PROCS_MAX];
+	int first;
+
+	make(parents[0]);
+	cr_assert_eq(rig_children(&d.jail, vmms, PROCS_MAX), 1);
+	make(parents[1]);
+	cr_assert_eq(kill(vmms[0], SIGSTOP), 0);
+	first = begin_fork(parents[0], 1);
+	(void)snprintf(target, sizeof(target), "/v1/sandboxes/%s/fork", parents[0]);
+	for (unsigned i = 0; i < 1000 && ask("POST", target, "{}") != 409; i++)
+		(void)usleep(5000); /* until it has begun */
+	cr_assert_eq(a.status, 409, "%s", a.body);
+	(void)snprintf(target, sizeof(target), "/v1/sandboxes/%s/fork", parents[1]);
+	cr_expect_eq(ask("POST", target, "{}"), 503, "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "less than 384 MiB of memory available"), "%s", a.body);
+	cr_assert_eq(kill(vmms[0], SIGCONT), 0);
+	daemon_rig_read(first, &a);
+	close(first);
+	cr_expect_eq(a.status, 201, "%s", a.body);
+	cr_expect_eq(ask("POST", target, "{}"), 201, "%s", a.body);
+	cr_expect_eq(count_sandboxes(false), 4);
 	expect_nothing_left();
 }
 

@@ -17,14 +17,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void ignore_irq(void *arg, unsigned pin)
+{
+	(void)arg;
+	(void)pin;
+}
+
 static void load(struct gmem *mem, const struct snap_section *s)
 {
+	static const struct virtio_irq irq = { ignore_irq, NULL, 0 };
 	struct virtio_dev *dev = NULL;
 	struct loop *loop = NULL;
 	struct err err;
 
 	BUG_ON(virtio_rng_new(mem, &dev) < 0 || loop_new(&loop) < 0);
-	BUG_ON(virtio_dev_attach(dev, loop) < 0);
+	BUG_ON(virtio_dev_attach(dev, loop, &irq) < 0);
 	if (virtio_state_load(dev, s->data, s->len, &err) == 0) {
 		for (unsigned i = 0; i < dev->queues_count; i++)
 			BUG_ON(dev->queues[i].ready && !virtq_valid(&dev->queues[i]));

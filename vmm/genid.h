@@ -17,28 +17,24 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
-#include "base/err.h"
 #include "vmm/gmem.h"
+#include "vmm/ioapic.h"
 
 #define GENID_BYTES 16U
 
 struct genid {
-	int irq_fd;
 	bool untold; /* atomic */
 };
 
-/* Its interrupt becomes KVM's. 0 or -errno with err. */
-MUST_USE int genid_init(struct genid *g, int vm_fd, struct err *err);
 /* Gives this VM an id, before it runs: `id`, or random bytes when it is NULL. 0 or -errno. */
 MUST_USE int genid_write(struct gmem *m, const uint8_t *id);
 /* The id isn't what the guest has last seen: raises the interrupt. */
-void genid_tell(struct genid *g);
+void genid_tell(struct genid *g, struct ioapic *io);
 /*
  * Does the pin want service (struct ioapic_ops)? Once after genid_tell: a guest that had it masked
  * for the moment, because it was handling another, isn't left without. One that wasn't gets a
  * second interrupt, which finds nothing new.
  */
 bool genid_asserted(struct genid *g);
-void genid_raise(const struct genid *g);
 
 #endif

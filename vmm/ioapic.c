@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/bug.h"
 #include "base/le.h"
 
 /* Registers of the MMIO page. */
@@ -42,22 +43,47 @@ void ioapic_init(struct ioapic *io, const struct ioapic_ops *ops, void *arg)
 		io->rte[i] = RTE_MASKED;
 }
 
+static struct ioapic_msi rte_msi(uint64_t e)
+{
+	return (struct ioapic_msi){
+		.address = MSI_ADDRESS | (uint32_t)(e >> RTE_DEST_SHIFT) << MSI_DEST_SHIFT |
+			   ((e & RTE_LOGICAL) != 0 ? MSI_LOGICAL : 0),
+		.data = (uint32_t)(e & (RTE_VECTOR | RTE_DELIVERY)) |
+			((e & RTE_LEVEL) != 0 ? MSI_LEVEL | MSI_LEVEL_ASSERT : 0),
+	};
+}
+
+/* Must KVM tell of the end of this one's interrupts? */
+static bool rte_is_routed(uint64_t e)
+{
+	return (e & (RTE_MASKED | RTE_LEVEL)) == RTE_LEVEL;
+}
+
+void ioapic_raise(struct ioapic *io, unsigned pin)
+{
+	uint64_t e;
+
+	BUG_ON(pin >= IOAPIC_PINS);
+	/* Pairs with the store in write_rte. Either the device's wish, which came before, is seen
+	 * there after the store that unmasks, or that store is seen here. */
+	e = __atomic_load_n(&io->rte[pin], __ATOMIC_SEQ_CST);
+	if ((e & RTE_MASKED) == 0)
+		io->ops->send(io->arg, rte_msi(e));
+}
+
 static void update_routes(struct ioapic *io)
 {
-	uint32_t addr[IOAPIC_PINS] = { 0 }, data[IOAPIC_PINS] = { 0 }, routed = 0;
+	struct ioapic_msi msi[IOAPIC_PINS] = { 0 };
+	uint32_t pins = 0;
 
 	for (unsigned i = 0; i < IOAPIC_PINS; i++) {
-		uint64_t e = io->rte[i];
-		if ((e & RTE_MASKED) != 0)
+		if (!rte_is_routed(io->rte[i]))
 			continue;
-		routed |= 1U << i;
-		addr[i] = MSI_ADDRESS | (uint32_t)(e >> RTE_DEST_SHIFT) << MSI_DEST_SHIFT |
-			  ((e & RTE_LOGICAL) != 0 ? MSI_LOGICAL : 0);
-		data[i] = (uint32_t)(e & (RTE_VECTOR | RTE_DELIVERY)) |
-			  ((e & RTE_LEVEL) != 0 ? MSI_LEVEL | MSI_LEVEL_ASSERT : 0);
+		pins |= 1U << i;
+		msi[i] = rte_msi(io->rte[i]);
 	}
 	__atomic_fetch_add(&io->routes, 1, __ATOMIC_RELAXED);
-	io->ops->route(io->arg, routed, addr, data);
+	io->ops->route(io->arg, pins, msi);
 }
 
 static void write_rte(struct ioapic *io, unsigned pin, bool high, uint32_t v)
@@ -69,13 +95,13 @@ static void write_rte(struct ioapic *io, unsigned pin, bool high, uint32_t v)
 	else
 		new = (old & ~(uint64_t)UINT32_MAX) | v;
 	new &= RTE_WRITABLE;
-	io->rte[pin] = new;
-	/* Kernels write all entries, masked, when they start: that changes no route. */
-	if (new == old || (old & new &RTE_MASKED) != 0)
+	if (new == old)
 		return;
-	update_routes(io);
-	if ((old & RTE_MASKED) != 0 && io->ops->asserted(io->arg, pin))
-		io->ops->raise(io->arg, pin);
+	__atomic_store_n(&io->rte[pin], new, __ATOMIC_SEQ_CST);
+	if (rte_is_routed(old) || rte_is_routed(new))
+		update_routes(io);
+	if ((old & RTE_MASKED) != 0 && (new &RTE_MASKED) == 0 && io->ops->asserted(io->arg, pin))
+		ioapic_raise(io, pin);
 }
 
 static uint32_t read_window(const struct ioapic *io)
@@ -142,9 +168,8 @@ void ioapic_eoi(struct ioapic *io, uint8_t vector)
 	(void)pthread_mutex_lock(&io->lock);
 	for (unsigned i = 0; i < IOAPIC_PINS; i++) {
 		uint64_t e = io->rte[i];
-		if ((e & (RTE_MASKED | RTE_LEVEL)) == RTE_LEVEL && (e & RTE_VECTOR) == vector &&
-		    io->ops->asserted(io->arg, i))
-			io->ops->raise(io->arg, i);
+		if (rte_is_routed(e) && (e & RTE_VECTOR) == vector && io->ops->asserted(io->arg, i))
+			ioapic_raise(io, i);
 	}
 	(void)pthread_mutex_unlock(&io->lock);
 }
@@ -171,14 +196,19 @@ void ioapic_save(struct ioapic *io, uint8_t dst[IOAPIC_STATE_BYTES])
 void ioapic_load(struct ioapic *io, const uint8_t src[IOAPIC_STATE_BYTES])
 {
 	struct ioapic_state s;
+	bool routed = false;
 
 	memcpy(&s, src, sizeof(s));
 	(void)pthread_mutex_lock(&io->lock);
 	/* Nothing that a guest couldn't have written. */
 	io->select = le32_get(s.select) & 0xffU;
 	io->id = le32_get(s.id) & ID_WRITABLE;
-	for (unsigned i = 0; i < IOAPIC_PINS; i++)
-		io->rte[i] = le64_get(s.rte[i]) & RTE_WRITABLE;
-	update_routes(io);
+	for (unsigned i = 0; i < IOAPIC_PINS; i++) {
+		uint64_t new = le64_get(s.rte[i]) & RTE_WRITABLE;
+		routed |= rte_is_routed(io->rte[i]) || rte_is_routed(new);
+		__atomic_store_n(&io->rte[i], new, __ATOMIC_SEQ_CST);
+	}
+	if (routed)
+		update_routes(io);
 	(void)pthread_mutex_unlock(&io->lock);
 }

@@ -3,12 +3,15 @@
  * ioapic.h - the 82093AA I/O APIC, in user space (KVM_CAP_SPLIT_IRQCHIP keeps only the local APICs
  * in the kernel: less of the host's kernel for a guest to attack).
  *
- * Theory of operation: a device raises its pin by writing to an irqfd, which KVM turns into the
- * MSI that the route of that GSI says. So the redirection table is not consulted when an interrupt
- * happens; a guest's write to it becomes KVM_SET_GSI_ROUTING instead. Masked pins have no route:
- * KVM swallows their interrupts, and unmasking a pin whose device still asserts it raises it again,
- * so that none is lost. Level-triggered pins work by end-of-interrupt exits in the same way. Their
- * Remote IRR bit always reads as 0: KVM doesn't tell when it delivers.
+ * Theory of operation: a thread that raises a pin reads its entry and sends the message that this
+ * makes, with no lock: a guest that writes to the table without end keeps no device waiting. A
+ * masked pin's interrupt is dropped, and unmasking a pin whose device still asserts it raises it
+ * again, so that none is lost. A message may be on its way still when the guest's write that
+ * masked its pin has been answered, as on the bus of a real one.
+ *
+ * KVM tells of the end of an interrupt (KVM_EXIT_IOAPIC_EOI) if a route of the VM has its vector,
+ * level-triggered. So the routes are the unmasked level-triggered pins, and nothing goes by them.
+ * Remote IRR always reads as 0: KVM doesn't tell when it delivers.
  *
  * Any thread after ioapic_init; has a lock of its own.
  */
@@ -26,15 +29,19 @@
 #define IOAPIC_BYTES UINT64_C(0x1000)
 #define IOAPIC_PINS  LAYOUT_IOAPIC_PINS
 
+/* What goes to the local APICs. A guest has written all of it but the address's upper 12 bits. */
+struct ioapic_msi {
+	uint32_t address, data;
+};
+
 struct ioapic_ops {
-	/* Does the device at this pin want service? */
+	/* Does the device at this pin want service? Lock held. With sequential consistency: a
+	 * thread that has begun to want it before ioapic_raise is seen here, or sees the entry. */
 	bool (*asserted)(void *arg, unsigned pin);
-	/* Raise the pin once more. */
-	void (*raise)(void *arg, unsigned pin);
-	/* The table has changed: make these the routes of the VM. msi_data/addr[pin]; bit n of
-	 * `routed` tells whether pin n has one. Lock held. */
-	void (*route)(void *arg, uint32_t routed, const uint32_t msi_addr[IOAPIC_PINS],
-		      const uint32_t msi_data[IOAPIC_PINS]);
+	/* Send this. On the thread that raises, with or without the lock. */
+	void (*send)(void *arg, struct ioapic_msi msi);
+	/* Make these the routes of the VM: msi[pin] for each bit of `pins`. Lock held. */
+	void (*route)(void *arg, uint32_t pins, const struct ioapic_msi msi[IOAPIC_PINS]);
 };
 
 struct ioapic {
@@ -43,12 +50,14 @@ struct ioapic {
 	void *arg;
 	uint32_t select; /* IOREGSEL */
 	uint32_t id;
-	uint64_t rte[IOAPIC_PINS];
+	uint64_t rte[IOAPIC_PINS]; /* atomic; written with lock */
 	uint64_t writes, routes; /* atomic: of registers, and those that changed the VM's routes */
 };
 
 /* All pins masked. */
 void ioapic_init(struct ioapic *io, const struct ioapic_ops *ops, void *arg);
+/* The device at this pin has come to want service (ops->asserted). Takes no lock. */
+void ioapic_raise(struct ioapic *io, unsigned pin);
 /* bus_read_fn and bus_write_fn; arg is the struct ioapic. */
 void ioapic_read(void *arg, uint64_t off, void *data, size_t len);
 void ioapic_write(void *arg, uint64_t off, const void *data, size_t len);

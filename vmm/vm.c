@@ -293,7 +293,7 @@ static int add_genid(struct vm *vm, const struct vm_config *cfg, struct err *err
 {
 	int r = genid_write(&vm->gmem, cfg->generation);
 
-	return r < 0 ? err_sys(err, r, "generation id") : genid_init(&vm->genid, VMM_FD_VM, err);
+	return r < 0 ? err_sys(err, r, "generation id") : 0;
 }
 
 static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *loop,
@@ -367,7 +367,7 @@ static int start_restored(struct vm *vm, struct err *err)
 	if (r < 0)
 		return r;
 	vm_raise_pending(vm);
-	genid_tell(&vm->genid);
+	genid_tell(&vm->genid, &vm->world.ioapic);
 	vm_resume(vm);
 	return 0;
 }

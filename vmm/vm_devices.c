@@ -4,9 +4,7 @@
 #include <linux/kvm.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
-#include "base/bug.h"
 #include "vmm/arch/x86_64/layout.h"
 #include "vmm/tap.h"
 #include "vmm/vm_internal.h"
@@ -30,24 +28,30 @@ static bool pin_asserted(void *arg, unsigned pin)
 
 	if (pin == LAYOUT_GSI_GED)
 		return genid_asserted(&vm->genid);
-	return dev != NULL && __atomic_load_n(&dev->interrupt_status, __ATOMIC_ACQUIRE) != 0;
+	return dev != NULL && __atomic_load_n(&dev->interrupt_status, __ATOMIC_SEQ_CST) != 0;
 }
 
-static void pin_raise(void *arg, unsigned pin)
+/* A device's thread, or a vCPU's that has unmasked a pin. */
+static void send_msi(void *arg, struct ioapic_msi msi)
 {
-	const struct virtio_dev *dev = device_at(arg, pin);
-	const struct vm *vm = arg;
-	const uint64_t one = 1;
+	const struct kvm_msi m = { .address_lo = msi.address, .data = msi.data };
+	struct vm *vm = arg;
 
-	if (pin == LAYOUT_GSI_GED)
-		genid_raise(&vm->genid);
-	/* EAGAIN means that an interrupt is already on its way. */
-	if (dev != NULL && write(dev->irq_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		BUG("an irqfd refused a write");
+	/* EPERM: no processor is there or takes it. The guest has written where it goes, and gets
+	 * what it would get from a bus: nothing. */
+	if (ioctl(VMM_FD_VM, KVM_SIGNAL_MSI, &m) < 0 && errno != EPERM)
+		result_end(vm->world.result, END_HOST_ERROR, "KVM_SIGNAL_MSI: %s",
+			   strerrorname_np(errno));
 }
 
-static void set_routes(void *arg, uint32_t routed, const uint32_t msi_addr[IOAPIC_PINS],
-		       const uint32_t msi_data[IOAPIC_PINS])
+static void device_raise(void *arg, unsigned pin)
+{
+	struct vm *vm = arg;
+
+	ioapic_raise(&vm->world.ioapic, pin);
+}
+
+static void set_routes(void *arg, uint32_t pins, const struct ioapic_msi msi[IOAPIC_PINS])
 {
 	struct vm *vm = arg;
 	union {
@@ -58,12 +62,12 @@ static void set_routes(void *arg, uint32_t routed, const uint32_t msi_addr[IOAPI
 
 	memset(&u, 0, sizeof(u));
 	for (unsigned pin = 0; pin < IOAPIC_PINS; pin++) {
-		if ((routed >> pin & 1U) == 0)
+		if ((pins >> pin & 1U) == 0)
 			continue;
 		u.h.entries[u.h.nr++] = (struct kvm_irq_routing_entry){
 			.gsi = pin,
 			.type = KVM_IRQ_ROUTING_MSI,
-			.u.msi = { .address_lo = msi_addr[pin], .data = msi_data[pin] },
+			.u.msi = { .address_lo = msi[pin].address, .data = msi[pin].data },
 		};
 	}
 	if (ioctl(VMM_FD_VM, KVM_SET_GSI_ROUTING, &u.h) == 0)
@@ -81,10 +85,10 @@ void vm_raise_pending(struct vm *vm)
 {
 	for (unsigned i = 0; i < vm->devices_count; i++)
 		if (pin_asserted(vm, LAYOUT_GSI_VIRTIO + i))
-			pin_raise(vm, LAYOUT_GSI_VIRTIO + i);
+			ioapic_raise(&vm->world.ioapic, LAYOUT_GSI_VIRTIO + i);
 }
 
-const struct ioapic_ops vm_ioapic_ops = { pin_asserted, pin_raise, set_routes };
+const struct ioapic_ops vm_ioapic_ops = { pin_asserted, send_msi, set_routes };
 
 /* ---- Devices ----------------------------------------------------------------------------- */
 
@@ -208,11 +212,9 @@ static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct e
 {
 	struct virtio_dev *dev = vm->devices[n];
 	uint64_t base = LAYOUT_VIRTIO + (uint64_t)n * VIRTIO_MMIO_BYTES;
-	const struct kvm_irqfd irq = { .fd = (uint32_t)dev->irq_fd, .gsi = LAYOUT_GSI_VIRTIO + n };
+	const struct virtio_irq irq = { device_raise, vm, LAYOUT_GSI_VIRTIO + n };
 	int r;
 
-	if (ioctl(VMM_FD_VM, KVM_IRQFD, &irq) < 0)
-		return err_sys(err, -errno, "KVM_IRQFD");
 	for (unsigned q = 0; q < dev->queues_count; q++) {
 		const struct kvm_ioeventfd kick = {
 			.datamatch = q,
@@ -226,7 +228,7 @@ static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct e
 	}
 	bus_add(&vm->world.mmio,
 		&(struct bus_range){ base, VIRTIO_MMIO_BYTES, device_read, device_write, dev });
-	r = virtio_dev_attach(dev, loop);
+	r = virtio_dev_attach(dev, loop, &irq);
 	return r < 0 ? err_sys(err, r, "%s: starting it", dev->ops->name) : 0;
 }
 

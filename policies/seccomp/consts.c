@@ -100,7 +100,6 @@ static const struct named table[] = {
 	N(KVM_GET_XSAVE2),
 	N(KVM_INTERRUPT),
 	N(KVM_IOEVENTFD),
-	N(KVM_IRQFD),
 	N(KVM_IRQ_LINE),
 	N(KVM_KVMCLOCK_CTRL),
 	N(KVM_NMI),

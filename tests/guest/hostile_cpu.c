@@ -56,6 +56,32 @@ void g38_ioapic(struct hx *h)
 	hx_hit(h);
 }
 
+/* The device's pin leads to a processor that isn't there when the device raises it: the interrupt
+ * goes nowhere, and the request is answered all the same. */
+void g38_misdirected(struct hx *h)
+{
+	const uint32_t entry = acpi.devices[h->dev->n].gsi * 2 + 0x10;
+	struct hx_queue *q = &h->dev->q[hx_work_queue(h)];
+	uint32_t head, len;
+
+	mmio_write32(acpi.ioapic, entry + 1);
+	mmio_write32(acpi.ioapic + 0x10, 0xfe000000U);
+	mmio_write32(acpi.ioapic, entry);
+	/* Each delivery mode once in 8 rounds, logical or not, level-triggered or not. */
+	mmio_write32(acpi.ioapic + 0x10, (uint32_t)hx_below(h, 0x100) | (h->round & 7) << 8 |
+						 (uint32_t)hx_below(h, 2) << 15);
+	hx_up_any(h);
+	if (hx_good_chain(h, 0) != 0) {
+		hx_avail(q, 0);
+		hx_kick(h, q->index);
+		if (!hx_wait(h, q->index) || !hx_used(q, &head, &len))
+			hx_fail(h, "no answer; status", hx_get(h, REG_STATUS));
+	}
+	mmio_write32(acpi.ioapic, entry);
+	mmio_write32(acpi.ioapic + 0x10, 1U << 16);
+	hx_hit(h);
+}
+
 void g39_nested(struct hx *h)
 {
 	static uint64_t page[512] __attribute__((aligned(4096)));

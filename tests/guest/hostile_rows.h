@@ -97,7 +97,9 @@ HX_ROW(G32, g32_vsock_credit, HX_VSOCK, HX_SURVIVES | HX_HIT, 4,
 HX_ROW(G33, g33_vsock_storm, HX_VSOCK, HX_SURVIVES | HX_HIT, 2, "thousands of requests and resets")
 
 /* ---- hostile_cpu.c ---- */
-HX_ROW(G38, g38_ioapic, HX_PROCESSOR, HX_HIT, 2, "any value in any register of the IOAPIC")
+HX_ROW(G38a, g38_ioapic, HX_PROCESSOR, HX_HIT, 2, "any value in any register of the IOAPIC")
+HX_ROW(G38b, g38_misdirected, HX_ANY, HX_SURVIVES | HX_HIT, 8,
+       "interrupts that no processor takes, of every mode, level-triggered or not")
 HX_ROW(G39, g39_nested, HX_PROCESSOR, HX_HIT | HX_MAY_END, 1,
        "VMX and SVM instructions and registers")
 HX_ROW(G41, g41_hypercalls, HX_PROCESSOR, HX_HIT | HX_MAY_END, 1, "hypercalls of every number")

@@ -22,10 +22,25 @@ void drv_init(struct drv *d)
 	d->brk = 0x10000;
 }
 
+static void on_irq(void *arg, unsigned pin)
+{
+	struct drv *d = arg;
+
+	BUG_ON(pin != DRV_PIN);
+	__atomic_fetch_add(&d->irqs_new, 1, __ATOMIC_SEQ_CST);
+}
+
+struct virtio_irq drv_irq(struct drv *d)
+{
+	return (struct virtio_irq){ on_irq, d, DRV_PIN };
+}
+
 void drv_attach(struct drv *d, struct virtio_dev *dev)
 {
+	const struct virtio_irq irq = drv_irq(d);
+
 	d->dev = dev;
-	BUG_ON(virtio_dev_attach(dev, d->loop) < 0);
+	BUG_ON(virtio_dev_attach(dev, d->loop, &irq) < 0);
 }
 
 void drv_done(struct drv *d)
@@ -293,9 +308,9 @@ void drv_run(struct drv *d)
 
 uint64_t drv_irqs(struct drv *d)
 {
-	uint64_t n = 0;
+	uint64_t n = __atomic_exchange_n(&d->irqs_new, 0, __ATOMIC_SEQ_CST);
 
-	if (read(d->dev->irq_fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
+	if (n == 0)
 		return 0;
 	d->irqs += n;
 	drv_set(d, VIRTIO_MMIO_INTERRUPT_ACK, drv_get(d, VIRTIO_MMIO_INTERRUPT_STATUS));

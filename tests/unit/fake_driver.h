@@ -18,6 +18,7 @@
 #include "vmm/virtio/virtio.h"
 
 #define DRV_MEM_BYTES (UINT64_C(16) << 20)
+#define DRV_PIN	      5U
 
 struct drv_seg {
 	uint64_t addr;
@@ -41,7 +42,8 @@ struct drv {
 	struct gmem mem;
 	struct virtio_dev *dev;
 	struct loop *loop;
-	uint64_t brk; /* next free guest address */
+	uint64_t brk;	   /* next free guest address */
+	uint64_t irqs_new; /* atomic: raised, not yet taken by drv_irqs */
 	uint64_t irqs;
 	bool lenient; /* the rings are being changed behind our back: used elements may lie */
 	struct drv_queue q[VIRTIO_QUEUES_MAX];
@@ -50,6 +52,8 @@ struct drv {
 /* Memory and loop; the caller then makes the device on &d->mem and calls drv_attach. */
 void drv_init(struct drv *d);
 void drv_attach(struct drv *d, struct virtio_dev *dev);
+/* What drv_attach gives the device: its interrupts go to drv_irqs. */
+struct virtio_irq drv_irq(struct drv *d);
 /* Frees the device too. */
 void drv_done(struct drv *d);
 

@@ -480,6 +480,7 @@ Test(virtio_blk, thread_hook)
 {
 	struct virtio_blk_spec p = { .queues = 1, .serial = "x" };
 	struct virtio_dev *dev;
+	struct virtio_irq irq;
 	struct rig r;
 
 	virtio_set_thread_hook(hook);
@@ -488,12 +489,13 @@ Test(virtio_blk, thread_hook)
 	rig_close(&r);
 	virtio_set_thread_hook(refuse);
 	drv_init(&r.d);
+	irq = drv_irq(&r.d);
 	for (refuse_from = 0; refuse_from < 4; refuse_from++) {
 		__atomic_store_n(&hooked, 0, __ATOMIC_RELAXED);
 		p.fd = memfd_create("disk", MFD_CLOEXEC);
 		cr_assert_eq(ftruncate(p.fd, 4096), 0);
 		cr_assert_eq(virtio_blk_new(&r.d.mem, &p, &dev), 0);
-		cr_assert_eq(virtio_dev_attach(dev, r.d.loop), -EPERM);
+		cr_assert_eq(virtio_dev_attach(dev, r.d.loop, &irq), -EPERM);
 		virtio_dev_free(dev);
 	}
 }

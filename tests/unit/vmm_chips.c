@@ -62,8 +62,9 @@ Test(bus, dispatch_and_edges)
 /* ---- IOAPIC ------------------------------------------------------------------------------ */
 
 static struct {
-	uint32_t routed, addr[IOAPIC_PINS], data[IOAPIC_PINS];
-	unsigned changes, raised, raised_pin;
+	uint32_t routed;
+	struct ioapic_msi route[IOAPIC_PINS], sent;
+	unsigned changes, sends;
 	bool asserted;
 } chip;
 
@@ -74,24 +75,22 @@ static bool is_asserted(void *arg, unsigned pin)
 	return chip.asserted;
 }
 
-static void raise_pin(void *arg, unsigned pin)
+static void send_msi(void *arg, struct ioapic_msi msi)
 {
 	(void)arg;
-	chip.raised++;
-	chip.raised_pin = pin;
+	chip.sends++;
+	chip.sent = msi;
 }
 
-static void route(void *arg, uint32_t routed, const uint32_t addr[IOAPIC_PINS],
-		  const uint32_t data[IOAPIC_PINS])
+static void route(void *arg, uint32_t pins, const struct ioapic_msi msi[IOAPIC_PINS])
 {
 	(void)arg;
-	chip.routed = routed;
-	memcpy(chip.addr, addr, sizeof(chip.addr));
-	memcpy(chip.data, data, sizeof(chip.data));
+	chip.routed = pins;
+	memcpy(chip.route, msi, sizeof(chip.route));
 	chip.changes++;
 }
 
-static const struct ioapic_ops ops = { is_asserted, raise_pin, route };
+static const struct ioapic_ops ops = { is_asserted, send_msi, route };
 static struct ioapic io;
 
 static void poke(uint32_t index, uint32_t v)
@@ -128,43 +127,115 @@ Test(ioapic, reset_state)
 	cr_expect_eq(peek(0xff), UINT32_MAX);
 }
 
-Test(ioapic, routes_follow_the_table)
+Test(ioapic, messages_follow_the_table)
 {
 	/* Writing masked entries, as every kernel does first, changes nothing. */
-	for (unsigned i = 0; i < IOAPIC_PINS; i++)
+	for (unsigned i = 0; i < IOAPIC_PINS; i++) {
 		poke(0x10 + 2 * i, 1U << 16 | i);
-	cr_expect_eq(chip.changes, 0);
+		ioapic_raise(&io, i);
+	}
+	cr_expect_eq(chip.sends, 0);
 	poke(0x11 + 2 * 5, 3U << 24);
 	poke(0x10 + 2 * 5, 0x31);
-	cr_expect_eq(chip.changes, 1);
-	cr_expect_eq(chip.routed, 1U << 5);
-	cr_expect_eq(chip.addr[5], 0xfee03000);
-	cr_expect_eq(chip.data[5], 0x31);
-	poke(0x10 + 2 * 5, 0x31);
-	cr_expect_eq(chip.changes, 1, "the same value again");
+	cr_expect_eq(chip.sends, 0, "no device wants anything");
+	ioapic_raise(&io, 5);
+	cr_expect_eq(chip.sends, 1);
+	cr_expect_eq(chip.sent.address, 0xfee03000);
+	cr_expect_eq(chip.sent.data, 0x31);
+	poke(0x11 + 2 * 5, 0xffU << 24);
+	ioapic_raise(&io, 5);
+	cr_expect_eq(chip.sent.address, 0xfeeff000);
+	ioapic_raise(&io, 6);
 	poke(0x10 + 2 * 5, 1U << 16 | 0x31);
-	cr_expect_eq(chip.routed, 0);
+	ioapic_raise(&io, 5);
+	cr_expect_eq(chip.sends, 2, "masked");
+	cr_expect_eq(chip.changes, 0, "edges need no routes");
 }
 
 Test(ioapic, logical_lowest_priority_level)
 {
 	poke(0x11 + 2 * 7, 0x0fU << 24);
 	poke(0x10 + 2 * 7, 1U << 15 | 1U << 11 | 1U << 8 | 0x42);
-	cr_expect_eq(chip.addr[7], 0xfee0f004);
-	cr_expect_eq(chip.data[7], 1U << 15 | 1U << 14 | 1U << 8 | 0x42);
+	ioapic_raise(&io, 7);
+	cr_expect_eq(chip.sent.address, 0xfee0f004);
+	cr_expect_eq(chip.sent.data, 1U << 15 | 1U << 14 | 1U << 8 | 0x42);
 	/* Delivery status and Remote IRR can't be written. */
 	poke(0x10 + 2 * 7, 1U << 16 | 1U << 14 | 1U << 12);
 	cr_expect_eq(peek(0x10 + 2 * 7), 1U << 16);
 }
 
+Test(ioapic, routes_are_the_level_triggered_pins)
+{
+	poke(0x10 + 2 * 4, 0x40);
+	cr_expect_eq(chip.changes, 0);
+	poke(0x10 + 2 * 7, 1U << 15 | 0x42);
+	cr_expect_eq(chip.changes, 1);
+	cr_expect_eq(chip.routed, 1U << 7);
+	cr_expect_eq(chip.route[7].address, 0xfee00000);
+	cr_expect_eq(chip.route[7].data, 1U << 15 | 1U << 14 | 0x42);
+	poke(0x10 + 2 * 7, 1U << 15 | 0x42);
+	cr_expect_eq(chip.changes, 1, "the same value again");
+	poke(0x10 + 2 * 7, 1U << 15 | 0x43);
+	cr_expect_eq(chip.changes, 2);
+	cr_expect_eq(chip.route[7].data & 0xff, 0x43);
+	poke(0x10 + 2 * 7, 0x43);
+	cr_expect_eq(chip.changes, 3);
+	cr_expect_eq(chip.routed, 0, "an edge now");
+	poke(0x10 + 2 * 7, 1U << 15 | 0x43);
+	poke(0x10 + 2 * 7, 1U << 16 | 1U << 15 | 0x43);
+	cr_expect_eq(chip.changes, 5);
+	cr_expect_eq(chip.routed, 0, "masked");
+}
+
+Test(ioapic, a_saved_table_is_loaded_with_its_routes)
+{
+	uint8_t state[IOAPIC_STATE_BYTES];
+
+	poke(0x10 + 2 * 5, 0x31);
+	ioapic_save(&io, state);
+	ioapic_init(&io, &ops, NULL);
+	ioapic_load(&io, state);
+	cr_expect_eq(chip.changes, 0);
+	ioapic_raise(&io, 5);
+	cr_expect_eq(chip.sent.data, 0x31);
+	poke(0x10 + 2 * 6, 1U << 15 | 0x32);
+	ioapic_save(&io, state);
+	ioapic_init(&io, &ops, NULL);
+	ioapic_load(&io, state);
+	cr_expect_eq(chip.changes, 2);
+	cr_expect_eq(chip.routed, 1U << 6);
+}
+
 Test(ioapic, unmasking_raises_what_waits)
 {
 	chip.asserted = true;
+	ioapic_raise(&io, 6);
+	cr_expect_eq(chip.sends, 0);
 	poke(0x10 + 2 * 6, 0x40);
-	cr_expect_eq(chip.raised, 1);
-	cr_expect_eq(chip.raised_pin, 6);
+	cr_expect_eq(chip.sends, 1);
+	cr_expect_eq(chip.sent.data, 0x40);
 	poke(0x10 + 2 * 6, 0x41);
-	cr_expect_eq(chip.raised, 1, "it was unmasked before");
+	cr_expect_eq(chip.sends, 1, "it was unmasked before");
+	poke(0x10 + 2 * 6, 1U << 16 | 0x41);
+	cr_expect_eq(chip.sends, 1, "masked");
+}
+
+/* A device comes to want service the moment after an unmasking has found that it doesn't. */
+static bool raise_after_look(void *arg, unsigned pin)
+{
+	(void)arg;
+	ioapic_raise(&io, pin);
+	return false;
+}
+
+static const struct ioapic_ops late_ops = { raise_after_look, send_msi, route };
+
+Test(ioapic, what_comes_during_an_unmasking_is_not_lost)
+{
+	ioapic_init(&io, &late_ops, NULL);
+	poke(0x10 + 2 * 3, 0x40);
+	cr_expect_eq(chip.sends, 1);
+	cr_expect_eq(chip.sent.data, 0x40);
 }
 
 Test(ioapic, end_of_interrupt_raises_level_pins_again)
@@ -173,13 +244,13 @@ Test(ioapic, end_of_interrupt_raises_level_pins_again)
 	poke(0x10 + 2 * 7, 0x40);
 	chip.asserted = true;
 	ioapic_eoi(&io, 0x40);
-	cr_expect_eq(chip.raised, 1);
-	cr_expect_eq(chip.raised_pin, 6);
+	cr_expect_eq(chip.sends, 1);
+	cr_expect_eq(chip.sent.data, 1U << 15 | 1U << 14 | 0x40);
 	ioapic_eoi(&io, 0x41);
-	cr_expect_eq(chip.raised, 1);
+	cr_expect_eq(chip.sends, 1);
 	chip.asserted = false;
 	ioapic_eoi(&io, 0x40);
-	cr_expect_eq(chip.raised, 1);
+	cr_expect_eq(chip.sends, 1);
 }
 
 Test(ioapic, only_whole_words)
@@ -195,7 +266,7 @@ Test(ioapic, only_whole_words)
 		cr_expect_eq(v, len == 8 ? UINT64_MAX : (UINT64_C(1) << 8 * len) - 1);
 		v = 0;
 	}
-	cr_expect_eq(chip.changes, 0);
+	cr_expect_eq(chip.changes + chip.sends, 0);
 }
 
 /* ---- Ports and result -------------------------------------------------------------------- */

@@ -56,9 +56,7 @@ int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, st
 
 	BUG_ON(!is_listed(ops) || ops->queues > VIRTIO_QUEUES_MAX || queues < 1 ||
 	       queues > ops->queues || ops->counters_count > VIRTIO_COUNTERS_MAX);
-	*dev = (struct virtio_dev){
-		.ops = ops, .gmem = gmem, .irq_fd = -1, .queues_count = queues
-	};
+	*dev = (struct virtio_dev){ .ops = ops, .gmem = gmem, .queues_count = queues };
 	dev->features = ops->features | UINT64_C(1) << VIRTIO_F_VERSION_1 |
 			UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |
 			UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC;
@@ -70,8 +68,6 @@ int virtio_dev_init(struct virtio_dev *dev, const struct virtio_dev_ops *ops, st
 		virtq_init(&dev->queues[i], gmem, ops->queue_size_max);
 		r = dev->kick_fds[i] = virtio_eventfd();
 	}
-	if (r >= 0)
-		r = dev->irq_fd = virtio_eventfd();
 	if (r < 0) {
 		virtio_dev_done(dev);
 		return r;
@@ -89,7 +85,6 @@ void virtio_dev_done(struct virtio_dev *dev)
 	}
 	virtio_worker_free(dev->worker);
 	dev->worker = NULL;
-	fd_closep(&dev->irq_fd);
 	(void)pthread_mutex_destroy(&dev->lock);
 	(void)pthread_mutex_destroy(&dev->turn);
 }
@@ -135,11 +130,12 @@ static void on_kick(struct loop_io *io, int fd, uint32_t events, void *arg)
 	pthread_mutex_unlock(&dev->lock);
 }
 
-int virtio_dev_attach(struct virtio_dev *dev, struct loop *l)
+int virtio_dev_attach(struct virtio_dev *dev, struct loop *l, const struct virtio_irq *irq)
 {
 	int r = 0;
 
 	BUG_ON(dev->loop != NULL);
+	dev->irq = *irq;
 	if (dev->ops->own_thread) {
 		r = virtio_worker_new(&dev->worker);
 		if (r < 0)
@@ -207,9 +203,10 @@ void virtio_dev_metrics(const struct virtio_dev *dev, virtio_counter_fn *fn, voi
 static void interrupt(struct virtio_dev *dev, uint32_t reason)
 {
 	__atomic_fetch_add(&dev->interrupts, 1, __ATOMIC_RELAXED);
-	/* Release: a vCPU that reads the reason also sees the rings that it stands for. */
-	__atomic_fetch_or(&dev->interrupt_status, reason, __ATOMIC_RELEASE);
-	virtio_eventfd_signal(dev->irq_fd);
+	/* Release: a vCPU that reads the reason also sees the rings that it stands for. And before
+	 * the pin is looked at (struct ioapic_ops). */
+	__atomic_fetch_or(&dev->interrupt_status, reason, __ATOMIC_SEQ_CST);
+	dev->irq.raise(dev->irq.arg, dev->irq.pin);
 }
 
 int virtio_dev_notify_used(struct virtio_dev *dev, struct virtq *q)

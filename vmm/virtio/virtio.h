@@ -6,10 +6,9 @@
  * Threads: vCPU threads call virtio_mmio_read/write. Queues are served on the device thread's
  * loop (blk: on its own thread). dev->lock serialises them; it is held while ops are called.
  * A queue notification is an eventfd (KVM ioeventfd on the QueueNotify register, datamatch =
- * queue index); an interrupt is a write to irq_fd (KVM irqfd, edge triggered), after
- * InterruptStatus was set. What a vCPU touches for each interrupt (InterruptStatus,
- * InterruptACK, Status, QueueNotify) never waits for the lock, so that a slow disk stalls
- * no vCPU.
+ * queue index); an interrupt is a call of dev->irq.raise, after InterruptStatus was set. What a
+ * vCPU touches for each interrupt (InterruptStatus, InterruptACK, Status, QueueNotify) never waits
+ * for the lock, so that a slow disk stalls no vCPU.
  *
  * Pause: the control thread parks the vCPUs and then calls virtio_dev_pause for each device; when
  * that has returned nothing touches guest memory on the device's behalf until virtio_dev_resume.
@@ -103,6 +102,14 @@ struct virtio_dev_ops {
 	void (*free)(struct virtio_dev *dev);
 };
 
+/* A device's interrupt: raise(arg, pin) on any of its threads or a vCPU's, lock held; never waits.
+ */
+struct virtio_irq {
+	void (*raise)(void *arg, unsigned pin);
+	void *arg;
+	unsigned pin;
+};
+
 struct virtio_dev {
 	const struct virtio_dev_ops *ops;
 	struct gmem *gmem;
@@ -111,7 +118,7 @@ struct virtio_dev {
 	unsigned queues_count; /* of this device */
 	struct virtq queues[VIRTIO_QUEUES_MAX];
 	int kick_fds[VIRTIO_QUEUES_MAX]; /* eventfds, non-blocking */
-	int irq_fd;			 /* eventfd */
+	struct virtio_irq irq;		 /* from virtio_dev_attach on */
 	uint8_t config[VIRTIO_CONFIG_MAX];
 	size_t config_size;
 	uint64_t features; /* offered, all of them */
@@ -153,8 +160,9 @@ void virtio_dev_done(struct virtio_dev *dev);
 void virtio_dev_free(struct virtio_dev *dev);
 
 /* Serves the device's kicks on this loop (the device thread's), or starts the device's own
- * thread. Once, before the VM runs. 0 or -errno. */
-MUST_USE int virtio_dev_attach(struct virtio_dev *dev, struct loop *l);
+ * thread; *irq is copied. Once, before the VM runs. 0 or -errno. */
+MUST_USE int virtio_dev_attach(struct virtio_dev *dev, struct loop *l,
+			       const struct virtio_irq *irq);
 
 /* Comes to rest, or goes on: see "Pause" above. Control thread; not nested. */
 void virtio_dev_pause(struct virtio_dev *dev);

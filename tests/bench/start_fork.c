@@ -12,6 +12,24 @@
 #define MEMORY_BYTES (128 * MIB)
 #define DIRTY	     "dirty-64" /* MiB, an order to tests/guest/agent.c */
 
+/* What an answer is made of: the daemon's word for each stage of the child, and before them all
+ * that is done for the snapshot, which is the rest. */
+static const struct stage {
+	const char *name, *key;
+} stages[] = {
+	{ "fork_copy", "total_ms" },	      { "fork_jail", "jail_ms" },
+	{ "fork_configure", "configure_ms" }, { "fork_start", "start_ms" },
+	{ "fork_agent", "boot_ms" },
+};
+
+static void keep(struct samples s[static ARRAY_SIZE(stages)], double ms, const json_t *timings)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++) {
+		double v = json_number_value(json_object_get(timings, stages[i].key));
+		samples_add(&s[i], i == 0 ? ms - v : v);
+	}
+}
+
 static void destroy(const json_t *sandbox)
 {
 	char path[96];
@@ -23,7 +41,7 @@ static void destroy(const json_t *sandbox)
 
 void start_fork_rows(size_t n, const char *where)
 {
-	static struct samples paused, answers;
+	static struct samples paused, answers, parts[ARRAY_SIZE(stages)];
 	json_t *body = json_pack("{s:I, s:s}", "memory_bytes", (json_int_t)MEMORY_BYTES, "hostname",
 				 DIRTY);
 	json_t *parent, *out;
@@ -35,10 +53,15 @@ void start_fork_rows(size_t n, const char *where)
 		       json_string_value(json_object_get(parent, "id")));
 	for (size_t i = 0; i < n; i++) {
 		uint64_t begin = now_ns();
+		double ms;
+		const json_t *child;
 		out = stack_call("POST", path, NULL);
-		samples_add(&answers, (double)(now_ns() - begin) / 1e6);
+		ms = (double)(now_ns() - begin) / 1e6;
+		child = json_array_get(json_object_get(out, "sandboxes"), 0);
+		samples_add(&answers, ms);
 		samples_add(&paused, json_number_value(json_object_get(out, "parent_paused_ms")));
-		destroy(json_array_get(json_object_get(out, "sandboxes"), 0));
+		keep(parts, ms, json_object_get(child, "timings"));
+		destroy(child);
 		json_decref(out);
 	}
 	stack_stop_daemon();
@@ -46,5 +69,7 @@ void start_fork_rows(size_t n, const char *where)
 	json_decref(body);
 	bench_print("start", "fork_parent_paused", "ms", &paused, NULL, NULL, where);
 	bench_print("start", "fork_child_answers", "ms", &answers, NULL, NULL, where);
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
+		bench_print("start", stages[i].name, "ms", &parts[i], NULL, NULL, where);
 	(void)fflush(stdout);
 }

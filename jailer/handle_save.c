@@ -52,7 +52,7 @@ static struct copying *copying_new(struct rpc_call *call, struct session *s)
 	}
 	*c = (struct copying){ .call = call,
 			       .session = s,
-			       .q = { .state = -1, .memory = -1, .scratch = -1 } };
+			       .q = { .state = -1, .memory = -1, .rest = -1, .scratch = -1 } };
 	return c;
 }
 

@@ -185,6 +185,29 @@ void handle_restore(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 	}
 }
 
+/* Never one that was on a disk: what a seal says of a memory, it says of one file. */
+void handle_restore_split(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
+{
+	const Casemate__Jailer__V1__RestoreRequest *m = (const void *)in;
+	struct session *s = arg;
+	struct request q = { .scratch = -1 };
+	struct err err = { 0 };
+
+	if (m->create == NULL || !m->unsealed || m->seal.len > 0) {
+		rpc_fail(call, RPC_INVALID_ARGUMENT, "a memory in two files has no seal");
+		return;
+	}
+	if (request_check(m->create, true, &s->host->limits, &q, &err) < 0 ||
+	    request_check_split(&q, fds[0], fds[1], fds[2], &err) < 0) {
+		refuse_call(call, &err);
+		return;
+	}
+	if (q.scratch_bytes > 0 && !take_disk(call, m, s, &q))
+		return;
+	create_restored(call, &q, s);
+	fd_closep(&q.scratch);
+}
+
 /* The machine is what we know of the jail: the caller's word isn't asked for. */
 const struct jail *snapshot_of_jail(struct rpc_call *call, const char *id, const int *fds,
 				    struct session *s, struct request *q)

@@ -316,6 +316,7 @@ static void handle_status(struct rpc_call *call, const ProtobufCMessage *in, int
 const struct rpc_handler session_handlers[] = {
 	{ .method = &jailer_methods[JAILER_CREATE], .fn = handle_create },
 	{ .method = &jailer_methods[JAILER_RESTORE], .fn = handle_restore },
+	{ .method = &jailer_methods[JAILER_RESTORE_SPLIT], .fn = handle_restore_split },
 	{ .method = &jailer_methods[JAILER_SEAL], .fn = handle_seal },
 	{ .method = &jailer_methods[JAILER_SAVE], .fn = handle_save },
 	{ .method = &jailer_methods[JAILER_SAVE_DISK], .fn = handle_save_disk },

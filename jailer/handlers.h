@@ -51,7 +51,7 @@ rpc_handler_fn handle_events;
 /* handle_hold.c */
 rpc_handler_fn handle_hold, handle_adopt;
 /* handle_snapshot.c */
-rpc_handler_fn handle_restore, handle_seal;
+rpc_handler_fn handle_restore, handle_restore_split, handle_seal;
 /* The jail of this id, the caller's and running: or NULL, and the call has been answered. */
 const struct jail *running_jail(struct rpc_call *call, const char *id, struct session *s);
 /* The same as q, with what it has written: or NULL, and the

@@ -335,7 +335,7 @@ int jail_create(struct jails *js, const struct request *q, const void *owner,
 	j->handover = j->log = j->scratch = j->source = -1;
 	j->owner = owner;
 	j->req = *q;
-	j->req.state = j->req.memory = j->req.scratch = -1; /* the plan has its own */
+	j->req.state = j->req.memory = j->req.rest = j->req.scratch = -1; /* the plan has its own */
 	if (q->scratch_bytes > 0 && q->scratch >= 0) {
 		j->source = fd_dup(q->scratch, STDERR_FILENO + 1);
 		if (j->source < 0) {

@@ -51,6 +51,7 @@ static void clear(struct plan *p)
 			    .image = -1,
 			    .scratch = -1,
 			    .memory = -1,
+			    .rest = -1,
 			    .state = -1 };
 }
 
@@ -61,7 +62,9 @@ static int open_snapshot(struct plan *p, const struct request *q, struct err *er
 	p->state = fd_dup(q->state, STDERR_FILENO + 1);
 	if (p->memory < 0 || p->state < 0)
 		return err_sys(err, p->memory < 0 ? p->memory : p->state, "snapshot");
-	return 0;
+	if (q->rest >= 0)
+		p->rest = fd_dup(q->rest, STDERR_FILENO + 1);
+	return q->rest >= 0 && p->rest < 0 ? err_sys(err, p->rest, "snapshot") : 0;
 }
 
 /* Which file, and when it was written to last. A memory has read from one image, and would go on
@@ -148,6 +151,7 @@ int plan_finish(struct plan *p, const struct host *h, const struct request *q, u
 	add_fd(p, p->image, VMM_FD_DRIVE0);
 	add_fd(p, p->scratch, VMM_FD_DRIVE0 + 1);
 	add_fd(p, p->memory, VMM_FD_MEMORY);
+	add_fd(p, p->rest, VMM_FD_REST);
 	add_fd(p, p->state, VMM_FD_STATE);
 	add_fd(p, p->handover_vmm, VMM_FD_HANDOVER);
 	add_fd(p, h->cpuid, VMM_FD_CPUID);
@@ -168,5 +172,6 @@ void plan_close(struct plan *p)
 	fd_closep(&p->image);
 	fd_closep(&p->scratch);
 	fd_closep(&p->memory);
+	fd_closep(&p->rest);
 	fd_closep(&p->state);
 }

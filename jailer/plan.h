@@ -25,6 +25,7 @@ struct plan {
 	uint8_t image_id[REQUEST_IMAGE_ID_BYTES];
 	int scratch; /* -1 = none */
 	int memory;  /* of a snapshot; -1 = none */
+	int rest;    /* of its memory; -1 = none */
 	int state;   /* the same */
 	struct stage_fd fds[STAGE_FDS_MAX];
 	unsigned fds_count;

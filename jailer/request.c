@@ -113,7 +113,7 @@ static int check_sizes(const Casemate__Jailer__V1__CreateRequest *in,
 int request_check(const Casemate__Jailer__V1__CreateRequest *in, bool restore,
 		  const struct request_limits *limits, struct request *ret, struct err *err)
 {
-	struct request q = { .state = -1, .memory = -1, .scratch = -1 };
+	struct request q = { .state = -1, .memory = -1, .rest = -1, .scratch = -1 };
 	int r = check_names(in, restore, err);
 
 	if (r == 0)
@@ -156,6 +156,19 @@ static int check_sealed(int fd, const char *what, uint64_t *ret_bytes, struct er
 	return 0;
 }
 
+static int check_memory(const struct request *q, int fd, struct err *err)
+{
+	uint64_t bytes = 0;
+	int r = check_sealed(fd, "memory", &bytes, err);
+
+	if (r < 0)
+		return r;
+	if (bytes != q->memory_bytes)
+		return err_set(err, -EINVAL, "the snapshot has %llu MiB of memory, not %llu MiB",
+			       mib(bytes), mib(q->memory_bytes));
+	return 0;
+}
+
 int request_check_snapshot(struct request *q, int state, int memory, struct err *err)
 {
 	uint64_t bytes = 0;
@@ -166,13 +179,21 @@ int request_check_snapshot(struct request *q, int state, int memory, struct err 
 	if (bytes == 0 || bytes > REQUEST_STATE_MAX)
 		return err_set(err, -EINVAL, "the snapshot's state has %llu bytes",
 			       (unsigned long long)bytes);
-	r = check_sealed(memory, "memory", &bytes, err);
+	r = check_memory(q, memory, err);
 	if (r < 0)
 		return r;
-	if (bytes != q->memory_bytes)
-		return err_set(err, -EINVAL, "the snapshot has %llu MiB of memory, not %llu MiB",
-			       mib(bytes), mib(q->memory_bytes));
 	q->state = state;
 	q->memory = memory;
 	return 0;
+}
+
+int request_check_split(struct request *q, int state, int memory, int rest, struct err *err)
+{
+	int r = check_memory(q, rest, err);
+
+	if (r == 0)
+		r = request_check_snapshot(q, state, memory, err);
+	if (r == 0)
+		q->rest = rest;
+	return r;
 }

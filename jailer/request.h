@@ -37,6 +37,7 @@ struct request {
 	uint8_t image_id[REQUEST_IMAGE_ID_BYTES];
 	/* To restore: borrowed; else -1. */
 	int state, memory;
+	int rest;    /* the second file of a memory in two; -1 = it is in one */
 	int scratch; /* what the scratch disk is to begin as; only with scratch_bytes, and as long
 		      */
 	/* Whose kept disk that is, when it boots: "" = none, and it begins empty. */
@@ -63,6 +64,9 @@ bool request_name_ok(const char *s);
  */
 #define REQUEST_STATE_MAX (UINT64_C(1) << 20)
 MUST_USE int request_check_snapshot(struct request *q, int state, int memory, struct err *err);
+/* The same for a memory in two files: both are as long as the memory. */
+MUST_USE int request_check_split(struct request *q, int state, int memory, int rest,
+				 struct err *err);
 
 /* A casemate.jailer.v1.CreateRequest; `restore`: it has no kernel. 0 and *ret, or -EINVAL/-ERANGE
  * and err's text. */

@@ -153,29 +153,32 @@ static void handle_resume(struct rpc_call *call, const ProtobufCMessage *in, int
 static void on_live_done(int r, uint64_t paused_ns, const struct err *err, void *arg)
 {
 	Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
+	Casemate__Vmm__V1__SnapshotSplitResponse out_split =
+		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_RESPONSE__INIT;
 	struct control *c = arg;
 	struct rpc_call *call = c->live_call;
 
 	c->live = NULL;
 	c->live_call = NULL;
-	fd_closep(&c->live_fds[0]);
-	fd_closep(&c->live_fds[1]);
-	out.paused_ns = paused_ns;
+	for (unsigned i = 0; i < ARRAY_SIZE(c->live_fds); i++)
+		fd_closep(&c->live_fds[i]);
+	out.paused_ns = out_split.paused_ns = paused_ns;
 	if (r < 0)
 		rpc_fail_err(call, err);
 	else
-		rpc_reply(call, &out.base, NULL);
+		rpc_reply(call, c->live_split ? &out_split.base : &out.base, NULL);
 }
 
-static void snapshot_live(struct control *c, struct rpc_call *call, int *fds)
+static void snapshot_live(struct control *c, struct rpc_call *call, int *fds, unsigned fds_count)
 {
 	struct err err = { 0 };
 	int r;
 
-	c->live_fds[0] = fd_steal(&fds[0]);
-	c->live_fds[1] = fd_steal(&fds[1]);
-	r = live_begin(&c->vm, c->loop, c->live_fds[0], c->live_fds[1], on_live_done, c, &c->live,
-		       &err);
+	for (unsigned i = 0; i < fds_count; i++)
+		c->live_fds[i] = fd_steal(&fds[i]);
+	c->live_split = fds_count == 3;
+	r = live_begin(&c->vm, c->loop, c->live_fds[0], c->live_fds[1], c->live_fds[2],
+		       on_live_done, c, &c->live, &err);
 	c->live_call = call;
 	if (r < 0)
 		on_live_done(r, 0, &err, c);
@@ -196,11 +199,23 @@ static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, i
 	else if (q->live && q->incremental)
 		rpc_fail(call, RPC_INVALID_ARGUMENT, "a live snapshot is never incremental");
 	else if (q->live)
-		snapshot_live(c, call, fds);
+		snapshot_live(c, call, fds, 2);
 	else if (vm_state_save(&c->vm, q->incremental, fds[0], fds[1], &err) < 0)
 		rpc_fail_err(call, &err);
 	else
 		rpc_reply(call, &out.base, NULL);
+}
+
+static void handle_snapshot_split(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
+				  void *arg)
+{
+	struct control *c = arg;
+
+	(void)in;
+	if (c->live != NULL)
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "a live snapshot is under way");
+	else
+		snapshot_live(c, call, fds, 3);
 }
 
 /* ---- The end ----------------------------------------------------------------------------- */
@@ -372,6 +387,8 @@ static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_RESUME], handle_resume, IN(STATE_PAUSED), .once = false },
 	{ &vmm_methods[VMM_SNAPSHOT], handle_snapshot, IN(STATE_PAUSED) | IN(STATE_RUNNING),
 	  .once = false },
+	{ &vmm_methods[VMM_SNAPSHOT_SPLIT], handle_snapshot_split, IN(STATE_RUNNING),
+	  .once = false },
 	{ &vmm_methods[VMM_WAIT], handle_wait, IN_BUILT | IN(STATE_ENDED), .once = false },
 	{ &vmm_methods[VMM_STOP], handle_stop, IN(STATE_NEW) | IN_BUILT, .once = false },
 	{ &vmm_methods[VMM_LISTEN], control_listen, IN_BUILT, .once = false },
@@ -410,7 +427,7 @@ int control_serve(struct err *err)
 	int r;
 
 	memcpy(c->id, "-", 2);
-	c->live_fds[0] = c->live_fds[1] = -1;
+	c->live_fds[0] = c->live_fds[1] = c->live_fds[2] = -1;
 	r = loop_new(&c->loop);
 	if (r == 0)
 		r = result_init(&c->result);

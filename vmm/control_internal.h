@@ -39,7 +39,8 @@ struct control {
 	/* A live snapshot that is under way, or NULL: its request and its files. */
 	struct live *live;
 	struct rpc_call *live_call;
-	int live_fds[2];
+	int live_fds[3];
+	bool live_split; /* which request it is */
 	char id[VM_ID_MAX + 1];
 };
 

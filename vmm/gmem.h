@@ -53,12 +53,13 @@ struct gmem {
 	struct gmem_region regions[GMEM_REGIONS_MAX]; /* RAM */
 	unsigned count;
 	uint64_t bytes; /* of RAM */
+	uint64_t split; /* gmem_attach_split; else bytes */
 	struct gmem_region files[GMEM_FILES_MAX];
 	unsigned files_count;
 	enum gmem_pages pages;
 	uint8_t *marks; /* a bit for each page, in the order of the memory file; NULL = not kept */
 	uint8_t *used;	/* with marks: the same, pages that had a mark or are the file's beneath */
-	bool over_file; /* gmem_attach_file */
+	bool over_file; /* gmem_attach_file, gmem_attach_split */
 	bool zeros_known; /* what has neither bit is zero */
 };
 
@@ -76,6 +77,13 @@ void gmem_done(struct gmem *m);
  * that only root can reach. fd may be closed afterwards. 0 or -errno.
  */
 MUST_USE int gmem_attach_file(struct gmem *m, int fd);
+/*
+ * The same with a memory in two files, as two threads can write it at a time: what is below
+ * `split`, as an offset into the memory's file, comes from fd and the rest from `rest`. Both have
+ * exactly `bytes`, and what lies in them has the place that it would have in one. split is at most
+ * `bytes`, and then rest means nothing; -EINVAL when it isn't a multiple of 4 KiB.
+ */
+MUST_USE int gmem_attach_split(struct gmem *m, int fd, int rest, uint64_t split);
 /*
  * Lays [off, off+len) of a file over guest memory at a, copy on write: nothing is read until it is
  * touched, and what the guest doesn't change is the host's page cache, shared by all guests that
@@ -116,11 +124,12 @@ void gmem_unmark(struct gmem *m);
 /*
  * Pages that were never marked are zero and needn't be looked at, which would give each of them
  * memory. Where memory was new when marks began, that is known; where it lies over a file, this
- * finds what the file has: fd is the one of gmem_attach_file. Once is enough, and all saving makes
- * use of it. All that was written must have been marked: what the guest wrote is only known after
- * dirty_collect. No effect when no marks are kept. 0 or -errno.
+ * finds what the file has: fd is the one of gmem_attach_file, or fd and rest those of
+ * gmem_attach_split. Once is enough, and all saving makes use of it. All that was written must have
+ * been marked: what the guest wrote is only known after dirty_collect. No effect when no marks are
+ * kept. 0 or -errno.
  */
-MUST_USE int gmem_learn_zeros(struct gmem *m, int fd);
+MUST_USE int gmem_learn_zeros(struct gmem *m, int fd, int rest);
 /*
  * Writes the pages that are marked to an empty file of `bytes` + gmem_marks_bytes (-EINVAL, as
  * gmem_save), at their places, and the bitmap behind them; a page of zeros may be a hole. Nobody
@@ -129,14 +138,18 @@ MUST_USE int gmem_learn_zeros(struct gmem *m, int fd);
 MUST_USE int gmem_save_marked(const struct gmem *m, int fd);
 
 /*
- * For a snapshot of a guest that runs: writes at most bytes_max (of the memory's file, a multiple
- * of 4 KiB) from `from` on; *ret_next is where to go on, m->bytes the end. The file is as for
- * gmem_save when from is 0. What the guest writes meanwhile is in it or not: gmem_save_again, once
- * nobody else touches the memory, writes the pages that are marked over it. 0 or -errno.
+ * For a snapshot of a guest that runs, to files for which gmem_check_empty is 0 (as for gmem_save).
+ * gmem_save_part writes [from, to) of the memory's file, both multiples of 4 KiB, `to` at most
+ * m->bytes; two threads may, different parts to different files. What the guest writes meanwhile is
+ * in it or not: gmem_save_again, once nobody else touches the memory, writes the pages of a part
+ * that are marked over it. 0 or -errno.
  */
-MUST_USE int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_t bytes_max,
-			    uint64_t *ret_next);
-MUST_USE int gmem_save_again(const struct gmem *m, int fd);
+MUST_USE int gmem_check_empty(const struct gmem *m, int fd);
+MUST_USE int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_t to);
+MUST_USE int gmem_save_again(const struct gmem *m, int fd, uint64_t from, uint64_t to);
+/* Where to split the memory's file so that each part has half of what gmem_save_part looks at.
+ * A multiple of 4 KiB. */
+uint64_t gmem_middle(const struct gmem *m);
 
 /* 0, or -EFAULT when [a, a+len) is not wholly inside one region of RAM. */
 MUST_USE int gmem_check(const struct gmem *m, gpa_t a, uint64_t len);

@@ -17,26 +17,51 @@
 #define PAGE	  4096U
 #define ZERO_STEP 256U
 
-int gmem_attach_file(struct gmem *m, int fd)
+/* [at, at + len) of the memory's file is [off, off + len) of region r. */
+static int map_part(const struct gmem_region *r, uint64_t off, uint64_t len, int fd, uint64_t at)
+{
+	if (len == 0)
+		return 0;
+	if (mmap(r->hva + off, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
+		 (off_t)at) == MAP_FAILED)
+		return -errno;
+	return madvise(r->hva + off, len, MADV_DONTDUMP) < 0 ? -errno : 0;
+}
+
+static int check_bytes(const struct gmem *m, int fd)
 {
 	struct stat st;
-	uint64_t off = 0;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size < 0 || (uint64_t)st.st_size != m->bytes)
+	return st.st_size < 0 || (uint64_t)st.st_size != m->bytes ? -EINVAL : 0;
+}
+
+int gmem_attach_split(struct gmem *m, int fd, int rest, uint64_t split)
+{
+	uint64_t at = 0;
+	int rc = check_bytes(m, fd);
+
+	if (split > m->bytes || split % PAGE != 0)
 		return -EINVAL;
-	for (unsigned i = 0; i < m->count; i++) {
+	if (rc == 0 && split < m->bytes)
+		rc = check_bytes(m, rest);
+	for (unsigned i = 0; i < m->count && rc == 0; i++) {
 		const struct gmem_region *r = &m->regions[i];
-		if (mmap(r->hva, r->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd,
-			 (off_t)off) == MAP_FAILED)
-			return -errno;
-		if (madvise(r->hva, r->size, MADV_DONTDUMP) < 0)
-			return -errno;
-		off += r->size;
+		uint64_t below = split > at ? MIN(split - at, r->size) : 0;
+		rc = map_part(r, 0, below, fd, at);
+		if (rc == 0)
+			rc = map_part(r, below, r->size - below, rest, at + below);
+		at += r->size;
 	}
+	m->split = split;
 	m->over_file = true;
-	return 0;
+	return rc;
+}
+
+int gmem_attach_file(struct gmem *m, int fd)
+{
+	return gmem_attach_split(m, fd, -1, m->bytes);
 }
 
 int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, uint64_t off)
@@ -76,7 +101,9 @@ static bool is_zero(const uint8_t *page)
 
 static bool has_bit(const uint8_t *bits, uint64_t page)
 {
-	return ((unsigned)bits[page / 8] >> (page % 8) & 1U) != 0;
+	/* Devices' threads set marks meanwhile. */
+	return ((unsigned)__atomic_load_n(&bits[page / 8], __ATOMIC_RELAXED) >> (page % 8) & 1U) !=
+	       0;
 }
 
 static bool is_marked(const struct gmem *m, uint64_t page)
@@ -92,25 +119,37 @@ static bool is_wanted(const struct gmem *m, bool marked, uint64_t page)
 	return !marked && (!m->zeros_known || has_bit(m->used, page));
 }
 
-int gmem_learn_zeros(struct gmem *m, int fd)
+/* Which pages of [from, to) the file has. */
+static int learn_part(struct gmem *m, int fd, uint64_t from, uint64_t to)
 {
-	off_t data, hole = 0;
+	off_t data, hole = (off_t)from;
 
-	if (m->marks == NULL || m->zeros_known)
-		return 0;
-	while ((data = lseek(fd, hole, SEEK_DATA)) >= 0) {
+	while ((uint64_t)hole < to && (data = lseek(fd, hole, SEEK_DATA)) >= 0) {
 		hole = lseek(fd, data, SEEK_HOLE);
 		if (hole < 0)
 			return -errno;
 		if (hole <= data || (uint64_t)hole > m->bytes) /* it isn't that file */
 			return -EINVAL;
-		for (uint64_t i = (uint64_t)data / PAGE; i <= ((uint64_t)hole - 1) / PAGE; i++)
+		for (uint64_t i = (uint64_t)data / PAGE;
+		     i < to / PAGE && i <= ((uint64_t)hole - 1) / PAGE; i++)
 			m->used[i / 8] |= (uint8_t)(1U << (i % 8));
 	}
-	if (errno != ENXIO) /* no more data */
-		return -errno;
-	m->zeros_known = true;
-	return 0;
+	if ((uint64_t)hole >= to)
+		return 0;
+	return errno == ENXIO ? 0 : -errno; /* no more data */
+}
+
+int gmem_learn_zeros(struct gmem *m, int fd, int rest)
+{
+	int r;
+
+	if (m->marks == NULL || m->zeros_known)
+		return 0;
+	r = learn_part(m, fd, 0, m->split);
+	if (r == 0)
+		r = learn_part(m, rest, m->split, m->bytes);
+	m->zeros_known = r == 0;
+	return r;
 }
 
 /* Writes the runs of pages that aren't zero and, with `marked`, are marked. */
@@ -136,7 +175,7 @@ static int save_region(const struct gmem *m, const struct gmem_region *r, bool m
 }
 
 /* Nothing but a hole of that size: what isn't written must be zero. */
-static int check_empty(int fd, uint64_t bytes)
+static int check_hole(int fd, uint64_t bytes)
 {
 	off_t end = lseek(fd, 0, SEEK_END);
 
@@ -150,7 +189,7 @@ static int check_empty(int fd, uint64_t bytes)
 static int save(const struct gmem *m, bool marked, int fd)
 {
 	uint64_t off = 0;
-	int r = check_empty(fd, m->bytes + (marked ? gmem_marks_bytes(m) : 0));
+	int r = check_hole(fd, m->bytes + (marked ? gmem_marks_bytes(m) : 0));
 
 	for (unsigned i = 0; i < m->count && r == 0; i++) {
 		r = save_region(m, &m->regions[i], marked, fd, off);
@@ -172,49 +211,89 @@ int gmem_save_marked(const struct gmem *m, int fd)
 	return save(m, true, fd);
 }
 
-int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_t bytes_max,
-		   uint64_t *ret_next)
+int gmem_check_empty(const struct gmem *m, int fd)
 {
-	uint64_t off = 0;
-	int r = from == 0 ? check_empty(fd, m->bytes) : 0;
+	return check_hole(fd, m->bytes);
+}
 
-	BUG_ON(from % PAGE != 0 || bytes_max % PAGE != 0 || bytes_max == 0 || from > m->bytes);
-	for (unsigned i = 0; i < m->count && r == 0 && bytes_max > 0; i++) {
-		struct gmem_region part = m->regions[i];
-		uint64_t skip = from - off; /* of this region */
-		off += part.size;
-		if (skip >= part.size)
-			continue;
-		part.hva += skip;
-		part.size = MIN(part.size - skip, bytes_max);
-		r = save_region(m, &part, false, fd, from);
-		from += part.size;
-		bytes_max -= part.size;
-	}
-	if (r == 0)
-		*ret_next = from;
+/* What region number i, which begins at `at` of the memory's file, has of [from, to). */
+static struct gmem_region cut(const struct gmem *m, unsigned i, uint64_t at, uint64_t from,
+			      uint64_t to)
+{
+	struct gmem_region r = m->regions[i];
+	uint64_t begin = from > at ? MIN(from - at, r.size) : 0;
+	uint64_t end = to > at ? MIN(to - at, r.size) : 0;
+
+	r.hva += begin;
+	r.size = end > begin ? end - begin : 0;
 	return r;
 }
 
-int gmem_save_again(const struct gmem *m, int fd)
+int gmem_save_part(const struct gmem *m, int fd, uint64_t from, uint64_t to)
 {
-	uint64_t off = 0;
+	uint64_t at = 0;
 	int rc = 0;
 
-	BUG_ON(m->marks == NULL);
+	BUG_ON(from % PAGE != 0 || to % PAGE != 0 || from > to || to > m->bytes);
 	for (unsigned i = 0; i < m->count && rc == 0; i++) {
-		const struct gmem_region *r = &m->regions[i];
-		for (uint64_t at = 0, start; at < r->size && rc == 0;) {
-			while (at < r->size && !is_marked(m, (off + at) / PAGE))
-				at += PAGE;
-			start = at;
-			while (at < r->size && is_marked(m, (off + at) / PAGE))
-				at += PAGE;
-			/* Zeros too: the file may have what was there before. */
-			if (at > start)
-				rc = fd_pwrite_full(fd, r->hva + start, at - start, off + start);
-		}
-		off += r->size;
+		const struct gmem_region part = cut(m, i, at, from, to);
+		rc = save_region(m, &part, false, fd, MAX(at, from));
+		at += m->regions[i].size;
 	}
 	return rc;
+}
+
+/* Zeros too: the file may have what was there before. */
+static int save_marked(const struct gmem *m, const struct gmem_region *r, int fd, uint64_t off)
+{
+	int rc = 0;
+
+	for (uint64_t at = 0, start; at < r->size && rc == 0;) {
+		while (at < r->size && !is_marked(m, (off + at) / PAGE))
+			at += PAGE;
+		start = at;
+		while (at < r->size && is_marked(m, (off + at) / PAGE))
+			at += PAGE;
+		if (at > start)
+			rc = fd_pwrite_full(fd, r->hva + start, at - start, off + start);
+	}
+	return rc;
+}
+
+int gmem_save_again(const struct gmem *m, int fd, uint64_t from, uint64_t to)
+{
+	uint64_t at = 0;
+	int rc = 0;
+
+	BUG_ON(m->marks == NULL || from % PAGE != 0 || to % PAGE != 0 || from > to ||
+	       to > m->bytes);
+	for (unsigned i = 0; i < m->count && rc == 0; i++) {
+		const struct gmem_region part = cut(m, i, at, from, to);
+		rc = save_marked(m, &part, fd, MAX(at, from));
+		at += m->regions[i].size;
+	}
+	return rc;
+}
+
+/* ---- Two parts --------------------------------------------------------------------------- */
+
+/* Of the 8 pages of byte i of the bitmaps, how many is_wanted says yes to. */
+static unsigned wanted_of(const struct gmem *m, uint64_t i)
+{
+	if (m->marks == NULL || !m->zeros_known)
+		return 8;
+	return (unsigned)__builtin_popcount(__atomic_load_n(&m->marks[i], __ATOMIC_RELAXED) |
+					    (unsigned)m->used[i]);
+}
+
+uint64_t gmem_middle(const struct gmem *m)
+{
+	uint64_t bytes = gmem_marks_bytes(m), all = 0, below = 0, i = 0;
+
+	for (uint64_t n = 0; n < bytes; n++)
+		all += wanted_of(m, n);
+	/* The guest may mark more meanwhile. */
+	while (i < bytes && 2 * below < all)
+		below += wanted_of(m, i++);
+	return 8 * i * PAGE;
 }

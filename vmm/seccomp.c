@@ -5,6 +5,7 @@
 #include "policies/seccomp/filter.h"
 #include "seccomp/vmm_blk.h"
 #include "seccomp/vmm_control.h"
+#include "seccomp/vmm_copy.h"
 #include "seccomp/vmm_net.h"
 #include "seccomp/vmm_start.h"
 #include "seccomp/vmm_vcpu.h"
@@ -22,6 +23,8 @@ int vmm_seccomp_install(enum seccomp_role role)
 		return SECCOMP_INSTALL(seccomp_vmm_blk, 0);
 	case SECCOMP_NET:
 		return SECCOMP_INSTALL(seccomp_vmm_net, 0);
+	case SECCOMP_COPY:
+		return SECCOMP_INSTALL(seccomp_vmm_copy, 0);
 	case SECCOMP_ROLE_COUNT:
 		break;
 	}

@@ -12,8 +12,9 @@ enum seccomp_role {
 	SECCOMP_START,	 /* the whole process, before the first byte from outside */
 	SECCOMP_CONTROL, /* main thread once the VM is built: control and devices */
 	SECCOMP_VCPU,
-	SECCOMP_BLK, /* block device threads */
-	SECCOMP_NET, /* network device threads */
+	SECCOMP_BLK,  /* block device threads */
+	SECCOMP_NET,  /* network device threads */
+	SECCOMP_COPY, /* the second thread of live snapshots */
 	SECCOMP_ROLE_COUNT
 };
 

@@ -27,6 +27,7 @@
 #include "vmm/footprint.h"
 #include "vmm/platform.h"
 #include "vmm/seccomp.h"
+#include "vmm/snapshot/copier.h"
 #include "vmm/snapshot/vcpu_state.h"
 #include "vmm/snapshot/vm_state.h"
 
@@ -165,13 +166,16 @@ static int load_guest(struct vm *vm, const struct vm_config *cfg, struct boot_en
 static int load_snapshot(struct vm *vm, const struct vm_config *cfg, struct vm_origin *from,
 			 struct err *err)
 {
+	uint64_t split = 0;
 	int r = vm_state_open(VMM_FD_STATE, cfg, &from->state, err);
 
+	if (r == 0)
+		r = vm_state_split(from->state, cfg->memory_bytes, &split, err);
 	if (r < 0)
 		return r;
 	r = gmem_init(&vm->gmem, cfg->memory_bytes);
 	if (r == 0)
-		r = gmem_attach_file(&vm->gmem, VMM_FD_MEMORY);
+		r = gmem_attach_split(&vm->gmem, VMM_FD_MEMORY, VMM_FD_REST, split);
 	return r < 0 ? err_sys(err, r, "memory file") : begin_marks(vm, cfg, err);
 }
 
@@ -285,6 +289,8 @@ static void init_world(struct vm *vm, struct result *result)
 
 static int device_thread_filter(const char *role)
 {
+	if (strcmp(role, "copy") == 0)
+		return vmm_seccomp_install(SECCOMP_COPY);
 	return vmm_seccomp_install(strcmp(role, "net") == 0 ? SECCOMP_NET : SECCOMP_BLK);
 }
 
@@ -328,6 +334,22 @@ static int build_steps(struct vm *vm, const struct vm_config *cfg, struct loop *
 	return r;
 }
 
+/* Those that don't belong to a device. */
+static int start_threads(struct vm *vm, struct loop *loop, struct err *err)
+{
+	int r = 0, ready = 0;
+
+	/* Who can't be snapshot while it runs without standing still has no use for it. */
+	if (gmem_is_marking(&vm->gmem))
+		r = copier_new(&vm->gmem, loop, &vm->copier);
+	if (r < 0)
+		return err_sys(err, r, "snapshots' thread");
+	r = vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);
+	if (vm->copier != NULL)
+		ready = copier_ready(vm->copier);
+	return r == 0 && ready < 0 ? err_sys(err, ready, "snapshots' thread") : r;
+}
+
 int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, struct result *result,
 	     struct err *err)
 {
@@ -353,7 +375,7 @@ int vm_build(struct vm *vm, const struct vm_config *cfg, struct loop *loop, stru
 		r = retire(VMM_FD_CPUID);
 	if (r < 0)
 		return err_sys(err, r, "closing descriptors");
-	r = vcpus_start_threads(vm->vcpus, vm->vcpus_count, err);
+	r = start_threads(vm, loop, err);
 	if (r == 0 && vm->restored)
 		footprint_shrink();
 	return r;

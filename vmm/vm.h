@@ -73,6 +73,8 @@ struct vm_config {
 	struct cpu_template cpu; /* all zero = nothing to narrow */
 };
 
+struct copier;
+
 struct vm {
 	struct gmem gmem;
 	struct vcpu_world world;
@@ -86,6 +88,7 @@ struct vm {
 	unsigned nics_count;
 	struct virtio_dev *console; /* one of devices, or NULL */
 	struct virtio_dev *vsock;   /* one of devices, or NULL */
+	struct copier *copier;	    /* NULL: no marks are kept */
 	struct genid genid;
 	uint64_t pauses;
 	uint32_t guest_cid;

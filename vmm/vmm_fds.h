@@ -19,6 +19,8 @@
 /* Left by the jailer, to restore: gmem_attach_file. It stays open for gmem_learn_zeros. */
 #define VMM_FD_MEMORY 17
 #define VMM_FD_STATE  18 /* the same: the state file; closed once loaded */
+/* The same, when the memory lies in two files: gmem_attach_split. */
+#define VMM_FD_REST 21
 /* Left by the jailer, optional: a SOCK_SEQPACKET, non-blocking, of which each message is one byte
  * and a non-blocking control socket, which replaces the one before (control_handover.c). */
 #define VMM_FD_HANDOVER 19

@@ -566,6 +566,13 @@ static const int *begin_from(struct sandbox *s, Casemate__Jailer__V1__RestoreReq
 	return t->fds;
 }
 
+static enum jailer_method method_of(const struct sandbox *s, const int *files)
+{
+	if (files == NULL)
+		return JAILER_CREATE;
+	return s->path == SANDBOX_PATH_FORK ? JAILER_RESTORE_SPLIT : JAILER_RESTORE;
+}
+
 int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 {
 	static const struct rpc_pending_ops ops = { .done = on_created };
@@ -600,7 +607,7 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 		restore.create = &req;
 		req.kernel = (char *)(uintptr_t) "";
 	}
-	r = rpc_start(jailer, &jailer_methods[files != NULL ? JAILER_RESTORE : JAILER_CREATE],
+	r = rpc_start(jailer, &jailer_methods[method_of(s, files)],
 		      files != NULL ? &restore.base : &req.base, files, 0, &ops, s,
 		      &s->create_call);
 	if (r == 0)

@@ -71,7 +71,7 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	if (!moulding(s, "VMM Snapshot", st))
 		return;
 	req.id = s->id;
-	r = pool_freeze(s->template_fds);
+	r = pool_freeze(s->template_fds, 2);
 	if (r == 0)
 		r = jailer == NULL
 			    ? -ENOTCONN

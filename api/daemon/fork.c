@@ -327,8 +327,8 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	if (!step_ok(f, st, "VMM Snapshot"))
 		return;
 	if (f->rest == PARENT_RUNS)
-		f->paused_ns =
-			((const Casemate__Vmm__V1__SnapshotResponse *)(const void *)out)->paused_ns;
+		f->paused_ns = ((const Casemate__Vmm__V1__SnapshotSplitResponse *)(const void *)out)
+				       ->paused_ns;
 	r = origin_seal(f->origin);
 	if (r < 0) { /* the VMM has kept a way to write to them */
 		fail(f, 500, "fork_failed", "fork: sealing the snapshot: %s", strerror(-r));
@@ -339,15 +339,17 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	make_children(f);
 }
 
-/* live: it runs, and is to. */
+/* live: it runs, and is to. Else all of its memory goes to the first file. */
 static void take(struct fork *f, const struct sandbox *parent, bool live)
 {
 	static const struct rpc_pending_ops ops = { .done = on_snapshot };
-	Casemate__Vmm__V1__SnapshotRequest req = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	const Casemate__Vmm__V1__SnapshotRequest still = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	const Casemate__Vmm__V1__SnapshotSplitRequest split =
+		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
 
-	req.live = live;
-	if (rpc_start(parent->vmm, &vmm_methods[VMM_SNAPSHOT], &req.base, origin_fds(f->origin),
-		      SNAPSHOT_MS, &ops, f, &f->call) < 0)
+	if (rpc_start(parent->vmm, &vmm_methods[live ? VMM_SNAPSHOT_SPLIT : VMM_SNAPSHOT],
+		      live ? &split.base : &still.base, origin_fds(f->origin), SNAPSHOT_MS, &ops, f,
+		      &f->call) < 0)
 		fail(f, 500, "internal", "fork: the VMM can't be asked");
 }
 

@@ -22,7 +22,7 @@ struct origin {
 	struct sandboxes *table;
 	unsigned refs;
 	uint64_t number;
-	int fds[2];
+	int fds[ORIGIN_FILES];
 	char parent[SANDBOX_ID_LEN + 1];
 	uint8_t token[ORIGIN_TOKEN_BYTES];
 	uint8_t image_id[SANDBOX_IMAGE_BYTES];
@@ -38,8 +38,12 @@ int origin_new(struct sandbox *parent, struct origin **ret)
 	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return -ENOMEM;
+	o->fds[2] = -1;
 	r = pool_files(&parent->spec, o->fds);
+	if (r == 0)
+		r = pool_memory_file(&parent->spec, &o->fds[2]);
 	if (r < 0) {
+		origin_close_files(o);
 		free(o);
 		return r;
 	}
@@ -68,7 +72,7 @@ struct origin *origin_revive(struct sandboxes *t, const char *parent, uint64_t n
 	o = calloc(1, sizeof(*o));
 	if (o == NULL)
 		return NULL;
-	*o = (struct origin){ .table = t, .refs = 1, .number = number, .fds = { -1, -1 } };
+	*o = (struct origin){ .table = t, .refs = 1, .number = number, .fds = { -1, -1, -1 } };
 	(void)snprintf(o->parent, sizeof(o->parent), "%s", parent);
 	if (p != NULL)
 		p->origins++;
@@ -138,13 +142,13 @@ const int *origin_fds(const struct origin *o)
 
 int origin_seal(struct origin *o)
 {
-	return pool_freeze(o->fds);
+	return pool_freeze(o->fds, ORIGIN_FILES);
 }
 
 void origin_close_files(struct origin *o)
 {
-	fd_closep(&o->fds[0]);
-	fd_closep(&o->fds[1]);
+	for (unsigned i = 0; i < ORIGIN_FILES; i++)
+		fd_closep(&o->fds[i]);
 }
 
 const char *origin_parent(const struct origin *o)

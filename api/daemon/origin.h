@@ -19,6 +19,7 @@
 
 #define ORIGIN_LIVE_MAX	   8U
 #define ORIGIN_TOKEN_BYTES 32U
+#define ORIGIN_FILES	   3U
 
 struct origin;
 
@@ -33,7 +34,8 @@ struct origin *origin_ref(struct origin *o);
 /* NULL is fine. */
 void origin_unref(struct origin *o);
 
-/* State and memory: empty and not yet sealed at first. */
+/* ORIGIN_FILES: state, memory and the rest of the memory (vmm.proto, SnapshotSplit); empty and not
+ * yet sealed at first. */
 const int *origin_fds(const struct origin *o);
 /* Nobody can change them any more: 0 or -errno. */
 MUST_USE int origin_seal(struct origin *o);

@@ -211,32 +211,43 @@ void pool_poke(struct pool *p)
 
 /* ---- Templates --------------------------------------------------------------------------- */
 
-int pool_files(const struct spec *spec, int ret_fds[2])
+/* Empty, of `bytes`. */
+static int make_file(const char *name, uint64_t bytes, int *ret_fd)
 {
-	static const char *const names[2] = { "casemate-state", "casemate-memory" };
 	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	CLEANUP(fd_closep) int fd = memfd_create(name, flags | MFD_NOEXEC_SEAL);
 
-	for (unsigned i = 0; i < 2; i++) {
-		ret_fds[i] = memfd_create(names[i], flags | MFD_NOEXEC_SEAL);
-		if (ret_fds[i] < 0 && errno == EINVAL) /* Linux before 6.3 */
-			ret_fds[i] = memfd_create(names[i], flags);
-		if (ret_fds[i] < 0 ||
-		    (i == 1 && ftruncate(ret_fds[1], (off_t)spec->memory_bytes) < 0)) {
-			int r = -errno;
-			fd_closep(&ret_fds[0]);
-			if (i == 1)
-				fd_closep(&ret_fds[1]);
-			return r;
-		}
-	}
+	if (fd < 0 && errno == EINVAL) /* Linux before 6.3 */
+		fd = memfd_create(name, flags);
+	if (fd < 0 || (bytes > 0 && ftruncate(fd, (off_t)bytes) < 0))
+		return -errno;
+	*ret_fd = fd_steal(&fd);
 	return 0;
 }
 
-int pool_freeze(const int fds[2])
+int pool_memory_file(const struct spec *spec, int *ret_fd)
 {
-	if (fcntl(fds[0], F_ADD_SEALS, POOL_SEALS) < 0 ||
-	    fcntl(fds[1], F_ADD_SEALS, POOL_SEALS) < 0)
-		return -errno;
+	return make_file("casemate-memory", spec->memory_bytes, ret_fd);
+}
+
+int pool_files(const struct spec *spec, int ret_fds[2])
+{
+	int r;
+
+	ret_fds[0] = ret_fds[1] = -1;
+	r = make_file("casemate-state", 0, &ret_fds[0]);
+	if (r == 0)
+		r = pool_memory_file(spec, &ret_fds[1]);
+	if (r < 0)
+		fd_closep(&ret_fds[0]);
+	return r;
+}
+
+int pool_freeze(const int *fds, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (fcntl(fds[i], F_ADD_SEALS, POOL_SEALS) < 0)
+			return -errno;
 	return 0;
 }
 

@@ -53,8 +53,10 @@ const struct pool_template *pool_template(struct pool *p, const struct spec *spe
 
 /* For boot_template.c: the files of a new template, both empty: 0 or -errno... */
 MUST_USE int pool_files(const struct spec *spec, int ret_fds[2]);
+/* One more for its memory, as the second of these. */
+MUST_USE int pool_memory_file(const struct spec *spec, int *ret_fd);
 /* ...nobody can change them any more: 0 or -errno... */
-MUST_USE int pool_freeze(const int fds[2]);
+MUST_USE int pool_freeze(const int *fds, unsigned count);
 /* ...and what became of it: frozen, with the jailer's seal, its descriptors taken over; or NULL: it
  * failed. */
 void pool_cast(struct pool *p, const struct spec *spec, struct pool_template *t);

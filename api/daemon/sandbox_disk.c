@@ -175,7 +175,7 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	if (!sandbox_vmm_step_ok(s, st, "VMM Snapshot"))
 		return;
 	req.id = s->id;
-	r = pool_freeze(s->template_fds);
+	r = pool_freeze(s->template_fds, 2);
 	if (r == 0) {
 		s->saved = true; /* or may be: a Discard too many does no harm */
 		r = sandbox_ask_jailer(s, JAILER_SAVE, &req.base, s->template_fds, COPY_CALL_MS,
@@ -311,7 +311,7 @@ static void on_loaded(const struct rpc_status *st, const ProtobufCMessage *out, 
 		return;
 	}
 	jailer = jailer_conn(s->table->cfg.jailer);
-	r = m->seal.len > sizeof(s->disk_seal) ? -EPROTO : pool_freeze(s->template_fds);
+	r = m->seal.len > sizeof(s->disk_seal) ? -EPROTO : pool_freeze(s->template_fds, 2);
 	if (r == 0) {
 		memcpy(s->disk_seal, m->seal.data, m->seal.len);
 		s->disk_seal_len = m->seal.len;

@@ -112,7 +112,7 @@ static void on_loaded(const struct rpc_status *st, const ProtobufCMessage *out, 
 		snapshot_unload(p);
 		refuse_all(p, busy ? 503 : 500, busy ? "unavailable" : "snapshot_lost", st->msg);
 	} else {
-		r = m->seal.len > sizeof(p->seal) ? -EPROTO : pool_freeze(p->fds);
+		r = m->seal.len > sizeof(p->seal) ? -EPROTO : pool_freeze(p->fds, 2);
 		if (r == 0) {
 			memcpy(p->seal, m->seal.data, m->seal.len);
 			p->seal_len = m->seal.len;

@@ -58,6 +58,7 @@ static const struct named table[] = {
 	N(VMM_DRIVES_MAX),
 	N(VMM_FD_VM),
 	N(VMM_FD_MEMORY),
+	N(VMM_FD_REST),
 	N(VMM_FD_TAP0),
 	N(VMM_TAPS_MAX),
 	N(VMM_FD_VCPU0),

@@ -73,6 +73,7 @@ static const struct {
 	{ "vmm-vcpu.policy", 10 },
 	{ "vmm-blk.policy", 20 },
 	{ "vmm-net.policy", 20 },
+	{ "vmm-copy.policy", 5 },
 	{ "vmm-control.policy", 20 },
 };
 

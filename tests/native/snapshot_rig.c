@@ -18,8 +18,20 @@ struct snapshot snapshot_new(void)
 	return s;
 }
 
+struct snapshot snapshot_new_split(void)
+{
+	struct snapshot s = snapshot_new();
+
+	s.rest = memfd_create("rest", MFD_CLOEXEC);
+	cr_assert_gt(s.rest, 0);
+	cr_assert_eq(ftruncate(s.rest, SNAPSHOT_MEMORY), 0);
+	return s;
+}
+
 void snapshot_close(struct snapshot *s)
 {
+	if (s->rest > 0)
+		fd_closep(&s->rest);
 	fd_closep(&s->state);
 	fd_closep(&s->memory);
 }
@@ -60,9 +72,12 @@ void snapshot_boot(struct vmm *v, const char *cmdline, unsigned vcpus)
 enum rpc_code snapshot_restore(struct vmm *v, const struct snapshot *s, const configure_req *q,
 			       struct rpc_status *st)
 {
-	const struct vmm_files f = {
-		.kernel = -1, .initrd = -1, .restore = true, .state = s->state, .memory = s->memory
-	};
+	const struct vmm_files f = { .kernel = -1,
+				     .initrd = -1,
+				     .restore = true,
+				     .state = s->state,
+				     .memory = s->memory,
+				     .rest = s->rest };
 
 	vmm_spawn(v, &f);
 	return vmm_call(v, VMM_CONFIGURE, q, NULL, st, NULL);

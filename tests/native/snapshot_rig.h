@@ -16,10 +16,13 @@
 /* The caller's. */
 struct snapshot {
 	int state, memory;
+	int rest; /* of a memory in two files; 0 = there is none */
 };
 
 /* Empty files, the memory's of its length. */
 struct snapshot snapshot_new(void);
+/* The same for a memory in two. */
+struct snapshot snapshot_new_split(void);
 void snapshot_close(struct snapshot *s);
 /* Of a running VM, which is paused afterwards. */
 struct snapshot snapshot_take(struct vmm *v);

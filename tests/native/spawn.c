@@ -50,6 +50,7 @@ static void run_child(const char *program, int control, const struct vmm_files *
 	int kernel = lift(f->kernel), initrd = lift(f->initrd), drives[VMM_DRIVES_MAX];
 	int taps[VMM_TAPS_MAX];
 	int state = lift(f->restore ? f->state : -1), memory = lift(f->restore ? f->memory : -1);
+	int rest = lift(f->restore && f->rest > 0 ? f->rest : -1);
 	int handover = f->handover > 0 ? lift(f->handover) : -1;
 	char name[] = "casemate-vmm", *const argv[] = { name, NULL };
 
@@ -69,6 +70,7 @@ static void run_child(const char *program, int control, const struct vmm_files *
 	place(initrd, VMM_FD_INITRD);
 	place(memory, VMM_FD_MEMORY);
 	place(state, VMM_FD_STATE);
+	place(rest, VMM_FD_REST);
 	place(handover, VMM_FD_HANDOVER);
 	for (unsigned i = 0; i < f->drives_count; i++)
 		place(drives[i], VMM_FD_DRIVE0 + (int)i);

@@ -25,6 +25,7 @@ struct vmm_files {
 	int log;      /* where its log goes; 0 = our own standard error */
 	bool restore; /* from these two */
 	int state, memory;
+	int rest;     /* and this one; 0 = there is none */
 	int handover; /* 0 = none: our end is the caller's */
 };
 

@@ -48,11 +48,25 @@ static struct snapshot take_live(struct vmm *v)
 	return s;
 }
 
+static struct snapshot take_split(struct vmm *v)
+{
+	const Casemate__Vmm__V1__SnapshotSplitRequest q =
+		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
+	struct snapshot s = snapshot_new_split();
+	const int fds[3] = { s.state, s.memory, s.rest };
+
+	vmm_must(v, VMM_SNAPSHOT_SPLIT, &q, fds, NULL);
+	return s;
+}
+
 static void restore(struct vmm *v, const struct snapshot *s)
 {
-	const struct vmm_files f = {
-		.kernel = -1, .initrd = -1, .restore = true, .state = s->state, .memory = s->memory
-	};
+	const struct vmm_files f = { .kernel = -1,
+				     .initrd = -1,
+				     .restore = true,
+				     .state = s->state,
+				     .memory = s->memory,
+				     .rest = s->rest };
 	configure_req q = vmm_request("");
 
 	q.restore = true;
@@ -84,16 +98,16 @@ static void expect_goes_on(struct vmm *v)
 	cr_assert_gt(now, before, "it stands still");
 }
 
-static void parent_and_children(bool track_dirty)
+static void parent_and_children(bool track_dirty, struct snapshot (*take)(struct vmm *))
 {
 	struct vmm parent, child, grandchild;
 	struct snapshot s, t;
 
 	boot(&parent, track_dirty, 1);
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		s = take_live(&parent);
+		s = take(&parent);
 		restore(&child, &s);
-		t = take_live(&child);
+		t = take(&child);
 		restore(&grandchild, &t);
 		expect_goes_on(&child);
 		expect_goes_on(&grandchild);
@@ -108,12 +122,75 @@ static void parent_and_children(bool track_dirty)
 
 Test(vmm_live, all_of_one_moment)
 {
-	parent_and_children(true);
+	parent_and_children(true, take_live);
 }
 
 Test(vmm_live, without_marks)
 {
-	parent_and_children(false);
+	parent_and_children(false, take_live);
+}
+
+/* Two threads, two files; the grandchild's pages come from two generations of them. */
+Test(vmm_live, all_of_one_moment_in_two_files)
+{
+	parent_and_children(true, take_split);
+}
+
+/* All of it is in the first file then. */
+Test(vmm_live, without_marks_in_two_files)
+{
+	parent_and_children(false, take_split);
+}
+
+static off_t data_of(int fd)
+{
+	off_t end = 0, data;
+	off_t bytes = 0;
+
+	while ((data = lseek(fd, end, SEEK_DATA)) >= 0) {
+		end = lseek(fd, data, SEEK_HOLE);
+		bytes += end - data;
+	}
+	return bytes;
+}
+
+/* Each thread has about half of the work. */
+Test(vmm_live, halves)
+{
+	struct vmm v;
+	struct snapshot s;
+
+	boot(&v, true, 1);
+	s = take_split(&v);
+	cr_expect_gt(data_of(s.memory), (off_t)(RIPPLE_PAGES * PAGE_BYTES / 3));
+	cr_expect_gt(data_of(s.rest), (off_t)(RIPPLE_PAGES * PAGE_BYTES / 3));
+	vmm_done(&v);
+	snapshot_close(&s);
+}
+
+/* A file that can't be of use is refused before anything is in it, and the VM goes on. */
+Test(vmm_live, files_that_are_refused)
+{
+	const Casemate__Vmm__V1__SnapshotSplitRequest q =
+		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
+	struct snapshot s = snapshot_new_split();
+	struct rpc_status st;
+	struct vmm v;
+
+	boot(&v, true, 1);
+	cr_assert_eq(ftruncate(s.rest, SNAPSHOT_MEMORY / 2), 0);
+	cr_expect_neq(vmm_call(&v, VMM_SNAPSHOT_SPLIT, &q,
+			       (const int[]){ s.state, s.memory, s.rest }, &st, NULL),
+		      RPC_OK);
+	cr_assert_eq(ftruncate(s.rest, SNAPSHOT_MEMORY), 0);
+	cr_assert_eq(pwrite(s.rest, "x", 1, 0), 1);
+	cr_expect_neq(vmm_call(&v, VMM_SNAPSHOT_SPLIT, &q,
+			       (const int[]){ s.state, s.memory, s.rest }, &st, NULL),
+		      RPC_OK);
+	cr_expect_eq(data_of(s.memory), 0);
+	expect_goes_on(&v);
+	vmm_done(&v);
+	snapshot_close(&s);
 }
 
 static off_t ripple_page(unsigned i)
@@ -121,11 +198,19 @@ static off_t ripple_page(unsigned i)
 	return (off_t)(RIPPLE_FIRST + (uint64_t)i * PAGE_BYTES);
 }
 
+/* The file that has it: the other one has a hole there. */
+static int file_of(const struct snapshot *s, unsigned i)
+{
+	const off_t at = ripple_page(i);
+
+	return s->rest > 0 && lseek(s->rest, at, SEEK_DATA) == at ? s->rest : s->memory;
+}
+
 static uint64_t number_of(const struct snapshot *s, unsigned i)
 {
 	uint64_t n = 0;
 
-	cr_assert_eq(pread(s->memory, &n, sizeof(n), ripple_page(i)), (ssize_t)sizeof(n));
+	cr_assert_eq(pread(file_of(s, i), &n, sizeof(n), ripple_page(i)), (ssize_t)sizeof(n));
 	return n;
 }
 
@@ -140,25 +225,28 @@ static unsigned wave_at(const struct snapshot *s)
 	return i % RIPPLE_PAGES;
 }
 
-/* The control of the above: a page of the parent's later life is found at once. Not the page that
- * the wave was at: the guest may have looked at that one already, and then only writes it. */
-Test(vmm_live, a_page_of_later_is_found)
+/* Of the parent's later life, one page that the wave wasn't at: the guest may have looked at
+ * that one already, and then only writes it. */
+static void a_page_of_later(struct snapshot (*take)(struct vmm *))
 {
 	struct vmm parent, child;
 	struct snapshot s, later;
 	uint8_t page[PAGE_BYTES], then[PAGE_BYTES];
-	off_t at;
+	unsigned i;
 	wait_resp *w;
 
 	boot(&parent, true, 1);
-	s = take_live(&parent);
-	at = ripple_page((wave_at(&s) + RIPPLE_PAGES / 2) % RIPPLE_PAGES);
+	s = take(&parent);
+	i = (wave_at(&s) + RIPPLE_PAGES / 2) % RIPPLE_PAGES;
 	expect_goes_on(&parent);
-	later = take_live(&parent);
-	cr_assert_eq(pread(s.memory, then, sizeof(then), at), (ssize_t)sizeof(then));
-	cr_assert_eq(pread(later.memory, page, sizeof(page), at), (ssize_t)sizeof(page));
+	later = take(&parent);
+	cr_assert_eq(pread(file_of(&s, i), then, sizeof(then), ripple_page(i)),
+		     (ssize_t)sizeof(then));
+	cr_assert_eq(pread(file_of(&later, i), page, sizeof(page), ripple_page(i)),
+		     (ssize_t)sizeof(page));
 	cr_assert_neq(memcmp(page, then, sizeof(page)), 0, "nothing has changed since");
-	cr_assert_eq(pwrite(s.memory, page, sizeof(page), at), (ssize_t)sizeof(page));
+	cr_assert_eq(pwrite(file_of(&s, i), page, sizeof(page), ripple_page(i)),
+		     (ssize_t)sizeof(page));
 	restore(&child, &s);
 	w = vmm_wait(&child);
 	cr_expect(memmem(w->console_tail.data, w->console_tail.len, "moment", 6) != NULL);
@@ -169,10 +257,23 @@ Test(vmm_live, a_page_of_later_is_found)
 	snapshot_close(&later);
 }
 
+/* The control of the above: a page of the parent's later life is found at once. */
+Test(vmm_live, a_page_of_later_is_found)
+{
+	a_page_of_later(take_live);
+}
+
+Test(vmm_live, a_page_of_later_is_found_in_two_files)
+{
+	a_page_of_later(take_split);
+}
+
 Test(vmm_live, only_of_a_running_vm)
 {
 	const Casemate__Vmm__V1__PauseRequest p = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
 	Casemate__Vmm__V1__SnapshotRequest q = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
+	const Casemate__Vmm__V1__SnapshotSplitRequest split =
+		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
 	struct rpc_status st;
 	struct snapshot s;
 	struct vmm v;
@@ -183,6 +284,9 @@ Test(vmm_live, only_of_a_running_vm)
 	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &q, (const int[]){ s.state, s.memory }, &st, NULL),
 		     RPC_FAILED_PRECONDITION, "%s", st.msg);
 	vmm_must(&v, VMM_PAUSE, &p, NULL, NULL);
+	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT_SPLIT, &split,
+			      (const int[]){ s.state, s.memory, s.memory }, &st, NULL),
+		     RPC_FAILED_PRECONDITION, "%s", st.msg);
 	q.live = true;
 	cr_expect_eq(vmm_call(&v, VMM_SNAPSHOT, &q, (const int[]){ s.state, s.memory }, &st, NULL),
 		     RPC_FAILED_PRECONDITION, "%s", st.msg);

@@ -56,6 +56,78 @@ Test(vmm_snaprefused, of_another_machine)
 	snapshot_close(&s);
 }
 
+/* ---- A memory in two files ---------------------------------------------------------------- */
+
+static struct snapshot a_split_snapshot(void)
+{
+	const Casemate__Vmm__V1__SnapshotSplitRequest split =
+		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
+	configure_req q = snapshot_request("test=count", 1, false);
+	struct snapshot s = snapshot_new_split();
+	struct vmm_files f = { .initrd = -1 };
+	struct vmm v;
+
+	need_kvm();
+	f.kernel = open_guest();
+	q.track_dirty = true;
+	vmm_spawn(&v, &f);
+	vmm_must(&v, VMM_CONFIGURE, &q, NULL, NULL);
+	vmm_do(&v, VMM_START);
+	(void)close(f.kernel);
+	vmm_console_until(&v, "count 2\n");
+	vmm_must(&v, VMM_SNAPSHOT_SPLIT, &split, (const int[]){ s.state, s.memory, s.rest }, NULL);
+	vmm_done(&v);
+	return s;
+}
+
+/* Where the state file says that it is split; *ret_at: where it says so. */
+static uint64_t read_split(const struct snapshot *s, off_t *ret_at)
+{
+	static uint8_t bytes[SNAP_BYTES_MAX];
+	static struct snap_reader r;
+	const struct snap_section *split;
+	struct err err = { 0 };
+	ssize_t len = pread(s->state, bytes, sizeof(bytes), 0);
+	le64_t at;
+
+	cr_assert_gt(len, 0);
+	cr_assert_eq(snap_open(&r, bytes, (size_t)len, &err), 0, "%s", err.msg);
+	split = snap_find(&r, SNAP_SPLIT, 0);
+	cr_assert(split != NULL && split->len == sizeof(at));
+	memcpy(&at, split->data, sizeof(at));
+	*ret_at = (const uint8_t *)split->data - bytes;
+	return le64_get(at);
+}
+
+/* One of the files isn't there, or isn't what it should be; or the state splits it where that can't
+ * be. */
+Test(vmm_snaprefused, half_a_memory)
+{
+	const uint64_t nowhere[] = { SNAPSHOT_MEMORY + 4096, UINT64_MAX, UINT64_MAX - 4095, 1 };
+	const configure_req q = snapshot_request("", 1, true);
+	struct snapshot s = a_split_snapshot(), half = s;
+	off_t at;
+	const uint64_t split = read_split(&s, &at);
+	struct vmm v;
+
+	cr_assert(split > 0 && split < SNAPSHOT_MEMORY);
+	half.rest = 0;
+	expect_refused(&half, &q, "memory file");
+	half.rest = s.state;
+	expect_refused(&half, &q, "memory file");
+	for (size_t i = 0; i < ARRAY_SIZE(nowhere); i++) {
+		cr_assert_eq(pwrite(s.state, &nowhere[i], sizeof(nowhere[i]), at), 8);
+		expect_refused(&s, &q, "can't be split");
+	}
+	/* The control: as it was, it goes on. */
+	cr_assert_eq(pwrite(s.state, &split, sizeof(split), at), 8);
+	snapshot_must_restore(&v, &s, 1);
+	vmm_do(&v, VMM_START);
+	vmm_console_until(&v, "count ");
+	vmm_done(&v);
+	snapshot_close(&s);
+}
+
 /* The table of vCPU 0 in a state file, and where it lies. */
 static off_t read_cpuid(const struct snapshot *s, struct kvm_cpuid_entry2 *ret, size_t cap,
 			size_t *ret_count)

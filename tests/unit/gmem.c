@@ -344,10 +344,10 @@ static void expect_saved(const struct gmem *m, uint64_t bytes, const char *at_pa
 {
 	int fd = new_memfd(bytes);
 	char got[8];
-	uint64_t next;
 
-	for (uint64_t at = 0; at < bytes; at = next)
-		cr_assert_eq(gmem_save_part(m, fd, at, MIB, &next), 0);
+	cr_assert_eq(gmem_check_empty(m, fd), 0);
+	for (uint64_t at = 0; at < bytes; at += MIB)
+		cr_assert_eq(gmem_save_part(m, fd, at, at + MIB), 0);
 	cr_expect_eq(blocks_of(fd), (uint64_t)count);
 	for (unsigned i = 0; i < count; i++) {
 		cr_assert_eq(pread(fd, got, sizeof(got), (off_t)(i * MIB)), (ssize_t)sizeof(got));
@@ -370,7 +370,7 @@ Test(gmem, zeros_are_known_and_not_looked_at)
 	cr_assert_eq(gmem_attach_file(&m, fd), 0);
 	cr_assert_eq(gmem_mark_changes(&m), 0);
 	cr_assert_eq(gmem_write(&m, gpa(MIB), "mine", 5), 0);
-	cr_assert_eq(gmem_learn_zeros(&m, fd), 0);
+	cr_assert_eq(gmem_learn_zeros(&m, fd, -1), 0);
 	gmem_unmark(&m); /* had a mark, and isn't forgotten */
 	cr_assert_eq(gmem_write(&m, gpa(2 * MIB), "later", 6), 0);
 	expect_saved(&m, bytes, want, 3);
@@ -405,17 +405,17 @@ Test(gmem, zeros_of_new_memory_and_of_another_file)
 	struct gmem m;
 
 	cr_assert_eq(gmem_init(&m, bytes), 0);
-	cr_assert_eq(gmem_learn_zeros(&m, -1), 0, "no marks: no effect");
+	cr_assert_eq(gmem_learn_zeros(&m, -1, -1), 0, "no marks: no effect");
 	cr_assert_eq(gmem_mark_changes(&m), 0);
 	cr_assert_eq(gmem_write(&m, gpa(0), "new", 4), 0);
-	cr_assert_eq(gmem_learn_zeros(&m, -1), 0, "there is no file");
+	cr_assert_eq(gmem_learn_zeros(&m, -1, -1), 0, "there is no file");
 	expect_saved(&m, bytes, want, 1);
 	gmem_done(&m);
 	cr_assert_eq(pwrite(longer, "x", 1, (off_t)bytes), 1);
 	cr_assert_eq(gmem_init(&m, bytes), 0);
 	cr_assert_eq(gmem_attach_file(&m, fd), 0);
 	cr_assert_eq(gmem_mark_changes(&m), 0);
-	cr_expect_eq(gmem_learn_zeros(&m, longer), -EINVAL);
+	cr_expect_eq(gmem_learn_zeros(&m, longer, -1), -EINVAL);
 	gmem_done(&m);
 	(void)close(fd);
 	(void)close(longer);

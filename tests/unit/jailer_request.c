@@ -257,6 +257,36 @@ Test(jailer_request, snapshot)
 	}
 }
 
+/* A memory in two files: the second is held to all that the first one is. */
+static int check_split(size_t rest_bytes, int rest_seals)
+{
+	Casemate__Jailer__V1__CreateRequest in = sane();
+	int state = memfd(4096, ALL_SEALS), memory = memfd(128 * MIB, ALL_SEALS);
+	int rest = memfd(rest_bytes, rest_seals), r;
+	struct err err = { 0 };
+	struct request q;
+
+	in.kernel = (char *)(uintptr_t) "";
+	cr_assert_eq(request_check(&in, true, &limits, &q, &err), 0, "%s", err.msg);
+	cr_expect_eq(q.rest, -1);
+	r = request_check_split(&q, state, memory, rest, &err);
+	cr_expect(r == 0 ? q.rest == rest && q.memory == memory : q.rest == -1);
+	(void)close(state);
+	(void)close(memory);
+	(void)close(rest);
+	return r;
+}
+
+Test(jailer_request, memory_in_two_files)
+{
+	cr_expect_eq(check_split(128 * MIB, ALL_SEALS), 0);
+	cr_expect_eq(check_split(0, ALL_SEALS), -EINVAL);
+	cr_expect_eq(check_split(64 * MIB, ALL_SEALS), -EINVAL);
+	cr_expect_eq(check_split(130 * MIB, ALL_SEALS), -EINVAL);
+	for (int bit = 1; bit <= F_SEAL_WRITE; bit <<= 1)
+		cr_expect_eq(check_split(128 * MIB, ALL_SEALS & ~bit), -EINVAL);
+}
+
 Test(jailer_request, snapshot_that_is_no_memfd)
 {
 	Casemate__Jailer__V1__CreateRequest in = sane();

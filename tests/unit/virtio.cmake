@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 casemate_test(gmem unit SOURCES unit/gmem.c LINKS virtio)
+casemate_test(gmem_split unit SOURCES unit/gmem_split.c LINKS virtio)
 casemate_test(virtio_limiter unit SOURCES unit/virtio_limiter.c LINKS virtio)
 foreach(name queue mmio balloon misc pmem state)
   casemate_test(virtio_${name} unit

@@ -39,8 +39,11 @@ static int new_file(uint64_t bytes)
 	return fd;
 }
 
+static bool split; /* the next state file is of a memory in two files */
+
 static int state_file(const char self[16], const char parent[16], uint64_t memory_bytes)
 {
+	const le64_t at = le64_put(MEMORY_BYTES / 2);
 	const struct snap_machine machine = { .vcpus = le32_put(1),
 					      .memory_bytes = le64_put(memory_bytes) };
 	int fd = new_file(0);
@@ -54,6 +57,8 @@ static int state_file(const char self[16], const char parent[16], uint64_t memor
 	snap_writer_init(&w);
 	snap_put(&w, SNAP_MACHINE, 0, true, &machine, sizeof(machine));
 	snap_put(&w, SNAP_ID, 0, false, &id, sizeof(id));
+	if (split)
+		snap_put(&w, SNAP_SPLIT, 0, true, &at, sizeof(at));
 	cr_assert_eq(snap_writer_finish(&w, &p, &len), 0);
 	cr_assert_eq(pwrite(fd, p, len, 0), (ssize_t)len);
 	snap_writer_done(&w);
@@ -180,6 +185,23 @@ Test(vmm_snapmerge, chain)
 		close_files(&f[i]);
 	close_files(&out[0]);
 	close_files(&out[1]);
+}
+
+/* The half that the second file has would be lost. */
+Test(vmm_snapmerge, a_memory_in_two_files)
+{
+	struct snap_files base, diff, out = { new_file(0), new_file(0) };
+	struct err err = { 0 };
+
+	split = true;
+	base = full("1...............");
+	split = false;
+	diff = incremental("2...............", "1...............");
+	cr_expect_eq(snap_merge(&base, &diff, &out, &err), -EINVAL);
+	cr_expect(strstr(err.msg, "in two files") != NULL, "%s", err.msg);
+	close_files(&base);
+	close_files(&diff);
+	close_files(&out);
 }
 
 Test(vmm_snapmerge, wrong_files)

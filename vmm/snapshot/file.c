@@ -117,15 +117,15 @@ static int check_header(const struct file_header *h, size_t len, struct err *err
 
 static bool is_known(uint32_t type, uint32_t instance)
 {
-	static const uint64_t known = UINT64_C(1) << SNAP_MACHINE | UINT64_C(1) << SNAP_CLOCK |
-				      UINT64_C(1) << SNAP_IOAPIC | UINT64_C(1) << SNAP_ID |
-				      UINT64_C(1) << SNAP_CPUID | UINT64_C(1) << SNAP_REGS |
-				      UINT64_C(1) << SNAP_SREGS | UINT64_C(1) << SNAP_XSAVE |
-				      UINT64_C(1) << SNAP_XCRS | UINT64_C(1) << SNAP_DEBUGREGS |
-				      UINT64_C(1) << SNAP_LAPIC | UINT64_C(1) << SNAP_EVENTS |
-				      UINT64_C(1) << SNAP_MP_STATE | UINT64_C(1) << SNAP_MSRS |
-				      UINT64_C(1) << SNAP_TSC_KHZ | UINT64_C(1) << SNAP_VIRTIO |
-				      UINT64_C(1) << SNAP_VIRTIO_PRIVATE;
+	static const uint64_t known =
+		UINT64_C(1) << SNAP_MACHINE | UINT64_C(1) << SNAP_CLOCK |
+		UINT64_C(1) << SNAP_IOAPIC | UINT64_C(1) << SNAP_ID | UINT64_C(1) << SNAP_SPLIT |
+		UINT64_C(1) << SNAP_CPUID | UINT64_C(1) << SNAP_REGS | UINT64_C(1) << SNAP_SREGS |
+		UINT64_C(1) << SNAP_XSAVE | UINT64_C(1) << SNAP_XCRS |
+		UINT64_C(1) << SNAP_DEBUGREGS | UINT64_C(1) << SNAP_LAPIC |
+		UINT64_C(1) << SNAP_EVENTS | UINT64_C(1) << SNAP_MP_STATE |
+		UINT64_C(1) << SNAP_MSRS | UINT64_C(1) << SNAP_TSC_KHZ |
+		UINT64_C(1) << SNAP_VIRTIO | UINT64_C(1) << SNAP_VIRTIO_PRIVATE;
 	_Static_assert(SNAP_TYPE_END <= 64, "a bit for each type");
 
 	return type < SNAP_TYPE_END && (known >> type & 1U) != 0 && instance < SNAP_INSTANCE_MAX;

@@ -35,7 +35,8 @@ enum snap_type {
 	SNAP_MACHINE = 1, /* what the VM is made of; vm_state.c */
 	SNAP_CLOCK = 2,	  /* struct kvm_clock_data */
 	SNAP_IOAPIC = 3,
-	SNAP_ID = 4, /* struct snap_id; not mandatory */
+	SNAP_ID = 4,	/* struct snap_id; not mandatory */
+	SNAP_SPLIT = 5, /* le64: the memory lies in two files, split there */
 	/* Instance = vCPU: the kernel's structures as they are, which are ABI of x86_64. */
 	SNAP_CPUID = 16,     /* struct kvm_cpuid_entry2[] */
 	SNAP_REGS = 17,	     /* struct kvm_regs */

@@ -6,18 +6,19 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/num.h"
+#include "vmm/snapshot/copier.h"
 #include "vmm/snapshot/dirty.h"
 #include "vmm/snapshot/vm_state.h"
 #include "vmm/vmm_fds.h"
-
-#define PART_BYTES (4 * MIB) /* some 1.5 ms of copying, between two looks at the devices */
 
 struct live {
 	struct vm *vm;
 	struct loop *loop;
 	struct loop_timer *next;
-	int state_fd, memory_fd;
-	uint64_t at; /* so much of the memory file is written */
+	struct vm_state_files files;
+	uint64_t at, end;    /* so much of the memory file is written, of so much */
+	bool rest_is_copied; /* by the other thread; or there is nothing for it */
 	uint64_t paused_ns;
 	live_done_fn *done;
 	void *arg;
@@ -27,7 +28,7 @@ struct live {
  * under way that began before. */
 static int begin_marking(struct live *l, struct err *err)
 {
-	int r = gmem_learn_zeros(&l->vm->gmem, VMM_FD_MEMORY);
+	int r = gmem_learn_zeros(&l->vm->gmem, VMM_FD_MEMORY, VMM_FD_REST);
 	uint64_t begin = now_ns();
 
 	if (r < 0)
@@ -50,7 +51,7 @@ static int finish(struct live *l, struct err *err)
 	int r;
 
 	vm_pause(l->vm);
-	r = vm_state_save_again(l->vm, l->state_fd, l->memory_fd, err);
+	r = vm_state_save_again(l->vm, &l->files, err);
 	vm_resume(l->vm);
 	l->paused_ns += now_ns() - begin;
 	return r;
@@ -66,22 +67,78 @@ static void end(struct live *l, int r, const struct err *err)
 	done(r, paused_ns, err, arg);
 }
 
+static void fail(struct live *l, int r, const char *what)
+{
+	struct err err = { 0 };
+
+	loop_timer_del(l->next);
+	if (l->vm->copier != NULL)
+		copier_cancel(l->vm->copier);
+	(void)err_sys(&err, r, "%s", what);
+	end(l, r, &err);
+}
+
+/* One of the two is through. */
+static void finish_if_copied(struct live *l)
+{
+	struct err err = { 0 };
+	int r;
+
+	if (l->at < l->end || !l->rest_is_copied)
+		return;
+	r = finish(l, &err);
+	end(l, r, &err);
+}
+
+static void on_rest(int r, void *arg)
+{
+	struct live *l = arg;
+
+	if (r < 0) {
+		fail(l, r, "memory's second file");
+		return;
+	}
+	l->rest_is_copied = true;
+	finish_if_copied(l);
+}
+
 static void on_next(void *arg)
 {
 	struct live *l = arg;
-	struct err err = { 0 };
-	int r = gmem_save_part(&l->vm->gmem, l->memory_fd, l->at, PART_BYTES, &l->at);
+	uint64_t to = MIN(l->end, l->at + COPIER_PART_BYTES);
+	int r = gmem_save_part(&l->vm->gmem, l->files.memory, l->at, to);
 
 	l->next = NULL;
+	l->at = to;
 	if (r < 0)
-		(void)err_sys(&err, r, "memory file");
-	else if (l->at == l->vm->gmem.bytes)
-		r = finish(l, &err);
-	else if (loop_timer_add(l->loop, 0, on_next, l, &l->next) == 0)
-		return;
-	else
-		r = err_sys(&err, -ENOMEM, "timer");
-	end(l, r, &err);
+		fail(l, r, "memory file");
+	else if (to == l->end)
+		finish_if_copied(l);
+	else if ((r = loop_timer_add(l->loop, 0, on_next, l, &l->next)) < 0)
+		fail(l, r, "timer");
+}
+
+/* Marks are kept. */
+static int begin_copying(struct live *l, struct err *err)
+{
+	const struct gmem *m = &l->vm->gmem;
+	int r = begin_marking(l, err);
+
+	if (r < 0)
+		return r;
+	r = gmem_check_empty(m, l->files.memory);
+	if (r == 0 && l->files.rest >= 0)
+		r = gmem_check_empty(m, l->files.rest);
+	if (r < 0)
+		return err_sys(err, r, "memory file");
+	l->files.split = l->end = l->files.rest >= 0 ? gmem_middle(m) : m->bytes;
+	l->rest_is_copied = l->end == m->bytes;
+	r = loop_timer_add(l->loop, 0, on_next, l, &l->next);
+	if (r < 0)
+		return err_sys(err, r, "timer");
+	if (!l->rest_is_copied)
+		copier_begin(l->vm->copier, l->files.rest, l->end, m->bytes, on_rest, l);
+	return 0;
 }
 
 /* All of it with the guest stopped. */
@@ -93,16 +150,15 @@ static void on_unmarked(void *arg)
 	int r;
 
 	vm_pause(l->vm);
-	r = vm_state_save(l->vm, false, l->state_fd, l->memory_fd, &err);
+	r = vm_state_save(l->vm, false, l->files.state, l->files.memory, &err);
 	vm_resume(l->vm);
 	l->paused_ns = now_ns() - begin;
 	end(l, r, &err);
 }
 
-int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, live_done_fn *done,
-	       void *arg, struct live **ret, struct err *err)
+int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, int rest_fd,
+	       live_done_fn *done, void *arg, struct live **ret, struct err *err)
 {
-	bool marking = gmem_is_marking(&vm->gmem);
 	struct live *l = calloc(1, sizeof(*l));
 	int r;
 
@@ -110,13 +166,13 @@ int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, li
 		return err_sys(err, -ENOMEM, "live snapshot");
 	*l = (struct live){ .vm = vm,
 			    .loop = loop,
-			    .state_fd = state_fd,
-			    .memory_fd = memory_fd,
+			    .files = { .state = state_fd, .memory = memory_fd, .rest = rest_fd },
 			    .done = done,
 			    .arg = arg };
-	r = marking ? begin_marking(l, err) : 0;
-	if (r == 0) {
-		r = loop_timer_add(loop, 0, marking ? on_next : on_unmarked, l, &l->next);
+	if (gmem_is_marking(&vm->gmem)) {
+		r = begin_copying(l, err);
+	} else {
+		r = loop_timer_add(loop, 0, on_unmarked, l, &l->next);
 		if (r < 0)
 			(void)err_sys(err, r, "timer");
 	}
@@ -132,5 +188,7 @@ void live_cancel(struct live *l)
 	if (l == NULL)
 		return;
 	loop_timer_del(l->next);
+	if (l->vm->copier != NULL)
+		copier_cancel(l->vm->copier);
 	free(l);
 }

@@ -9,6 +9,9 @@
  * what is marked is copied a second time, with the state. The files are of that last moment. A VM
  * that keeps no marks is paused from the beginning to the end.
  *
+ * With a second memory file, another thread (copier.h) copies half of the pages to that one at the
+ * same time. Where the memory is split is decided when it begins, and the state file says it.
+ *
  * Why the dirty log and not write protection by userfaultfd: no descriptor, no thread and no call
  * more in the jail, and what can go wrong is a pause that is longer, never a page that is wrong.
  * The price is that children can't begin before all has been copied.
@@ -30,10 +33,11 @@ typedef void live_done_fn(int r, uint64_t paused_ns, const struct err *err, void
 
 /*
  * Begins one of a running VM, which nobody else may pause until done was called, later and once;
- * *ret is gone then. The files are as vm_state_save wants them, and stay the caller's, who keeps
- * them open until then. 0, or -errno with err and done is never called.
+ * *ret is gone then. The files are as vm_state_save wants them, rest_fd too (-1 = all goes to one
+ * file), and stay the caller's, who keeps them open until then. 0, or -errno with err and done is
+ * never called.
  */
-MUST_USE int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd,
+MUST_USE int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, int rest_fd,
 			live_done_fn *done, void *arg, struct live **ret, struct err *err);
 /* Gives up: the VM has ended. done is not called. NULL is fine. */
 void live_cancel(struct live *l);

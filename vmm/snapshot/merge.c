@@ -71,6 +71,8 @@ static int open_part(struct part *p, const struct snap_files *f, bool full, stru
 		r = snap_take(&p->reader, SNAP_ID, 0, &p->id, sizeof(p->id), err);
 	if (r != 0)
 		return r;
+	if (snap_find(&p->reader, SNAP_SPLIT, 0) != NULL)
+		return err_set(err, -EINVAL, "its memory lies in two files");
 	p->memory = f->memory;
 	p->memory_bytes = le64_get(m.memory_bytes);
 	if (p->memory_bytes == 0 || p->memory_bytes % SNAP_MEMORY_ALIGN != 0 ||

@@ -51,7 +51,9 @@ static void save_device(struct virtio_dev *dev, unsigned index, struct snap_writ
 		snap_put(w, SNAP_VIRTIO_PRIVATE, index, true, private, len);
 }
 
-static int collect(struct vm *vm, const struct snap_id *id, struct snap_writer *w, struct err *err)
+/* split: NULL = the memory is in one file. */
+static int collect(struct vm *vm, const struct snap_id *id, const uint64_t *split,
+		   struct snap_writer *w, struct err *err)
 {
 	const struct snap_machine m = {
 		.vcpus = le32_put(vm->vcpus_count),
@@ -64,6 +66,10 @@ static int collect(struct vm *vm, const struct snap_id *id, struct snap_writer *
 
 	snap_put(w, SNAP_MACHINE, 0, true, &m, sizeof(m));
 	snap_put(w, SNAP_ID, 0, false, id, sizeof(*id));
+	if (split != NULL) {
+		const le64_t at = le64_put(*split);
+		snap_put(w, SNAP_SPLIT, 0, true, &at, sizeof(at));
+	}
 	r = save_clock(w, err);
 	ioapic_save(&vm->world.ioapic, ioapic);
 	snap_put(w, SNAP_IOAPIC, 0, true, ioapic, sizeof(ioapic));
@@ -87,7 +93,8 @@ static int write_file(int fd, const uint8_t *p, size_t len, struct err *err)
 	return r < 0 ? err_sys(err, r, "state file") : 0;
 }
 
-static int save_state(struct vm *vm, const struct snap_id *id, int fd, struct err *err)
+static int save_state(struct vm *vm, const struct snap_id *id, const uint64_t *split, int fd,
+		      struct err *err)
 {
 	struct snap_writer w;
 	const uint8_t *bytes;
@@ -95,7 +102,7 @@ static int save_state(struct vm *vm, const struct snap_id *id, int fd, struct er
 	int r;
 
 	snap_writer_init(&w);
-	r = collect(vm, id, &w, err);
+	r = collect(vm, id, split, &w, err);
 	if (r == 0) {
 		r = snap_writer_finish(&w, &bytes, &len);
 		if (r < 0)
@@ -114,7 +121,7 @@ static int save_memory(struct vm *vm, bool incremental, int fd, struct err *err)
 
 	if (r < 0)
 		return r;
-	r = gmem_learn_zeros(&vm->gmem, VMM_FD_MEMORY);
+	r = gmem_learn_zeros(&vm->gmem, VMM_FD_MEMORY, VMM_FD_REST);
 	if (r < 0)
 		return err_sys(err, r, "memory file that it came from");
 	r = incremental ? gmem_save_marked(&vm->gmem, fd) : gmem_save(&vm->gmem, fd);
@@ -137,7 +144,7 @@ int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd, 
 	if (getrandom(id.self, sizeof(id.self), 0) != (ssize_t)sizeof(id.self))
 		return err_sys(err, -EIO, "state file");
 	memcpy(id.parent, vm->snapshot, sizeof(id.parent));
-	r = save_state(vm, &id, state_fd, err);
+	r = save_state(vm, &id, NULL, state_fd, err);
 	if (r == 0)
 		r = save_memory(vm, incremental, memory_fd, err);
 	if (r == 0)
@@ -145,19 +152,23 @@ int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd, 
 	return r;
 }
 
-int vm_state_save_again(struct vm *vm, int state_fd, int memory_fd, struct err *err)
+int vm_state_save_again(struct vm *vm, const struct vm_state_files *f, struct err *err)
 {
+	const bool is_split = f->rest >= 0;
+	const uint64_t bytes = vm->gmem.bytes, split = is_split ? f->split : bytes;
 	struct snap_id id = { { 0 }, { 0 } };
 	int r;
 
 	if (getrandom(id.self, sizeof(id.self), 0) != (ssize_t)sizeof(id.self))
 		return err_sys(err, -EIO, "state file");
-	r = save_state(vm, &id, state_fd, err);
+	r = save_state(vm, &id, is_split ? &split : NULL, f->state, err);
 	if (r == 0)
 		r = dirty_collect(&vm->gmem, VMM_FD_VM, err);
 	if (r < 0)
 		return r;
-	r = gmem_save_again(&vm->gmem, memory_fd);
+	r = gmem_save_again(&vm->gmem, f->memory, 0, split);
+	if (r == 0 && is_split)
+		r = gmem_save_again(&vm->gmem, f->rest, split, bytes);
 	if (r < 0)
 		return err_sys(err, r, "memory file");
 	gmem_unmark(&vm->gmem);
@@ -252,6 +263,25 @@ void vm_state_close(struct vm_state *s)
 const struct snap_reader *vm_state_reader(const struct vm_state *s)
 {
 	return &s->reader;
+}
+
+int vm_state_split(const struct vm_state *s, uint64_t bytes, uint64_t *ret, struct err *err)
+{
+	le64_t at;
+	int r;
+
+	if (snap_find(&s->reader, SNAP_SPLIT, 0) == NULL) {
+		*ret = bytes;
+		return 0;
+	}
+	r = snap_take(&s->reader, SNAP_SPLIT, 0, &at, sizeof(at), err);
+	if (r < 0)
+		return r;
+	if (le64_get(at) > bytes || le64_get(at) % 4096 != 0)
+		return err_set(err, -EINVAL, "state file: the memory can't be split at %" PRIu64,
+			       le64_get(at));
+	*ret = le64_get(at);
+	return 0;
 }
 
 static int load_clock(const struct snap_reader *r, uint64_t *ret_ns, struct err *err)

@@ -20,9 +20,15 @@
 MUST_USE int vm_state_save(struct vm *vm, bool incremental, int state_fd, int memory_fd,
 			   struct err *err);
 
-/* The same for a VM whose memory file was written while it ran (live.h): the state, and the pages
- * that are marked, over what the file has. */
-MUST_USE int vm_state_save_again(struct vm *vm, int state_fd, int memory_fd, struct err *err);
+/* Where a live snapshot goes: the memory's file, and from `split` on another one,
+ * gmem_attach_split; rest < 0: there is none. */
+struct vm_state_files {
+	int state, memory, rest;
+	uint64_t split;
+};
+/* The same for a VM whose memory files were written while it ran (live.h): the state, and the pages
+ * that are marked, over what the files have. */
+MUST_USE int vm_state_save_again(struct vm *vm, const struct vm_state_files *f, struct err *err);
 
 /* Reads the file at fd and checks that it is of a machine like cfg. *ret belongs to the caller
  * (vm_state_close). 0, -EINVAL, -ENOTSUP or another -errno, with err. */
@@ -31,6 +37,10 @@ MUST_USE int vm_state_open(int fd, const struct vm_config *cfg, struct vm_state 
 			   struct err *err);
 void vm_state_close(struct vm_state *s);
 const struct snap_reader *vm_state_reader(const struct vm_state *s);
+
+/* Where its memory is split: *ret, bytes = it is in one file. 0, or -EINVAL with err. */
+MUST_USE int vm_state_split(const struct vm_state *s, uint64_t bytes, uint64_t *ret,
+			    struct err *err);
 
 /* The IOAPIC and the devices; the vCPUs have their state already. vm->clock_ns is the guest's time.
  */

@@ -120,7 +120,7 @@ static void handle_reserve(struct rpc_call *call, const ProtobufCMessage *in, in
 		return;
 	}
 	j = jail_find(s->jails, m->id);
-	if (j == NULL)
+	if (j == NULL || j->owner != session_owner(s))
 		rpc_fail(call, RPC_NOT_FOUND, "no jail %s", m->id);
 	else if (jail_reserve(j, m->snapshots, &err) < 0)
 		refuse_call(call, &err);

@@ -24,6 +24,7 @@ jail_test(jail_layers native/jail_layers.c)
 jail_test(jail_inspect native/jail_inspect.c)
 jail_test(jail_vmm native/jail_vmm.c)
 jail_test(jail_image native/jail_image.c)
+jail_test(jail_restore native/jail_restore.c)
 
 # doctor's live probe, by the CLI with the product's jailer and with one that leaves layers out.
 if(NOT CASEMATE_SANITIZE)

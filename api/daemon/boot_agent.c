@@ -38,7 +38,7 @@ void boot_identified(struct sandbox *s)
 			 "id=%s pid=%" PRId32 " uid=%" PRIu32 " boot_us=%" PRIu64 " path=%s", s->id,
 			 s->pid, s->uid,
 			 (s->time_ns[SANDBOX_T_RUNNING] - s->time_ns[SANDBOX_T_BEGIN]) / 1000,
-			 sandbox_path_name(s));
+			 sandbox_path_name(s->path));
 }
 
 static void on_identified(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,

@@ -49,7 +49,7 @@ char *sandbox_record(const struct sandbox *s)
 			      .end_unix_ms = s->end_unix_ms };
 	char *text;
 
-	(void)snprintf(rec.path, sizeof(rec.path), "%s", sandbox_path_name(s));
+	(void)snprintf(rec.path, sizeof(rec.path), "%s", sandbox_path_name(s->path));
 	memcpy(rec.parent, s->parent, sizeof(rec.parent));
 	if (s->origin != NULL && !parked)
 		rec.origin = origin_number(s->origin);

@@ -55,7 +55,21 @@ enum sandbox_event {
 	SANDBOX_EVENT_COUNT
 };
 
+/* How it came to run. */
+enum sandbox_path {
+	SANDBOX_PATH_COLD,
+	SANDBOX_PATH_RESTORE,
+	SANDBOX_PATH_POOL,
+	SANDBOX_PATH_FORK,
+	SANDBOX_PATH_DISK,
+	SANDBOX_PATH_SNAPSHOT,
+	SANDBOX_PATH_REBOOT,
+	SANDBOX_PATH_COUNT
+};
+
 const char *sandbox_state_name(enum sandbox_state s);
+/* cold, restore, pool, ... */
+const char *sandbox_path_name(enum sandbox_path p);
 /* The state after an event: the one transition table. -EINVAL for a pair that can't happen. */
 MUST_USE int sandbox_next(enum sandbox_state s, enum sandbox_event ev);
 /* A fresh random id: 'i' and 19 of [a-z0-9]. */
@@ -138,6 +152,7 @@ void sandbox_expect_end(struct sandbox *s);
 const char *sandbox_id(const struct sandbox *s);
 enum sandbox_state sandbox_state(const struct sandbox *s);
 struct tenant *sandbox_tenant(const struct sandbox *s);
+enum sandbox_path sandbox_path(const struct sandbox *s);
 /* What it was asked for. */
 const struct spec *sandbox_spec(const struct sandbox *s);
 int64_t sandbox_created_unix_ms(const struct sandbox *s);

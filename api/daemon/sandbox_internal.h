@@ -51,17 +51,6 @@ struct sandboxes {
 	void *stopped_arg;
 };
 
-/* How it came to run. */
-enum sandbox_path {
-	SANDBOX_PATH_COLD,
-	SANDBOX_PATH_RESTORE,
-	SANDBOX_PATH_POOL,
-	SANDBOX_PATH_FORK,
-	SANDBOX_PATH_DISK,
-	SANDBOX_PATH_SNAPSHOT,
-	SANDBOX_PATH_REBOOT,
-};
-
 #define SANDBOX_TOKEN_BYTES 32U
 #define SANDBOX_SEAL_MAX    256U
 #define SANDBOX_IMAGE_BYTES 32U
@@ -202,8 +191,7 @@ static inline bool sandbox_has_ended(const struct sandbox *s)
 	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
 }
 
-/* sandbox_view.c: cold, restore, pool */
-const char *sandbox_path_name(const struct sandbox *s);
+/* sandbox_view.c */
 MUST_USE int sandbox_path_find(const char *name, enum sandbox_path *ret); /* 0 or -EINVAL */
 
 /* sandbox_table.c */

@@ -110,10 +110,16 @@ static const char *const path_names[] = {
 	[SANDBOX_PATH_DISK] = "disk",	 [SANDBOX_PATH_SNAPSHOT] = "snapshot",
 	[SANDBOX_PATH_REBOOT] = "reboot"
 };
+_Static_assert(ARRAY_SIZE(path_names) == SANDBOX_PATH_COUNT, "each has a name");
 
-const char *sandbox_path_name(const struct sandbox *s)
+const char *sandbox_path_name(enum sandbox_path p)
 {
-	return path_names[s->path];
+	return path_names[p];
+}
+
+enum sandbox_path sandbox_path(const struct sandbox *s)
+{
+	return s->path;
 }
 
 int sandbox_path_find(const char *name, enum sandbox_path *ret)
@@ -265,7 +271,7 @@ static int put_life(struct buf *out, const struct sandbox *s)
 int sandbox_put_json(const struct sandbox *s, struct buf *out)
 {
 	int r = json_printf(out, "{\"id\":\"%s\",\"state\":\"%s\",\"path\":\"%s\"", s->id,
-			    sandbox_state_name(s->state), sandbox_path_name(s));
+			    sandbox_state_name(s->state), sandbox_path_name(s->path));
 
 	if (r == 0)
 		r = put_spec(out, s);

@@ -43,10 +43,10 @@ struct service {
 	const char *domain; /* of sandboxes' host names; NULL = none */
 	struct spec_limits limits;
 	size_t sandboxes_max;
-	uint64_t started_ms;		 /* monotonic */
-	struct subscriber *subscribers;	 /* service_events.c */
-	uint64_t events;		 /* published so far: the last one's number */
-	uint64_t started, ended, failed; /* sandboxes */
+	uint64_t started_ms;		/* monotonic */
+	struct subscriber *subscribers; /* service_events.c */
+	uint64_t events;		/* published so far: the last one's number */
+	uint64_t started[SANDBOX_PATH_COUNT], ended, failed; /* sandboxes */
 };
 
 extern const struct http_route service_routes[];

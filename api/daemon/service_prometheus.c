@@ -48,6 +48,19 @@ static void one(struct buf *b, const char *name, const char *type, const char *h
 	put(b, "casemate_%s %" PRIu64 "\n", name, value);
 }
 
+/* By the way that each took: a pool that is missed shows as restore, or as cold. */
+static void put_started(struct buf *b, const struct service *sv)
+{
+	static const enum sandbox_path paths[] = { SANDBOX_PATH_COLD, SANDBOX_PATH_RESTORE,
+						   SANDBOX_PATH_POOL, SANDBOX_PATH_FORK,
+						   SANDBOX_PATH_SNAPSHOT };
+
+	head(b, "sandboxes_started_total", "counter", "Sandboxes that came to run.");
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		put(b, "casemate_sandboxes_started_total{path=\"%s\"} %" PRIu64 "\n",
+		    sandbox_path_name(paths[i]), sv->started[paths[i]]);
+}
+
 static void put_http(struct buf *b, const struct service *sv)
 {
 	struct http_counts c;
@@ -146,7 +159,7 @@ static void answer(struct scrape *m)
 	one(&b, "jailer_up", "gauge", "Is the jailer there?", jailer_conn(sv->jailer) != NULL);
 	one(&b, "sandboxes", "gauge", "Sandboxes that live.", sandboxes_live(sv->sandboxes));
 	one(&b, "sandboxes_max", "gauge", "How many there may be.", sv->sandboxes_max);
-	one(&b, "sandboxes_started_total", "counter", "Sandboxes that came to run.", sv->started);
+	put_started(&b, sv);
 	one(&b, "sandboxes_ended_total", "counter", "Sandboxes that ran and ended.", sv->ended);
 	one(&b, "sandboxes_failed_total", "counter", "Sandboxes that never ran.", sv->failed);
 	put_http(&b, sv);

@@ -78,7 +78,7 @@ void service_changed(struct sandbox *s, void *arg)
 		return;
 	switch (sandbox_state(s)) {
 	case SANDBOX_RUNNING:
-		sv->started += !sandbox_resumed(s);
+		sv->started[sandbox_path(s)] += !sandbox_resumed(s);
 		r = put(sv, s);
 		break;
 	case SANDBOX_PARKING:

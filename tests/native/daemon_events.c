@@ -50,7 +50,8 @@ Test(daemon_events, events, .init = set_up, .fini = tear_down, .timeout = 120)
 	expect_event(fd, text);
 	close(fd);
 	daemon_rig_ask(&d, false, "GET", "/metrics", "", NULL, &a);
-	cr_assert_not_null(strstr(a.body, "casemate_sandboxes_started_total 2\n"), "%s", a.body);
+	cr_assert_not_null(strstr(a.body, "casemate_sandboxes_started_total{path=\"cold\"} 2\n"),
+			   "%s", a.body);
 	cr_assert_not_null(strstr(a.body, "casemate_tenant_sandboxes{tenant=\"bob\"} 1\n"), "%s",
 			   a.body);
 	(void)snprintf(text, sizeof(text), "casemate_sandbox_memory_bytes{id=\"%s", id);

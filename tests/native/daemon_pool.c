@@ -198,6 +198,10 @@ Test(daemon_pool, no_more_than_there_is_memory_for)
 	cr_assert_str_eq(made_by(), "restore");
 	await_spares(DEPTH);
 	cr_expect_str_eq(made_by(), "pool");
+	cr_assert_eq(ask("GET", "/metrics", NULL), 200);
+	cr_expect_not_null(strstr(a.body, "started_total{path=\"cold\"} 1\n"), "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "started_total{path=\"restore\"} 4\n"), "%s", a.body);
+	cr_expect_not_null(strstr(a.body, "started_total{path=\"pool\"} 3\n"), "%s", a.body);
 }
 
 /* ---- The image ----------------------------------------------------------------------------- */

@@ -109,7 +109,10 @@ int verb_snapshot(struct cli *cli, int argc, char **argv)
 
 	if (status != ARGS_GO)
 		return status;
-	if (strcmp(verb, "create") == 0 && left == 1)
+	if (strcmp(verb, "create") == 0 && left != 1)
+		return cli_fail("snapshot create: needs one sandbox; "
+				"write casemate snapshot create ID");
+	if (strcmp(verb, "create") == 0)
 		return create(cli, argv[optind + 1], name, json);
 	if (strcmp(verb, "ls") == 0 && left == 0)
 		return list(cli, json);

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/machine.h"
 #include "agent/user.h"
 #include "base/bug.h"
 #include "base/fd.h"
@@ -109,7 +110,7 @@ static int put_file(const char *path, int flags, const char *text, struct err *e
 	return r < 0 ? err_sys(err, r, "%s", path) : 0;
 }
 
-/* A new one each time: programs take it for the machine's identity. */
+/* A new one for each machine: programs take it for the machine's identity. */
 static int put_machine_id(struct err *err)
 {
 	static const char hex[] = "0123456789abcdef";
@@ -156,8 +157,9 @@ int identity_prepare(struct err *err)
 	return r < 0 ? r : put_file("/etc/hosts", O_APPEND, "", err);
 }
 
-/* What belongs to the machine. */
-static int apply_machine(const identify_pb *req, struct err *err)
+/* What belongs to the machine. What is in its memory already may be another machine's, or its own
+ * of before it was paused. */
+static int apply_machine(const struct agent *a, const identify_pb *req, struct err *err)
 {
 	struct timespec ts = { .tv_sec = req->unix_time_ns / NS_PER_S,
 			       .tv_nsec = (long)(req->unix_time_ns % NS_PER_S) };
@@ -165,8 +167,12 @@ static int apply_machine(const identify_pb *req, struct err *err)
 
 	if (r == 0 && req->unix_time_ns != 0 && clock_settime(CLOCK_REALTIME, &ts) < 0)
 		r = err_sys(err, -errno, "clock_settime");
-	if (r == 0)
-		r = put_machine_id(err);
+	machine_drain_rng();
+	if (r < 0 || (a->identified && req->same_machine))
+		return r;
+	r = put_machine_id(err);
+	if (r == 0 && a->identified) /* in a template nobody has asked for it yet */
+		r = machine_renew_boot_id(err);
 	if (r == 0)
 		r = set_hostname(req->hostname, err);
 	return r;
@@ -192,7 +198,7 @@ int identity_apply(struct agent *a, const identify_pb *req, struct err *err)
 			r = err_set(err, -ENOMEM, "out of memory");
 	}
 	if (r == 0 && a->is_init)
-		r = apply_machine(req, err);
+		r = apply_machine(a, req, err);
 	if (r < 0) {
 		env_done(&envs);
 		free(cwd);

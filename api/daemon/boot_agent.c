@@ -89,6 +89,7 @@ static int send_identity(struct sandbox *s)
 	req.unix_time_ns = (int64_t)clock_ns(CLOCK_REALTIME);
 	req.default_user = s->spec.user;
 	req.default_cwd = s->spec.cwd;
+	req.same_machine = s->path == SANDBOX_PATH_DISK;
 	BUG_ON(getrandom(s->token, sizeof(s->token), 0) != (ssize_t)sizeof(s->token));
 	req.token = (ProtobufCBinaryData){ .len = sizeof(s->token), .data = s->token };
 	if (s->origin != NULL || s->path == SANDBOX_PATH_DISK || s->path == SANDBOX_PATH_SNAPSHOT) {

@@ -95,7 +95,9 @@ ticks_beyond() {
 
 @test "several at once, and no two are alike" {
 	id=$(casemate create)
-	script='hostname; cat /etc/machine-id /proc/sys/kernel/random/uuid; od -An -tx1 -N16 /dev/urandom'
+	# The parent has been told its boot id, and its kernel has random numbers of the host's in reserve.
+	script='hostname; cat /etc/machine-id /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id
+		od -An -tx1 -N16 /dev/urandom; od -An -tx1 -N16 /dev/hwrng'
 	in_it "$id" "$script" >"$BATS_TEST_TMPDIR/all"
 	mapfile -t children < <(casemate fork --count 3 "$id")
 	[ "${#children[@]}" = 3 ]
@@ -103,8 +105,8 @@ ticks_beyond() {
 		in_it "$s" "$script" >>"$BATS_TEST_TMPDIR/all"
 		[ "$(in_it "$s" hostname)" = "$s" ]
 	done
-	[ "$(wc -l <"$BATS_TEST_TMPDIR/all")" = 16 ]
-	[ "$(sort -u "$BATS_TEST_TMPDIR/all" | wc -l)" = 16 ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/all")" = 24 ]
+	[ "$(sort -u "$BATS_TEST_TMPDIR/all" | wc -l)" = 24 ]
 	casemate rm "$id"
 	# The parent's end isn't theirs.
 	[ "$(in_it "${children[2]}" 'echo here')" = here ]

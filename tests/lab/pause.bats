@@ -27,6 +27,7 @@ while True:
 " </dev/null >/dev/null 2>&1 & echo $! >/tmp/pid'
 	until_true 30 counts_beyond "$id" 5
 	random=$(in_it "$id" 'cat /proc/sys/kernel/random/uuid')
+	who=$(in_it "$id" 'hostname; cat /etc/machine-id /etc/hosts /proc/sys/kernel/random/boot_id')
 	before=$(count "$id")
 	vmm=$(jail_of "$id" pid)
 	run --separate-stderr casemate pause --disk "$id"
@@ -45,6 +46,7 @@ while True:
 	until_true 30 counts_beyond "$id" "$before"
 	in_it "$id" 'kill -0 $(cat /tmp/pid)'
 	[ "$(in_it "$id" 'cat /proc/sys/kernel/random/uuid')" != "$random" ]
+	[ "$(in_it "$id" 'hostname; cat /etc/machine-id /etc/hosts /proc/sys/kernel/random/boot_id')" = "$who" ]
 	# Its clock is the host's.
 	skew=$(($(in_it "$id" 'date +%s') - $(date +%s)))
 	[ "${skew#-}" -le 5 ]

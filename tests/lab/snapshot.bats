@@ -31,7 +31,7 @@ counts_beyond() { [ "$(counts "$1")" -gt "$2" ]; }
 @test "a process and a file survive; two sandboxes of one snapshot are two machines" {
 	before=$(denials | wc -l)
 	id=$(casemate create)
-	in_it "$id" 'echo before >/tmp/file
+	in_it "$id" 'echo before >/tmp/file; cat /proc/sys/kernel/random/boot_id >/tmp/boot_id
 		(n=0; while :; do n=$((n + 1)); echo $n >/tmp/count.new; mv /tmp/count.new /tmp/count; sleep 0.1; done) </dev/null >/dev/null 2>&1 &'
 	until_true 30 counts_beyond "$id" 3
 	snapshot=$(casemate snapshot create --name warm "$id")
@@ -46,7 +46,8 @@ counts_beyond() { [ "$(counts "$1")" -gt "$2" ]; }
 	[ "$(in_it "$b" 'cat /tmp/file')" = before ]
 	for one in "$a" "$b"; do
 		until_true 30 counts_beyond "$one" "$at"
-		in_it "$one" 'hostname; cat /etc/machine-id /proc/sys/kernel/random/uuid' >"$BATS_TEST_TMPDIR/$one"
+		in_it "$one" 'hostname; cat /etc/machine-id /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id' >"$BATS_TEST_TMPDIR/$one"
+		in_it "$one" '! cmp -s /tmp/boot_id /proc/sys/kernel/random/boot_id'
 	done
 	[ "$(head -n 1 "$BATS_TEST_TMPDIR/$a")" = "$a" ]
 	[ -z "$(sort "$BATS_TEST_TMPDIR/$a" "$BATS_TEST_TMPDIR/$b" | uniq -d)" ]

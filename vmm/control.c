@@ -145,12 +145,18 @@ static void handle_resume(struct rpc_call *call, const ProtobufCMessage *in, int
 
 	(void)in;
 	(void)fds;
-	advance(c, EVENT_RESUMED);
-	vm_resume(&c->vm);
+	if (c->state == STATE_RUNNING && (c->live == NULL || !live_let_run(c->live))) {
+		rpc_fail(call, RPC_FAILED_PRECONDITION, "the VM isn't paused");
+		return;
+	}
+	if (c->state == STATE_PAUSED) {
+		advance(c, EVENT_RESUMED);
+		vm_resume(&c->vm);
+	}
 	rpc_reply(call, &out.base, NULL);
 }
 
-static void on_live_done(int r, uint64_t paused_ns, const struct err *err, void *arg)
+static void on_live_done(int r, bool paused, uint64_t paused_ns, const struct err *err, void *arg)
 {
 	Casemate__Vmm__V1__SnapshotResponse out = CASEMATE__VMM__V1__SNAPSHOT_RESPONSE__INIT;
 	Casemate__Vmm__V1__SnapshotSplitResponse out_split =
@@ -163,13 +169,16 @@ static void on_live_done(int r, uint64_t paused_ns, const struct err *err, void 
 	for (unsigned i = 0; i < ARRAY_SIZE(c->live_fds); i++)
 		fd_closep(&c->live_fds[i]);
 	out.paused_ns = out_split.paused_ns = paused_ns;
+	if (paused)
+		advance(c, EVENT_PAUSED);
 	if (r < 0)
 		rpc_fail_err(call, err);
 	else
 		rpc_reply(call, c->live_split ? &out_split.base : &out.base, NULL);
 }
 
-static void snapshot_live(struct control *c, struct rpc_call *call, int *fds, unsigned fds_count)
+static void snapshot_live(struct control *c, struct rpc_call *call, int *fds, unsigned fds_count,
+			  bool stay_paused)
 {
 	struct err err = { 0 };
 	int r;
@@ -177,11 +186,11 @@ static void snapshot_live(struct control *c, struct rpc_call *call, int *fds, un
 	for (unsigned i = 0; i < fds_count; i++)
 		c->live_fds[i] = fd_steal(&fds[i]);
 	c->live_split = fds_count == 3;
-	r = live_begin(&c->vm, c->loop, c->live_fds[0], c->live_fds[1], c->live_fds[2],
+	r = live_begin(&c->vm, c->loop, c->live_fds[0], c->live_fds[1], c->live_fds[2], stay_paused,
 		       on_live_done, c, &c->live, &err);
 	c->live_call = call;
 	if (r < 0)
-		on_live_done(r, 0, &err, c);
+		on_live_done(r, false, 0, &err, c);
 }
 
 static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)
@@ -199,7 +208,7 @@ static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, i
 	else if (q->live && q->incremental)
 		rpc_fail(call, RPC_INVALID_ARGUMENT, "a live snapshot is never incremental");
 	else if (q->live)
-		snapshot_live(c, call, fds, 2);
+		snapshot_live(c, call, fds, 2, false);
 	else if (vm_state_save(&c->vm, q->incremental, fds[0], fds[1], &err) < 0)
 		rpc_fail_err(call, &err);
 	else
@@ -209,13 +218,13 @@ static void handle_snapshot(struct rpc_call *call, const ProtobufCMessage *in, i
 static void handle_snapshot_split(struct rpc_call *call, const ProtobufCMessage *in, int *fds,
 				  void *arg)
 {
+	const Casemate__Vmm__V1__SnapshotSplitRequest *q = (const void *)in;
 	struct control *c = arg;
 
-	(void)in;
 	if (c->live != NULL)
 		rpc_fail(call, RPC_FAILED_PRECONDITION, "a live snapshot is under way");
 	else
-		snapshot_live(c, call, fds, 3);
+		snapshot_live(c, call, fds, 3, q->stay_paused);
 }
 
 /* ---- The end ----------------------------------------------------------------------------- */
@@ -294,7 +303,7 @@ static void end_live(struct control *c)
 	if (c->live == NULL)
 		return;
 	live_cancel(c->live);
-	on_live_done(err.code, 0, &err, c);
+	on_live_done(err.code, false, 0, &err, c);
 }
 
 static void on_result(struct loop_io *io, int fd, uint32_t events, void *arg)
@@ -384,7 +393,8 @@ static const struct rpc_handler handlers[] = {
 	{ &vmm_methods[VMM_CONFIGURE], handle_configure, IN(STATE_NEW), .once = true },
 	{ &vmm_methods[VMM_START], handle_start, IN(STATE_READY), .once = true },
 	{ &vmm_methods[VMM_PAUSE], handle_pause, IN(STATE_RUNNING), .once = false },
-	{ &vmm_methods[VMM_RESUME], handle_resume, IN(STATE_PAUSED), .once = false },
+	{ &vmm_methods[VMM_RESUME], handle_resume, IN(STATE_PAUSED) | IN(STATE_RUNNING),
+	  .once = false },
 	{ &vmm_methods[VMM_SNAPSHOT], handle_snapshot, IN(STATE_PAUSED) | IN(STATE_RUNNING),
 	  .once = false },
 	{ &vmm_methods[VMM_SNAPSHOT_SPLIT], handle_snapshot_split, IN(STATE_RUNNING),

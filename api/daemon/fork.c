@@ -42,7 +42,7 @@ struct fork {
 	const void *lease;
 	struct origin *origin;
 	uint64_t promised;	  /* of memory, until the snapshot is there */
-	struct rpc_pending *call; /* Reserve, Pause, Snapshot or Resume */
+	struct rpc_pending *call; /* Reserve, SnapshotSplit or Resume */
 	enum { PARENT_RUNS, PARENT_PAUSED, PARENT_RESUMING } rest; /* of ours, for its disk */
 	bool decided; /* what it has come to is known */
 	struct child children[SPEC_FORK_MAX];
@@ -324,11 +324,14 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 
 	(void)fds;
 	memory_settle(&f->table->memory, &f->promised);
+	/* A deadline says nothing: it may be paused, or be about to. */
+	if (st->code != RPC_OK && st->code != RPC_DEADLINE_EXCEEDED)
+		f->rest = PARENT_RUNS;
 	if (!step_ok(f, st, "VMM Snapshot"))
 		return;
-	if (f->rest == PARENT_RUNS)
-		f->paused_ns = ((const Casemate__Vmm__V1__SnapshotSplitResponse *)(const void *)out)
-				       ->paused_ns;
+	f->paused_ns =
+		((const Casemate__Vmm__V1__SnapshotSplitResponse *)(const void *)out)->paused_ns;
+	f->stopped_ns = now_ns() - f->paused_ns;
 	r = origin_seal(f->origin);
 	if (r < 0) { /* the VMM has kept a way to write to them */
 		fail(f, 500, "fork_failed", "fork: sealing the snapshot: %s", strerror(-r));
@@ -339,18 +342,21 @@ static void on_snapshot(const struct rpc_status *st, const ProtobufCMessage *out
 	make_children(f);
 }
 
-/* live: it runs, and is to. Else all of its memory goes to the first file. */
-static void take(struct fork *f, const struct sandbox *parent, bool live)
+/* With a disk it is paused at the moment of the snapshot, and stays so. */
+static void take(struct fork *f, const struct sandbox *parent)
 {
 	static const struct rpc_pending_ops ops = { .done = on_snapshot };
-	const Casemate__Vmm__V1__SnapshotRequest still = CASEMATE__VMM__V1__SNAPSHOT_REQUEST__INIT;
-	const Casemate__Vmm__V1__SnapshotSplitRequest split =
+	Casemate__Vmm__V1__SnapshotSplitRequest req =
 		CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
 
-	if (rpc_start(parent->vmm, &vmm_methods[live ? VMM_SNAPSHOT_SPLIT : VMM_SNAPSHOT],
-		      live ? &split.base : &still.base, origin_fds(f->origin), SNAPSHOT_MS, &ops, f,
-		      &f->call) < 0)
+	req.stay_paused = f->spec.scratch_bytes > 0;
+	/* From now on: it may be before the answer says so. */
+	f->rest = req.stay_paused ? PARENT_PAUSED : PARENT_RUNS;
+	if (rpc_start(parent->vmm, &vmm_methods[VMM_SNAPSHOT_SPLIT], &req.base,
+		      origin_fds(f->origin), SNAPSHOT_MS, &ops, f, &f->call) < 0) {
+		f->rest = PARENT_RUNS;
 		fail(f, 500, "internal", "fork: the VMM can't be asked");
+	}
 }
 
 /* NULL: it has failed. */
@@ -364,28 +370,9 @@ static const struct sandbox *parent_that_runs(struct fork *f)
 	return NULL;
 }
 
-static void on_paused(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
-{
-	const struct sandbox *parent;
-	struct fork *f = arg;
-
-	(void)out;
-	(void)fds;
-	if (st->code != RPC_OK && st->code != RPC_DEADLINE_EXCEEDED)
-		f->rest = PARENT_RUNS;
-	if (!step_ok(f, st, "VMM Pause"))
-		return;
-	f->stopped_ns = now_ns();
-	parent = parent_that_runs(f);
-	if (parent != NULL)
-		take(f, parent, false);
-}
-
 static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out, int *fds,
 			void *arg)
 {
-	static const struct rpc_pending_ops ops = { .done = on_paused };
-	const Casemate__Vmm__V1__PauseRequest req = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;
 	const struct sandbox *parent;
 	struct fork *f = arg;
 
@@ -394,18 +381,8 @@ static void on_reserved(const struct rpc_status *st, const ProtobufCMessage *out
 	if (!step_ok(f, st, "jailer Reserve"))
 		return;
 	parent = parent_that_runs(f);
-	if (parent == NULL)
-		return;
-	if (f->spec.scratch_bytes == 0) {
-		take(f, parent, true);
-		return;
-	}
-	/* From now on: it may be before the answer says so. */
-	f->rest = PARENT_PAUSED;
-	f->stopped_ns = now_ns();
-	if (rpc_start(parent->vmm, &vmm_methods[VMM_PAUSE], &req.base, NULL, PAUSE_MS, &ops, f,
-		      &f->call) < 0)
-		fail(f, 500, "internal", "fork: the VMM can't be asked");
+	if (parent != NULL)
+		take(f, parent);
 }
 
 static int reserve(struct fork *f, const struct sandbox *parent, struct err *err)

@@ -268,6 +268,88 @@ Test(vmm_live, a_page_of_later_is_found_in_two_files)
 	a_page_of_later(take_split);
 }
 
+static bool stands_still(struct vmm *v)
+{
+	const size_t before = console_length(v);
+
+	(void)usleep(100 * 1000);
+	return console_length(v) == before;
+}
+
+/* At the moment of the snapshot, for what else is to be of that moment. */
+static void stays_paused(bool track_dirty)
+{
+	const Casemate__Vmm__V1__ResumeRequest resume = CASEMATE__VMM__V1__RESUME_REQUEST__INIT;
+	Casemate__Vmm__V1__SnapshotSplitRequest q = CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
+	struct snapshot s = snapshot_new_split(), bad = snapshot_new_split();
+	const int fds[3] = { s.state, s.memory, s.rest };
+	struct rpc_status st;
+	struct vmm v, child;
+
+	boot(&v, track_dirty, 1);
+	q.stay_paused = true;
+	/* It fails: then it runs. */
+	cr_assert_eq(ftruncate(bad.memory, 0), 0);
+	cr_expect_neq(vmm_call(&v, VMM_SNAPSHOT_SPLIT, &q,
+			       (const int[]){ bad.state, bad.memory, bad.rest }, &st, NULL),
+		      RPC_OK);
+	expect_goes_on(&v);
+	vmm_must(&v, VMM_SNAPSHOT_SPLIT, &q, fds, NULL);
+	cr_expect(stands_still(&v));
+	restore(&child, &s);
+	expect_goes_on(&child);
+	vmm_do(&v, VMM_RESUME);
+	expect_goes_on(&v);
+	cr_expect_eq(vmm_call(&v, VMM_RESUME, &resume, NULL, &st, NULL), RPC_FAILED_PRECONDITION);
+	vmm_done(&child);
+	vmm_done(&v);
+	snapshot_close(&s);
+	snapshot_close(&bad);
+}
+
+Test(vmm_live, stays_paused)
+{
+	stays_paused(true);
+}
+
+Test(vmm_live, stays_paused_without_marks)
+{
+	stays_paused(false);
+}
+
+static void note_end(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
+{
+	(void)out;
+	(void)fds;
+	*(enum rpc_code *)arg = st->code;
+}
+
+/* Who waits no longer says Resume at any moment, and finds it running; while it is being copied,
+ * that is not to pause it. */
+Test(vmm_live, let_run_before_it_is_paused)
+{
+	static const struct rpc_pending_ops ops = { .done = note_end };
+	Casemate__Vmm__V1__SnapshotSplitRequest q = CASEMATE__VMM__V1__SNAPSHOT_SPLIT_REQUEST__INIT;
+	struct snapshot s = snapshot_new_split();
+	const int fds[3] = { s.state, s.memory, s.rest };
+	enum rpc_code code = RPC_UNKNOWN;
+	struct rpc_pending *p;
+	struct vmm v;
+
+	boot(&v, true, 1);
+	q.stay_paused = true;
+	cr_assert_eq(rpc_start(v.conn, &vmm_methods[VMM_SNAPSHOT_SPLIT], &q.base, fds, GOES_ON_MS,
+			       &ops, &code, &p),
+		     0);
+	vmm_do(&v, VMM_RESUME);
+	while (code == RPC_UNKNOWN)
+		cr_assert_geq(loop_step(v.loop, 100), 0);
+	cr_expect_eq(code, RPC_OK);
+	expect_goes_on(&v);
+	vmm_done(&v);
+	snapshot_close(&s);
+}
+
 Test(vmm_live, only_of_a_running_vm)
 {
 	const Casemate__Vmm__V1__PauseRequest p = CASEMATE__VMM__V1__PAUSE_REQUEST__INIT;

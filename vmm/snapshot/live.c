@@ -19,6 +19,7 @@ struct live {
 	struct vm_state_files files;
 	uint64_t at, end;    /* so much of the memory file is written, of so much */
 	bool rest_is_copied; /* by the other thread; or there is nothing for it */
+	bool stay_paused;    /* if it succeeds */
 	uint64_t paused_ns;
 	live_done_fn *done;
 	void *arg;
@@ -52,7 +53,8 @@ static int finish(struct live *l, struct err *err)
 
 	vm_pause(l->vm);
 	r = vm_state_save_again(l->vm, &l->files, err);
-	vm_resume(l->vm);
+	if (r < 0 || !l->stay_paused)
+		vm_resume(l->vm);
 	l->paused_ns += now_ns() - begin;
 	return r;
 }
@@ -60,11 +62,12 @@ static int finish(struct live *l, struct err *err)
 static void end(struct live *l, int r, const struct err *err)
 {
 	live_done_fn *done = l->done;
-	uint64_t paused_ns = l->paused_ns;
+	const bool paused = r == 0 && l->stay_paused;
+	const uint64_t paused_ns = l->paused_ns;
 	void *arg = l->arg;
 
 	free(l);
-	done(r, paused_ns, err, arg);
+	done(r, paused, paused_ns, err, arg);
 }
 
 static void fail(struct live *l, int r, const char *what)
@@ -151,13 +154,14 @@ static void on_unmarked(void *arg)
 
 	vm_pause(l->vm);
 	r = vm_state_save(l->vm, false, l->files.state, l->files.memory, &err);
-	vm_resume(l->vm);
+	if (r < 0 || !l->stay_paused)
+		vm_resume(l->vm);
 	l->paused_ns = now_ns() - begin;
 	end(l, r, &err);
 }
 
 int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, int rest_fd,
-	       live_done_fn *done, void *arg, struct live **ret, struct err *err)
+	       bool stay_paused, live_done_fn *done, void *arg, struct live **ret, struct err *err)
 {
 	struct live *l = calloc(1, sizeof(*l));
 	int r;
@@ -167,6 +171,7 @@ int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, in
 	*l = (struct live){ .vm = vm,
 			    .loop = loop,
 			    .files = { .state = state_fd, .memory = memory_fd, .rest = rest_fd },
+			    .stay_paused = stay_paused,
 			    .done = done,
 			    .arg = arg };
 	if (gmem_is_marking(&vm->gmem)) {
@@ -181,6 +186,14 @@ int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, in
 	else
 		*ret = l;
 	return r;
+}
+
+bool live_let_run(struct live *l)
+{
+	const bool was = l->stay_paused;
+
+	l->stay_paused = false;
+	return was;
 }
 
 void live_cancel(struct live *l)

@@ -21,6 +21,8 @@
 #ifndef VMM_SNAPSHOT_LIVE_H
 #define VMM_SNAPSHOT_LIVE_H
 
+#include <stdbool.h>
+
 #include "base/compiler.h"
 #include "base/err.h"
 #include "base/loop.h"
@@ -28,17 +30,21 @@
 
 struct live;
 
-/* r: 0, or -errno with err. The VM runs in either case. paused_ns: how long it did not. */
-typedef void live_done_fn(int r, uint64_t paused_ns, const struct err *err, void *arg);
+/* r: 0, or -errno with err. paused: it was to stay so; else the VM runs in either case. paused_ns:
+ * how long it did not. */
+typedef void live_done_fn(int r, bool paused, uint64_t paused_ns, const struct err *err, void *arg);
 
 /*
  * Begins one of a running VM, which nobody else may pause until done was called, later and once;
  * *ret is gone then. The files are as vm_state_save wants them, rest_fd too (-1 = all goes to one
- * file), and stay the caller's, who keeps them open until then. 0, or -errno with err and done is
- * never called.
+ * file), and stay the caller's, who keeps them open until then. stay_paused: when it succeeds, the
+ * VM stands still at its moment. 0, or -errno with err and done is never called.
  */
 MUST_USE int live_begin(struct vm *vm, struct loop *loop, int state_fd, int memory_fd, int rest_fd,
-			live_done_fn *done, void *arg, struct live **ret, struct err *err);
+			bool stay_paused, live_done_fn *done, void *arg, struct live **ret,
+			struct err *err);
+/* It isn't to stay paused after all. False: it wasn't to. */
+bool live_let_run(struct live *l);
 /* Gives up: the VM has ended. done is not called. NULL is fine. */
 void live_cancel(struct live *l);
 

@@ -36,6 +36,13 @@ int fd_dup(int fd, int min)
 	return n < 0 ? -errno : n;
 }
 
+int fd_lift(int fd, int min)
+{
+	CLEANUP(fd_closep) int low = fd;
+
+	return fd < 0 || fd >= min ? fd_steal(&low) : fd_dup(low, min);
+}
+
 int fd_set_nonblock(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -25,6 +25,9 @@ int fd_steal(int *fd);
 
 /* Duplicate, close-on-exec, lowest number >= min: the new fd or -errno. */
 MUST_USE int fd_dup(int fd, int min);
+/* fd itself where its number is min or more; else such a duplicate (-errno: none), and fd is
+ * closed in any case. */
+MUST_USE int fd_lift(int fd, int min);
 
 MUST_USE int fd_set_nonblock(int fd, bool on);
 

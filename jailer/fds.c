@@ -56,6 +56,21 @@ static int fds_leak(void)
 #define fds_leak() 0
 #endif
 
+/* Closes what is open and not used, a gap at a time. */
+static int close_gaps(const bool used[STAGE_FD_END])
+{
+	unsigned from = 0;
+
+	for (unsigned fd = 0; fd < STAGE_FD_END; fd++) {
+		if (!used[fd])
+			continue;
+		if (fd > from && close_range(from, fd - 1, 0) < 0)
+			return -errno;
+		from = fd + 1;
+	}
+	return close_range(from, ~0U, 0) < 0 ? -errno : 0;
+}
+
 /*
  * First everything is moved out of the way, then put in place, then the gaps are closed: no order
  * of numbers can make two of them overwrite each other.
@@ -84,11 +99,7 @@ static int apply(const struct stage_env *env, struct table *t)
 		fd_closep(&t->list[i].from);
 	if (layer_is_off(env, LAYER_FDS))
 		return fds_leak();
-	for (int fd = 0; fd < STAGE_FD_END; fd++) {
-		if (!used[fd])
-			(void)close(fd);
-	}
-	return close_range(STAGE_FD_END, ~0U, 0) < 0 ? -errno : 0;
+	return close_gaps(used);
 }
 
 /*

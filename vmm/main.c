@@ -103,10 +103,15 @@ static int reserve_numbers(struct err *err)
 				       "descriptor %d is missing; casemate-vmm is started "
 				       "by casemate-jailer",
 				       fd);
-	for (int fd = VMM_FD_CONTROL + 1; fd < VMM_FD_DYNAMIC; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && dup3(0, fd, O_CLOEXEC) < 0)
-			return err_sys(err, -errno, "reserving descriptor %d", fd);
-	return 0;
+	for (;;) {
+		/* The lowest that is free. */
+		CLEANUP(fd_closep) int fd = fd_dup(0, VMM_FD_CONTROL + 1);
+		if (fd < 0)
+			return err_sys(err, fd, "reserving descriptors");
+		if (fd >= VMM_FD_DYNAMIC)
+			return 0;
+		(void)fd_steal(&fd);
+	}
 }
 
 static int run(struct err *err)

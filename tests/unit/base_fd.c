@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -53,6 +54,20 @@ Test(base_fd, ownership)
 	fd_closep(&fd);
 	cr_assert_eq(fd_dup(fd, 0), -EBADF);
 	cr_assert_eq(fd_set_nonblock(-1, true), -EBADF);
+}
+
+Test(fd, lift_keeps_what_is_high_enough)
+{
+	int low = eventfd(0, EFD_CLOEXEC), high;
+
+	cr_assert_geq(low, 0);
+	cr_assert_eq(fd_lift(low, low), low);
+	high = fd_lift(low, low + 100);
+	cr_assert_eq(high, low + 100);
+	cr_assert_eq(fcntl(low, F_GETFD), -1, "the low one is closed");
+	cr_assert_eq(fcntl(high, F_GETFD), FD_CLOEXEC);
+	cr_assert_lt(fd_lift(high, 1 << 30), 0, "there is no such number");
+	cr_assert_eq(fcntl(high, F_GETFD), -1, "closed all the same");
 }
 
 Test(base_fd, whole_reads_and_writes)

@@ -334,11 +334,11 @@ static void fill_config(struct blk *b, const struct virtio_blk_spec *cfg)
 
 static int make_fds(struct blk *b)
 {
-	CLEANUP(fd_closep) int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	int timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
 	if (timer < 0)
 		return -errno;
-	b->timer_fd = fd_dup(timer, VMM_FD_DYNAMIC);
+	b->timer_fd = fd_lift(timer, VMM_FD_DYNAMIC);
 	if (b->timer_fd < 0)
 		return b->timer_fd;
 	b->post_fd = virtio_eventfd();

@@ -27,9 +27,9 @@ const size_t virtio_dev_types_count = ARRAY_SIZE(virtio_dev_types);
 
 int virtio_eventfd(void)
 {
-	CLEANUP(fd_closep) int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 
-	return fd < 0 ? -errno : fd_dup(fd, VMM_FD_DYNAMIC);
+	return fd < 0 ? -errno : fd_lift(fd, VMM_FD_DYNAMIC);
 }
 
 void virtio_eventfd_signal(int fd)

@@ -77,9 +77,9 @@ void net_wake_in(struct net *n, uint64_t wait_ns)
 
 static int new_timer(void)
 {
-	CLEANUP(fd_closep) int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 
-	return fd < 0 ? -errno : fd_dup(fd, VMM_FD_DYNAMIC);
+	return fd < 0 ? -errno : fd_lift(fd, VMM_FD_DYNAMIC);
 }
 
 void net_kick_all(struct net *n)

@@ -215,7 +215,7 @@ static int connect_device(struct vm *vm, unsigned n, struct loop *loop, struct e
 	const struct virtio_irq irq = { device_raise, vm, LAYOUT_GSI_VIRTIO + n };
 	int r;
 
-	for (unsigned q = 0; q < dev->queues_count; q++) {
+	for (unsigned q = 0; q < dev->queues_count && !dev->ops->kicked_seldom; q++) {
 		const struct kvm_ioeventfd kick = {
 			.datamatch = q,
 			.addr = base + VIRTIO_MMIO_NOTIFY,

@@ -431,6 +431,7 @@ const struct virtio_dev_ops virtio_balloon_ops = {
 	.id = VIRTIO_DEV_BALLOON,
 	.queues = BALLOON_QUEUES,
 	.queue_size_max = BALLOON_QUEUE_SIZE,
+	.kicked_seldom = true,
 	.notify = balloon_notify,
 	.write_config = balloon_write_config,
 	.reset = balloon_reset,

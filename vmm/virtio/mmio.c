@@ -214,7 +214,7 @@ QUEUE_ADDRESS(desc)
 QUEUE_ADDRESS(avail)
 QUEUE_ADDRESS(used)
 
-/* Only reached where no ioeventfd stands in front. */
+/* Only reached where no ioeventfd stands in front: devices that are kicked_seldom. */
 static int write_queue_notify(struct virtio_dev *dev, uint32_t v)
 {
 	if (v < dev->queues_count)

@@ -6,9 +6,9 @@
  * Threads: vCPU threads call virtio_mmio_read/write. Queues are served on the device thread's
  * loop (blk: on its own thread). dev->lock serialises them; it is held while ops are called.
  * A queue notification is an eventfd (KVM ioeventfd on the QueueNotify register, datamatch =
- * queue index); an interrupt is a call of dev->irq.raise, after InterruptStatus was set. What a
- * vCPU touches for each interrupt (InterruptStatus, InterruptACK, Status, QueueNotify) never waits
- * for the lock, so that a slow disk stalls no vCPU.
+ * queue index; kicked_seldom: the register's own write); an interrupt is a call of dev->irq.raise,
+ * after InterruptStatus was set. What a vCPU touches for each interrupt (InterruptStatus,
+ * InterruptACK, Status, QueueNotify) never waits for the lock, so that a slow disk stalls no vCPU.
  *
  * Pause: the control thread parks the vCPUs and then calls virtio_dev_pause for each device; when
  * that has returned nothing touches guest memory on the device's behalf until virtio_dev_resume.
@@ -57,7 +57,9 @@ struct virtio_dev_ops {
 	unsigned queues; /* at most, VIRTIO_QUEUES_MAX; a device may have fewer */
 	uint16_t queue_size_max;
 	uint64_t features; /* offered, besides VIRTIO_F_VERSION_1 and the ring features */
-	bool own_thread;   /* served by a thread of its own instead of the loop given to attach */
+	/* Its kicks may cost the guest an exit: no ioeventfd stands in front of them. */
+	bool kicked_seldom;
+	bool own_thread; /* served by a thread of its own instead of the loop given to attach */
 	/* Optional, pure: do these driver_features go together? If not, FEATURES_OK stays away. */
 	bool (*features_ok)(const struct virtio_dev *dev);
 	/* Optional: the loop that serves the device is known (dev->loop). Before the VM runs. */

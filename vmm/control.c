@@ -47,19 +47,31 @@ static const int next_state[STATE_COUNT][EVENT_COUNT] = {
 #define IN(state) (1U << (state))
 #define IN_BUILT  (IN(STATE_READY) | IN(STATE_RUNNING) | IN(STATE_PAUSED))
 
-/* The one place where the state changes. */
-static void advance(struct control *c, enum event event)
+/* The one place where the state changes. Returns the one before. */
+static enum state step(struct control *c, enum event event)
+{
+	enum state from = c->state;
+	int next = next_state[from][event];
+
+	BUG_ON(next == NONE);
+	c->state = (enum state)next;
+	return from;
+}
+
+static void log_step(const struct control *c, enum state from)
 {
 	static const char *const names[STATE_COUNT] = { [STATE_NEW] = "new",
 							[STATE_READY] = "ready",
 							[STATE_RUNNING] = "running",
 							[STATE_PAUSED] = "paused",
 							[STATE_ENDED] = "ended" };
-	int next = next_state[c->state][event];
 
-	BUG_ON(next == NONE);
-	log_info("vm.state", "id=%s from=%s to=%s", c->id, names[c->state], names[next]);
-	c->state = (enum state)next;
+	log_info("vm.state", "id=%s from=%s to=%s", c->id, names[from], names[c->state]);
+}
+
+static void advance(struct control *c, enum event event)
+{
+	log_step(c, step(c, event));
 }
 
 static uint32_t state_bit(void *arg)
@@ -107,19 +119,22 @@ static void handle_start(struct rpc_call *call, const ProtobufCMessage *in, int 
 {
 	const Casemate__Vmm__V1__StartResponse out = CASEMATE__VMM__V1__START_RESPONSE__INIT;
 	struct control *c = arg;
+	enum state from;
 	struct err err;
 	int r;
 
 	(void)in;
 	(void)fds;
-	advance(c, EVENT_STARTED);
+	from = step(c, EVENT_STARTED);
 	r = vm_start(&c->vm, &err);
 	if (r < 0) {
 		result_end(&c->result, END_HOST_ERROR, "%s", err.msg);
 		rpc_fail_err(call, &err);
-		return;
+	} else {
+		rpc_reply(call, &out.base, NULL);
 	}
-	rpc_reply(call, &out.base, NULL);
+	/* Last: a line wakes its reader, and somebody waits for the guest. */
+	log_step(c, from);
 }
 
 static void handle_pause(struct rpc_call *call, const ProtobufCMessage *in, int *fds, void *arg)

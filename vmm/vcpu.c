@@ -265,6 +265,10 @@ static void *vcpu_thread(void *arg)
 
 	v->tid = gettid();
 	r = vmm_seccomp_install(SECCOMP_VCPU);
+	/* KVM does some work in a VM's first KVM_RUN (since Linux 6.14 it starts a thread, 40 us):
+	 * now, and not when somebody waits for the guest. */
+	if (r == 0)
+		settle(v);
 	(void)pthread_mutex_lock(&w->lock);
 	if (r < 0)
 		w->failed = r;
@@ -332,8 +336,9 @@ static void set_gate(struct vcpu_world *w, bool open)
 {
 	(void)pthread_mutex_lock(&w->lock);
 	__atomic_store_n(&w->open, open, __ATOMIC_RELEASE);
-	(void)pthread_cond_broadcast(&w->changed);
 	(void)pthread_mutex_unlock(&w->lock);
+	/* Without the lock: who wakes up wants it first. */
+	(void)pthread_cond_broadcast(&w->changed);
 }
 
 void vcpus_run(struct vcpu_world *w)

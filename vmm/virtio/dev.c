@@ -178,15 +178,22 @@ void virtio_dev_pause(struct virtio_dev *dev)
 
 void virtio_dev_resume(struct virtio_dev *dev)
 {
+	uint32_t kicks = 0;
+
 	pthread_mutex_lock(&dev->lock);
 	BUG_ON(!dev->paused);
 	dev->paused = false;
 	if (dev->ops->resume != NULL)
 		dev->ops->resume(dev);
-	pthread_mutex_unlock(&dev->lock);
-	/* What was kicked meanwhile was dropped: look at every queue once. */
 	for (unsigned q = 0; q < dev->queues_count; q++)
-		virtio_dev_kick(dev, q);
+		kicks |= (uint32_t)(dev->active && dev->queues[q].ready) << q;
+	pthread_mutex_unlock(&dev->lock);
+	/* What was kicked meanwhile was dropped: look once at every queue that may hold something.
+	 */
+	for (unsigned q = 0; q < dev->queues_count; q++) {
+		if ((kicks >> q & 1U) != 0)
+			virtio_dev_kick(dev, q);
+	}
 }
 
 void virtio_dev_metrics(const struct virtio_dev *dev, virtio_counter_fn *fn, void *arg)

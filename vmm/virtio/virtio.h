@@ -12,7 +12,7 @@
  *
  * Pause: the control thread parks the vCPUs and then calls virtio_dev_pause for each device; when
  * that has returned nothing touches guest memory on the device's behalf until virtio_dev_resume.
- * Kicks of a paused device are dropped, and every queue is kicked once when it resumes.
+ * Kicks of a paused device are dropped, and each enabled queue is kicked once when it resumes.
  *
  * Descriptors that the devices make are numbered from VMM_FD_DYNAMIC.
  */

@@ -26,6 +26,10 @@ static void check(const struct vm_config *cfg)
 	BUG_ON(cfg->cpu.cpuid_count > CPU_TEMPLATE_CPUID_MAX);
 	BUG_ON(cfg->cpu.msrs_count > CPU_TEMPLATE_MSRS_MAX);
 	BUG_ON(vm_count_devices(cfg) > VM_DEVICES_MAX);
+	BUG_ON(cfg->working_set_count % 2 != 0);
+	for (size_t i = 0; i < cfg->working_set_count; i += 2)
+		BUG_ON(((uint64_t)cfg->working_set[i] + cfg->working_set[i + 1]) * 4096 >
+		       cfg->memory_bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

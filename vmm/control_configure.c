@@ -98,6 +98,8 @@ int control_decode(const Casemate__Vmm__V1__ConfigureRequest *q, struct vm_confi
 		.guest_cid = q->guest_cid,
 		.restore = q->restore,
 		.track_dirty = q->track_dirty,
+		.working_set = q->working_set,
+		.working_set_count = q->n_working_set,
 		.rng = q->rng,
 		.console = q->console,
 	};

@@ -85,6 +85,12 @@ MUST_USE int gmem_attach_file(struct gmem *m, int fd);
  */
 MUST_USE int gmem_attach_split(struct gmem *m, int fd, int rest, uint64_t split);
 /*
+ * Makes pages [page, page + count) of that file the memory's own, with what they hold, as a write
+ * would: a guest that will write them doesn't have to fault for it. No effect on kernels before
+ * 5.14. The range is part of the file. 0 or -errno.
+ */
+MUST_USE int gmem_own(const struct gmem *m, uint64_t page, uint64_t count);
+/*
  * Lays [off, off+len) of a file over guest memory at a, copy on write: nothing is read until it is
  * touched, and what the guest doesn't change is the host's page cache, shared by all guests that
  * have it. a, off and len are multiples of 4 KiB. The file must be that long, and not shrink or

@@ -64,6 +64,23 @@ int gmem_attach_file(struct gmem *m, int fd)
 	return gmem_attach_split(m, fd, -1, m->bytes);
 }
 
+int gmem_own(const struct gmem *m, uint64_t page, uint64_t count)
+{
+	uint64_t from = page * PAGE, end = from + count * PAGE, off = 0;
+
+	BUG_ON(from > m->bytes || end > m->bytes);
+	for (unsigned i = 0; i < m->count; i++) {
+		const struct gmem_region *r = &m->regions[i];
+		uint64_t a = MAX(from, off), b = MIN(end, off + r->size);
+		/* EINVAL: a kernel that doesn't know it. */
+		if (a < b && madvise(r->hva + (a - off), b - a, MADV_POPULATE_WRITE) < 0 &&
+		    errno != EINVAL)
+			return -errno;
+		off += r->size;
+	}
+	return 0;
+}
+
 int gmem_overlay_file(struct gmem *m, gpa_t a, uint64_t len, int fd, uint64_t off)
 {
 	struct iovec iov[1];

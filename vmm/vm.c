@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "api/proto/working_set.h"
 #include "base/bug.h"
 #include "base/fd.h"
 #include "vmm/arch/x86_64/acpi.h"
@@ -116,6 +117,9 @@ int vm_check_config(const struct vm_config *cfg, struct err *err)
 	if (cfg->guest_cid != 0 &&
 	    (cfg->guest_cid < VM_GUEST_CID_MIN || cfg->guest_cid == UINT32_MAX))
 		return err_set(err, -EINVAL, "guest_cid: %" PRIu32 " is reserved", cfg->guest_cid);
+	if (!working_set_valid(cfg->working_set, cfg->working_set_count, cfg->memory_bytes))
+		return err_set(err, -EINVAL,
+			       "working_set: not ascending runs of pages of the memory");
 	if (cfg->restore && cfg->pages == GMEM_PAGES_HUGETLB)
 		return err_set(err, -EINVAL, "huge_pages: a restored VM's memory is a file");
 	return cpu_template_check(&cfg->cpu, err);
@@ -176,6 +180,8 @@ static int load_snapshot(struct vm *vm, const struct vm_config *cfg, struct vm_o
 	r = gmem_init(&vm->gmem, cfg->memory_bytes);
 	if (r == 0)
 		r = gmem_attach_split(&vm->gmem, VMM_FD_MEMORY, VMM_FD_REST, split);
+	for (size_t i = 0; i < cfg->working_set_count && r == 0; i += 2)
+		r = gmem_own(&vm->gmem, cfg->working_set[i], cfg->working_set[i + 1]);
 	return r < 0 ? err_sys(err, r, "memory file") : begin_marks(vm, cfg, err);
 }
 

@@ -61,10 +61,12 @@ struct vm_config {
 	unsigned drives_count;
 	struct vm_nic nics[VM_NICS_MAX]; /* their taps in this order, from VMM_FD_TAP0 */
 	unsigned nics_count;
-	uint32_t guest_cid;	   /* 0 = no vsock */
-	const uint8_t *generation; /* GENID_BYTES; NULL = random */
-	bool restore;		   /* from a snapshot: cmdline, initrd and boot mean nothing */
-	bool track_dirty;	   /* for incremental snapshots */
+	uint32_t guest_cid;	     /* 0 = no vsock */
+	const uint8_t *generation;   /* GENID_BYTES; NULL = random */
+	bool restore;		     /* from a snapshot: cmdline, initrd and boot mean nothing */
+	bool track_dirty;	     /* for incremental snapshots */
+	const uint32_t *working_set; /* with restore: pairs as of api/proto/working_set.h... */
+	size_t working_set_count;    /* ...of numbers */
 	bool rng;
 	bool console;
 	bool balloon;

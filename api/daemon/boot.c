@@ -303,6 +303,19 @@ static Casemate__Vmm__V1__HugePages huge_pages_of(enum spec_pages pages)
 	return CASEMATE__VMM__V1__HUGE_PAGES__HUGE_PAGES_NONE;
 }
 
+/* A template knows what its clones will write. */
+static void put_working_set(const struct sandbox *s, Casemate__Vmm__V1__ConfigureRequest *req)
+{
+	const struct pool_template *t = NULL;
+
+	if (s->path == SANDBOX_PATH_RESTORE && s->kind != SANDBOX_KIND_SCOUT)
+		t = pool_template(s->table->pool, &s->spec);
+	if (t == NULL)
+		return;
+	req->working_set = (uint32_t *)(uintptr_t)t->working_set.pairs;
+	req->n_working_set = t->working_set.count;
+}
+
 static void boot_configure(struct sandbox *s)
 {
 	static const struct rpc_pending_ops ops = { .done = on_configured };
@@ -347,6 +360,7 @@ static void boot_configure(struct sandbox *s)
 	balloon.statistics = true;
 	req.balloon = &balloon;
 	req.huge_pages = huge_pages_of(s->spec.huge_pages);
+	put_working_set(s, &req);
 	if (s->spec.cpu != NULL) {
 		cpu_template_encode(s->spec.cpu, &cpu);
 		req.cpu = &cpu.msg;
@@ -595,7 +609,7 @@ int boot_begin(struct sandbox *s, struct rpc_conn *jailer)
 	req.map_image = s->spec.root == SPEC_ROOT_PMEM;
 	req.nic_queues = s->spec.nic ? 1 : 0;
 	s->time_ns[SANDBOX_T_BEGIN] = now_ns();
-	req.snapshot = s->kind == SANDBOX_KIND_MOULD;
+	req.snapshot = s->kind == SANDBOX_KIND_MOULD || s->kind == SANDBOX_KIND_SCOUT;
 	if (s->path == SANDBOX_PATH_REBOOT)
 		req.disk_id = s->id;
 	if (files != NULL || s->path == SANDBOX_PATH_REBOOT) {

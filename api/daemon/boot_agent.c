@@ -61,7 +61,10 @@ static void on_identified(const struct rpc_status *st, const ProtobufCMessage *o
 			 strlen(id->agent_version));
 	(void)log_escape(s->kernel_release, sizeof(s->kernel_release), id->kernel_release,
 			 strlen(id->kernel_release));
-	boot_identified(s);
+	if (s->kind == SANDBOX_KIND_SCOUT)
+		boot_scout_identified(s);
+	else
+		boot_identified(s);
 }
 
 static int send_identity(struct sandbox *s)

@@ -150,7 +150,7 @@ void boot_network(struct sandbox *s)
 	struct rpc_conn *jailer = jailer_conn(s->table->cfg.jailer);
 	int r = -ENOTCONN;
 
-	if (!s->spec.nic || s->kind == SANDBOX_KIND_MOULD)
+	if (!s->spec.nic || s->kind == SANDBOX_KIND_MOULD || s->kind == SANDBOX_KIND_SCOUT)
 		return;
 	req.id = s->id;
 	if (jailer != NULL)

@@ -36,7 +36,7 @@ static bool moulding(struct sandbox *s, const char *step, const struct rpc_statu
 static void on_sealed(const struct rpc_status *st, const ProtobufCMessage *out, int *fds, void *arg)
 {
 	const Casemate__Jailer__V1__SealResponse *m = (const void *)out;
-	struct pool_template t;
+	struct pool_template t = { .working_set.count = 0 };
 	struct sandbox *s = arg;
 
 	(void)fds;

@@ -28,7 +28,8 @@ struct shape {
 	struct spec spec; /* only what makes a shape; owns nothing */
 	struct pool_template template;
 	bool casting;
-	uint64_t not_before_ns; /* after a failure */
+	enum { UNSCOUTED, SCOUTING, SCOUTED } scouted; /* the template that there is */
+	uint64_t not_before_ns;			       /* after a failure */
 	uint64_t wanted_ns;
 };
 
@@ -171,6 +172,11 @@ static bool fill(struct pool *p, struct shape *sh)
 			sh->casting = make(p, sh, SANDBOX_KIND_MOULD);
 		return false;
 	}
+	if (sh->scouted != SCOUTED) {
+		if (sh->scouted == UNSCOUTED && make(p, sh, SANDBOX_KIND_SCOUT))
+			sh->scouted = SCOUTING;
+		return false;
+	}
 	return t->count[SANDBOX_KIND_SPARE][SANDBOX_CREATING] < SPARES_MAKING &&
 	       count_spares(p, &sh->spec, SANDBOX_SPARE) +
 			       count_spares(p, &sh->spec, SANDBOX_CREATING) <
@@ -272,13 +278,31 @@ void pool_cast(struct pool *p, const struct spec *spec, struct pool_template *t)
 	}
 	close_files(&sh->template);
 	sh->template = *t;
+	sh->scouted = UNSCOUTED;
 	t->fds[0] = t->fds[1] = -1;
 	log_info("pool.template", "kernel=%s image=%s vcpus=%u memory=%llu", spec->kernel,
 		 spec->image, spec->vcpus, (unsigned long long)spec->memory_bytes);
 	pool_poke(p);
 }
 
-/* What the pool has made of a shape, spares and moulds, ends. */
+void pool_scouted(struct pool *p, const struct spec *spec, const struct working_set *w)
+{
+	struct shape *sh = find(p, spec);
+
+	if (sh == NULL || sh->template.fds[0] < 0)
+		return;
+	sh->scouted = SCOUTED;
+	if (w != NULL) {
+		sh->template.working_set = *w;
+		log_info("pool.scout", "image=%s pages=%u runs=%zu", spec->image, w->pages,
+			 w->count / 2);
+	} else {
+		log_warn("pool.scout", "image=%s: what its clones write isn't known", spec->image);
+	}
+	pool_poke(p);
+}
+
+/* What the pool has made of a shape ends: spares, its mould, its scout. */
 static void stop_made(struct pool *p, const struct shape *sh)
 {
 	for (struct sandbox *s = p->table->first, *next; s != NULL; s = next) {
@@ -381,11 +405,13 @@ json_t *pool_json(const struct pool *p)
 
 	for (unsigned i = 0; i < p->count && list != NULL; i++) {
 		const struct shape *sh = &p->shapes[i];
-		json_t *o = json_pack("{s:s, s:s, s:i, s:I, s:b, s:i}", "kernel", sh->spec.kernel,
-				      "image", sh->spec.image, "vcpus", (int)sh->spec.vcpus,
-				      "memory_bytes", (json_int_t)sh->spec.memory_bytes, "template",
-				      sh->template.fds[0] >= 0, "spares",
-				      (int)count_spares(p, &sh->spec, SANDBOX_SPARE));
+		json_t *o = json_pack(
+			"{s:s, s:s, s:i, s:I, s:b, s:I, s:i}", "kernel", sh->spec.kernel, "image",
+			sh->spec.image, "vcpus", (int)sh->spec.vcpus, "memory_bytes",
+			(json_int_t)sh->spec.memory_bytes, "template", sh->template.fds[0] >= 0,
+			"working_set_bytes",
+			(json_int_t)sh->template.working_set.pages * WORKING_SET_PAGE_BYTES,
+			"spares", (int)count_spares(p, &sh->spec, SANDBOX_SPARE));
 		if (json_array_append_new(list, o) < 0) {
 			json_decref(list);
 			list = NULL;

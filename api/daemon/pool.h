@@ -5,10 +5,12 @@
  * Theory of operation. A shape is what a VM is made of (kernel, image, vCPUs, memory). The first
  * sandbox of a shape boots cold; the pool learns the shape from it, and when the host is not busy
  * making sandboxes it casts a template: a VM of its own is booted until its agent answers, nothing
- * of a tenant ever having run in it, paused, and written to two memfds, which are then sealed. From
- * them spares are restored, each in a jail of its own, and wait at their first instruction. A
- * claim takes one; it starts, and is identified, before its tenant gets it. A sandbox for which no
- * spare is left is restored while its client waits; one without a template boots cold.
+ * of a tenant ever having run in it, paused, and written to two memfds, which are then sealed. The
+ * first VM that is restored from them is a scout: it is identified as nobody, tells which pages it
+ * has written by then, and ends; all others have copies of these before they run. From
+ * the template spares are restored, each in a jail of its own, and wait at their first instruction.
+ * A claim takes one; it starts, and is identified, before its tenant gets it. A sandbox for which
+ * no spare is left is restored while its client waits; one without a template boots cold.
  *
  * A spare is used once. Nothing that ran a tenant's code comes back.
  *
@@ -21,6 +23,7 @@
 
 #include "api/daemon/sandbox.h"
 #include "api/daemon/spec.h"
+#include "api/proto/working_set.h"
 #include "base/compiler.h"
 
 #define POOL_DEPTH_MAX	 1024U
@@ -48,6 +51,7 @@ struct pool_template {
 	uint8_t seal[POOL_SEAL_MAX];
 	size_t seal_len;
 	uint8_t image_id[POOL_IMAGE_BYTES]; /* the jailer's name for the image's content */
+	struct working_set working_set;	    /* what its clones write first; none = not known */
 };
 const struct pool_template *pool_template(struct pool *p, const struct spec *spec);
 
@@ -60,6 +64,8 @@ MUST_USE int pool_freeze(const int *fds, unsigned count);
 /* ...and what became of it: frozen, with the jailer's seal, its descriptors taken over; or NULL: it
  * failed. */
 void pool_cast(struct pool *p, const struct spec *spec, struct pool_template *t);
+/* For boot_scout.c: what the template's clones write first, or NULL: that couldn't be found out. */
+void pool_scouted(struct pool *p, const struct spec *spec, const struct working_set *w);
 /* The jailer or the VMM won't have the template of this shape, and why: another is made, and what
  * lies ready of this one goes. */
 void pool_template_refused(struct pool *p, const struct spec *spec, const char *why);

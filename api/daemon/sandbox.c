@@ -322,6 +322,8 @@ static void enter_ended(struct sandbox *s)
 		s->table->others--;
 	if (s->kind == SANDBOX_KIND_MOULD && !s->cast)
 		pool_cast(s->table->pool, &s->spec, NULL);
+	if (s->kind == SANDBOX_KIND_SCOUT && !s->cast)
+		pool_scouted(s->table->pool, &s->spec, NULL);
 	if (s->kind == SANDBOX_KIND_SPARE && s->time_ns[SANDBOX_T_CONFIGURED] == 0)
 		pool_spare_failed(s->table->pool, &s->spec);
 	s->lease = NULL;

@@ -24,6 +24,7 @@ enum sandbox_kind {
 	SANDBOX_KIND_TENANT,
 	SANDBOX_KIND_SPARE, /* a tenant's, when it is claimed */
 	SANDBOX_KIND_MOULD, /* boots to become a template */
+	SANDBOX_KIND_SCOUT, /* the first that comes from one: which pages does it write? */
 	SANDBOX_KIND_COUNT
 };
 
@@ -105,10 +106,10 @@ struct sandbox {
 	struct loop_timer *retry_timer; /* the next try of Destroy */
 	bool expect_end;
 	struct loop_timer *rest_timer; /* boot_template.c */
-	int template_fds[2];	       /* the same, and on the way to the disk; -1 = none */
-	uint64_t promised;	       /* on the way from the disk: memory.h */
+	int template_fds[2]; /* the same, a scout's, and on the way to the disk; -1 = none */
+	uint64_t promised;   /* on the way from the disk: memory.h */
 	struct rpc_pending *seal_call; /* the same: a call to the jailer */
-	bool cast;		       /* a mould: the pool has its template */
+	bool cast;		       /* a mould: the pool has its template; a scout: its pages */
 
 	/* Forks: of what it is one (NULL = of none), and how many of its own live (origin.h). */
 	struct origin *origin;
@@ -280,6 +281,8 @@ MUST_USE int boot_attach(struct sandbox *s, const Casemate__Jailer__V1__JailInfo
 void boot_watch_vm(struct sandbox *s);
 /* A mould's agent is connected: the rest of its way (boot_template.c). 0 or -errno. */
 MUST_USE int boot_template_begin(struct sandbox *s);
+/* A scout's agent has its identity: the rest of its way (boot_scout.c). */
+void boot_scout_identified(struct sandbox *s);
 /* The VM runs: identifies it over s->agent_fd (boot_agent.c). */
 void boot_identify(struct sandbox *s);
 

@@ -85,6 +85,7 @@ static const char *first_without_pool(void)
 
 struct ready {
 	bool template;
+	json_int_t working_set;
 	json_int_t spares;
 };
 
@@ -98,6 +99,7 @@ static struct ready ready(void)
 	o = answer_json(&a);
 	shape = json_array_get(json_object_get(o, "pool"), 0);
 	r.template = json_is_true(json_object_get(shape, "template"));
+	r.working_set = json_integer_value(json_object_get(shape, "working_set_bytes"));
 	r.spares = json_integer_value(json_object_get(shape, "spares"));
 	json_decref(o);
 	return r;
@@ -134,7 +136,20 @@ static void expect_only_spares(void)
 	cr_expect_eq(rig_groups(&d.jail), (int)DEPTH * rig_trees(&d.jail));
 }
 
-/* Each moment of boot, template and restore, a little later each time. */
+/* The scout has told what its like write at once, before anything lies ready. */
+Test(daemon_pool, knows_its_working_set)
+{
+	struct ready r;
+
+	warm_up();
+	r = ready();
+	cr_expect_gt(r.working_set, 0);
+	cr_expect_leq(r.working_set, 2048 * 4096);
+	expect_only_spares(); /* the scout is gone */
+	cr_expect_str_eq(made_by(), "pool");
+}
+
+/* Each moment of boot, template, scout and restore, a little later each time. */
 Test(daemon_pool, killed_while_it_is_filled)
 {
 	for (unsigned i = 0; i < KILLS; i++) {

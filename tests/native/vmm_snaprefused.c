@@ -56,6 +56,30 @@ Test(vmm_snaprefused, of_another_machine)
 	snapshot_close(&s);
 }
 
+/* Pages that aren't the memory's; with those that are, it goes on (the control). */
+Test(vmm_snaprefused, with_a_working_set)
+{
+	static const uint32_t end = SNAPSHOT_MEMORY / 4096;
+	uint32_t pairs[] = { 0, 16, end - 1, 2 };
+	struct snapshot s = a_snapshot();
+	configure_req q = snapshot_request("", 1, true);
+	struct rpc_status st;
+	struct vmm v;
+
+	q.working_set = pairs;
+	q.n_working_set = 4;
+	expect_refused(&s, &q, "working_set");
+	q.n_working_set = 3;
+	expect_refused(&s, &q, "working_set");
+	pairs[3] = 1;
+	q.n_working_set = 4;
+	cr_assert_eq(snapshot_restore(&v, &s, &q, &st), RPC_OK, "%s", st.msg);
+	vmm_do(&v, VMM_START);
+	vmm_console_until(&v, "count 4\n");
+	vmm_done(&v);
+	snapshot_close(&s);
+}
+
 /* ---- A memory in two files ---------------------------------------------------------------- */
 
 static struct snapshot a_split_snapshot(void)

@@ -2,6 +2,7 @@
 /* Guest memory: edges of the regions, the hole, wraps, misalignment. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 #include "base/num.h"
 #include "vmm/gmem.h"
 
-#define THP "/sys/kernel/mm/transparent_hugepage"
+#define OWN_BIT	   (UINT64_C(1) << 63) /* of a line of pagemap: it is in memory... */
+#define SHARED_BIT (UINT64_C(1) << 61) /* ...and the file's */
+#define THP	   "/sys/kernel/mm/transparent_hugepage"
 
 Test(gmem, sizes)
 {
@@ -419,4 +422,51 @@ Test(gmem, zeros_of_new_memory_and_of_another_file)
 	gmem_done(&m);
 	(void)close(fd);
 	(void)close(longer);
+}
+
+/* Has the memory a copy of this page of the file? */
+static bool is_own(const uint8_t *page)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t line = 0;
+
+	cr_assert_eq(pread(fd, &line, sizeof(line), (off_t)((uintptr_t)page / 4096 * sizeof(line))),
+		     (ssize_t)sizeof(line));
+	close(fd);
+	return (line & OWN_BIT) != 0 && (line & SHARED_BIT) == 0;
+}
+
+/* Pages that are to be the memory's own are, with what the file has there, and no others. */
+Test(gmem, pages_of_a_file_that_are_copied_in_advance)
+{
+	const uint64_t bytes = 4 * GIB;
+	int fd = new_memfd(bytes);
+	const uint8_t *low, *high;
+	uint64_t edge;
+	struct gmem m;
+	char got[8];
+
+	cr_assert_eq(gmem_init(&m, bytes), 0);
+	cr_assert_eq(m.count, 2);
+	edge = m.regions[0].size;
+	cr_assert_eq(pwrite(fd, "low", 4, (off_t)(edge - 4096)), 4);
+	cr_assert_eq(pwrite(fd, "high", 5, (off_t)edge), 5);
+	cr_assert_eq(gmem_attach_file(&m, fd), 0);
+	low = m.regions[0].hva + edge - 4096;
+	high = m.regions[1].hva;
+	cr_assert_not(is_own(low) || is_own(high));
+	cr_assert_eq(gmem_own(&m, edge / 4096 - 1, 2), 0, "over the hole");
+	cr_expect(is_own(low) && is_own(high));
+	cr_expect_not(is_own(low - 4096) || is_own(high + 4096), "the next ones");
+	cr_assert_eq(gmem_read(&m, gpa(edge - 4096), got, 4), 0);
+	cr_expect_str_eq(got, "low");
+	cr_assert_eq(gmem_read(&m, gpa(m.regions[1].gpa), got, 5), 0);
+	cr_expect_str_eq(got, "high");
+	cr_assert_eq(gmem_own(&m, bytes / 4096 - 1, 1), 0, "the last");
+	cr_expect(is_own(high + m.regions[1].size - 4096));
+	cr_assert_eq(gmem_write(&m, gpa(m.regions[1].gpa), "mine", 5), 0);
+	cr_assert_eq(pread(fd, got, sizeof(got), (off_t)edge), (ssize_t)sizeof(got));
+	cr_expect_str_eq(got, "high", "the file is as it was");
+	gmem_done(&m);
+	(void)close(fd);
 }

@@ -9,3 +9,5 @@ casemate_test(rpc_oom unit
   SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/rpc_oom.c ${CMAKE_SOURCE_DIR}/tests/unit/rpc_fixture.c
   LINKS rpc)
 target_link_options(rpc_oom PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
+
+casemate_test(rpc_working_set unit SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/rpc_working_set.c LINKS rpc)

@@ -18,11 +18,13 @@ setup_file() {
 	cat >"$BATS_FILE_TMPDIR/more" <<-'EOF2'
 		echo "machine_id $(cat /etc/machine-id)"
 		echo "hostname $(hostname)"
+		echo "hwrng $(od -An -tx1 -N16 /dev/hwrng | tr -d ' \n')"
 		echo "openssl $(openssl rand -hex 16)"
 		/tmp/ssh-keygen -q -t ed25519 -N '' -C '' -f /tmp/host_key </dev/null && echo "host_key $(cut -d ' ' -f 2 /tmp/host_key.pub)"
 		python3 -c '
 		import os, random, secrets, socket, uuid
 		print("python", random.random())
+		print("python_hash", hash("casemate"))
 		print("python_uuid", uuid.uuid4())
 		print("python_secret", secrets.token_hex(16))
 		s = socket.socket(); s.bind(("127.0.0.1", 4000)); s.listen()
@@ -81,7 +83,7 @@ twice() { sort "$BATS_TEST_TMPDIR/values" | uniq -d; }
 	cat "$BATS_TEST_TMPDIR"/one.* >"$BATS_TEST_TMPDIR/values"
 	echo "$n clones" >&3
 	wc -l "$BATS_TEST_TMPDIR/values"
-	[ "$(wc -l <"$BATS_TEST_TMPDIR/values")" = $((12 * n)) ]
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/values")" = $((14 * n)) ]
 	twice
 	[ -z "$(twice)" ]
 	casemate ps --all --json | jq -e '[.sandboxes[] | select(.path != "cold")] | length >= 8'

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * daemon_crash.c - kill -9 of a VMM, of the jailer and of casemated at any moment of a fork, of a
- * pause to the disk, of the way back and of a creation. What it was is said in a clear error or
- * done; no half-made sandbox, jail, file or memory is left, and the next request is served.
+ * pause to the disk, of the way back, of a snapshot, and of a creation, from a snapshot, too. What
+ * it was is said in a clear error or done; no half-made sandbox, jail, file or memory is left, and
+ * the next request is served.
  *
  * The moments: a first run says how long the action takes, the others spread over that time, and a
  * little more (CASEMATE_ROUNDS: how many).
@@ -101,18 +102,23 @@ static size_t live(void)
 	return n;
 }
 
-static void delete_all(void)
+/* All of a list: sandboxes or snapshots. */
+static void delete_listed(const char *what)
 {
+	char target[96];
 	const json_t *s;
 	json_t *o;
 	size_t i;
 
-	cr_assert_eq(ask("GET", "/v1/sandboxes", NULL), 200, "%s", a.body);
+	(void)snprintf(target, sizeof(target), "/v1/%s", what);
+	cr_assert_eq(ask("GET", target, NULL), 200, "%s", a.body);
 	o = answer_json(&a);
-	json_array_foreach(json_object_get(o, "sandboxes"), i, s)
+	json_array_foreach(json_object_get(o, what), i, s)
 	{
-		unsigned status = ask(
-			"DELETE", target_of(json_string_value(json_object_get(s, "id")), ""), NULL);
+		unsigned status;
+		(void)snprintf(target, sizeof(target), "/v1/%s/%s", what,
+			       json_string_value(json_object_get(s, "id")));
+		status = ask("DELETE", target, NULL);
 		cr_assert(status == 204 || status == 404, "%s", a.body);
 	}
 	json_decref(o);
@@ -172,13 +178,25 @@ static void expect_left(int jails, const char *after, unsigned round)
 		  files(), snapshots_of(d.jail.jailer), snapshots_of(d.daemon));
 }
 
+/* What isn't listed has no file either. */
+static void expect_no_snapshots(const char *after, unsigned round)
+{
+	uint64_t end = now_ms() + SETTLE_MS;
+
+	delete_listed("snapshots");
+	while (rig_kept(&d.jail, "snapshots") > 0 && now_ms() < end)
+		(void)usleep(2000);
+	cr_assert_eq(rig_kept(&d.jail, "snapshots"), 0, "%s, round %u", after, round);
+}
+
 /* All is well: one is made, and ended. */
 static void expect_served(const char *after, unsigned round)
 {
 	char id[32];
 
-	delete_all();
+	delete_listed("sandboxes");
 	expect_left(0, after, round);
+	expect_no_snapshots(after, round);
 	make(id);
 	cr_assert_eq(ask("DELETE", target_of(id, ""), NULL), 204, "%s", a.body);
 	expect_left(0, after, round);
@@ -186,7 +204,7 @@ static void expect_served(const char *after, unsigned round)
 
 /* ---- Actions ------------------------------------------------------------------------------- */
 
-enum { CREATE, FORK, FORK_DISK, PARK, UNPARK, ACTIONS };
+enum { CREATE, FORK, FORK_DISK, PARK, UNPARK, KEEP, FROM, ACTIONS };
 
 static const struct {
 	const char *name, *verb, *body;
@@ -197,9 +215,26 @@ static const struct {
 	[FORK_DISK] = { "fork with a disk", "/fork", "{\"count\":2}", 201 },
 	[PARK] = { "pause", "/pause", "{\"disk\":true}", 200 },
 	[UNPARK] = { "resume", "/resume", NULL, 200 },
+	[KEEP] = { "snapshot", "/snapshots", NULL, 201 },
+	[FROM] = { "create from a snapshot", NULL, NULL, 201 },
 };
 
-/* What the action needs: a sandbox that runs, or one on the disk. */
+/* FROM's, of the snapshot that was prepared. */
+static char from_body[96];
+
+static const char *body_of(unsigned action)
+{
+	if (action == FROM)
+		return from_body;
+	return actions[action].body == NULL ? "" : actions[action].body;
+}
+
+static const char *action_target(unsigned action, const char *id)
+{
+	return actions[action].verb == NULL ? "/v1/sandboxes" : target_of(id, actions[action].verb);
+}
+
+/* What the action needs: a sandbox that runs, or one on the disk, or a snapshot. */
 static void prepare(unsigned action, char id[32])
 {
 	id[0] = '\0';
@@ -209,19 +244,24 @@ static void prepare(unsigned action, char id[32])
 	if (action == UNPARK)
 		cr_assert_eq(ask("POST", target_of(id, "/pause"), "{\"disk\":true}"), 200, "%s",
 			     a.body);
+	if (action != FROM)
+		return;
+	cr_assert_eq(ask("POST", target_of(id, "/snapshots"), NULL), 201, "%s", a.body);
+	(void)snprintf(from_body, sizeof(from_body), "{\"snapshot\":\"%s\"}",
+		       answer_text(&a, "id"));
+	cr_assert_eq(ask("DELETE", target_of(id, ""), NULL), 204, "%s", a.body);
 }
 
 static int begin(unsigned action, const char *id)
 {
-	const char *body = actions[action].body == NULL ? "" : actions[action].body;
+	const char *body = body_of(action);
 	int fd = daemon_rig_dial(&d, false);
 
 	cr_assert_geq(fd, 0);
-	cr_assert_gt(
-		dprintf(fd, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %zu\r\n\r\n%s",
-			action == CREATE ? "/v1/sandboxes" : target_of(id, actions[action].verb),
-			strlen(body), body),
-		0);
+	cr_assert_gt(dprintf(fd,
+			     "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %zu\r\n\r\n%s",
+			     action_target(action, id), strlen(body), body),
+		     0);
 	return fd;
 }
 
@@ -230,10 +270,7 @@ static void finish(unsigned action, const char *id, int fd)
 	daemon_rig_read(fd, &a);
 	close(fd);
 	if (a.status != 0)
-		openapi_check("POST",
-			      action == CREATE ? "/v1/sandboxes"
-					       : target_of(id, actions[action].verb),
-			      &a);
+		openapi_check("POST", action_target(action, id), &a);
 }
 
 /* It was done, or the answer says why not. */
@@ -336,6 +373,12 @@ Test(daemon_crash, a_vmm_on_its_way_to_the_disk_and_back)
 {
 	cr_expect_gt(kill_vmms(PARK, true), 0, "none was hit");
 	cr_expect_gt(kill_vmms(UNPARK, true), 0, "none was hit");
+}
+
+Test(daemon_crash, a_vmm_of_which_or_from_which_there_is_a_snapshot)
+{
+	cr_expect_gt(kill_vmms(KEEP, true), 0, "none was hit");
+	cr_expect_gt(kill_vmms(FROM, true), 0, "none was hit");
 }
 
 /* ---- The jailer, and the daemon ------------------------------------------------------------ */

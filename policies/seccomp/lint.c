@@ -70,11 +70,8 @@ static const struct {
 	const char *policy;
 	size_t calls;
 } ceilings[] = {
-	{ "vmm-vcpu.policy", 10 },
-	{ "vmm-blk.policy", 20 },
-	{ "vmm-net.policy", 20 },
-	{ "vmm-copy.policy", 5 },
-	{ "vmm-control.policy", 20 },
+	{ "vmm-vcpu.policy", 10 }, { "vmm-blk.policy", 20 },	 { "vmm-net.policy", 20 },
+	{ "vmm-copy.policy", 5 },  { "vmm-control.policy", 20 },
 };
 
 /* The argument that decides what the call does must be named by each rule that allows it. */

@@ -15,7 +15,7 @@
 #include "vmm/gmem.h"
 
 #define PAGE	  4096U
-#define ZERO_STEP 256U
+#define ZERO_STEP 64U
 
 /* [at, at + len) of the memory's file is [off, off + len) of region r. */
 static int map_part(const struct gmem_region *r, uint64_t off, uint64_t len, int fd, uint64_t at)

@@ -61,18 +61,12 @@ static struct snapshot take_split(struct vmm *v)
 
 static void restore(struct vmm *v, const struct snapshot *s)
 {
-	const struct vmm_files f = { .kernel = -1,
-				     .initrd = -1,
-				     .restore = true,
-				     .state = s->state,
-				     .memory = s->memory,
-				     .rest = s->rest };
 	configure_req q = vmm_request("");
+	struct rpc_status st;
 
 	q.restore = true;
 	q.track_dirty = true;
-	vmm_spawn(v, &f);
-	vmm_must(v, VMM_CONFIGURE, &q, NULL, NULL);
+	cr_assert_eq(snapshot_restore(v, s, &q, &st), RPC_OK, "%s", st.msg);
 	vmm_do(v, VMM_START);
 }
 

@@ -200,7 +200,7 @@ static void snapshot_live(struct control *c, struct rpc_call *call, int *fds, un
 
 	for (unsigned i = 0; i < fds_count; i++)
 		c->live_fds[i] = fd_steal(&fds[i]);
-	c->live_split = fds_count == 3;
+	c->live_split = fds_count == ARRAY_SIZE(c->live_fds);
 	r = live_begin(&c->vm, c->loop, c->live_fds[0], c->live_fds[1], c->live_fds[2], stay_paused,
 		       on_live_done, c, &c->live, &err);
 	c->live_call = call;

@@ -14,7 +14,7 @@
 #include "base/options.h"
 
 #define ARGS_GO	  (-1) /* not an exit status */
-#define ARGS_MAX  8U
+#define ARGS_MAX  12U
 #define ARGS_MANY 1000000
 
 struct args {

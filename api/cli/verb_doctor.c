@@ -6,12 +6,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "api/cli/args.h"
 #include "api/cli/cli.h"
 #include "api/cli/doctor_jail.h"
 #include "api/cli/http_client.h"
@@ -239,17 +239,6 @@ static void print_table(const struct doctor *d)
 		     d->warns);
 }
 
-static int usage(void)
-{
-	(void)puts("Usage: casemate doctor [--json] [--libexec DIR] [--store DIR]\n"
-		   "Checks the host; exit status 1 when a check failed (F).\n\n"
-		   "  --json         an array of {code, level, what, why, fix}\n"
-		   "  --libexec DIR  where casemate-jailer and casemate-probe are, for the live\n"
-		   "                 probe of a jail (default " LIBEXEC ")\n"
-		   "  --store DIR    the jailer's store, for the same (default " STORE ")");
-	return CLI_OK;
-}
-
 static void print(const struct doctor *d, bool json)
 {
 	char *text;
@@ -265,33 +254,30 @@ static void print(const struct doctor *d, bool json)
 
 int verb_doctor(struct cli *cli, int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' },
-					       { "libexec", required_argument, NULL, 'l' },
-					       { "store", required_argument, NULL, 's' },
-					       { "help", no_argument, NULL, 'h' },
-					       { NULL, 0, NULL, 0 } };
 	struct doctor d = { .jail = { .libexec = LIBEXEC, .store = STORE } };
 	bool json = false;
-	int c;
+	const struct option_spec list[] = {
+		{ "json", 0, OPTION_FLAG, &json, 0, 0, NULL },
+		{ "libexec", 0, OPTION_TEXT, &d.jail.libexec, 0, 0, NULL },
+		{ "store", 0, OPTION_TEXT, &d.jail.store, 0, 0, NULL },
+	};
+	const struct args args = {
+		"Usage: casemate doctor [--json] [--libexec DIR] [--store DIR]\n"
+		"Checks the host; exit status 1 when a check failed (F).\n\n"
+		"  --json         an array of {code, level, what, why, fix}\n"
+		"  --libexec DIR  where casemate-jailer and casemate-probe are, for the live\n"
+		"                 probe of a jail (default " LIBEXEC ")\n"
+		"  --store DIR    the jailer's store, for the same (default " STORE ")",
+		list,
+		ARRAY_SIZE(list),
+		0,
+		0,
+		true,
+	};
+	int status = args_parse(&args, argc, argv);
 
-	optind = 0;
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
-		if (c == 'h')
-			return usage();
-		if (c == 'j')
-			json = true;
-		else if (c == 'l')
-			d.jail.libexec = optarg;
-		else if (c == 's')
-			d.jail.store = optarg;
-		else
-			return cli_fail("doctor: %s %.64s; see casemate doctor --help",
-					c == ':' ? "missing value of" : "unknown option",
-					argv[optind - 1]);
-	}
-	if (optind < argc)
-		return cli_fail("doctor: unexpected argument \"%.64s\"", argv[optind]);
+	if (status != ARGS_GO)
+		return status;
 	d.checks = json_array();
 	examine(cli, &d);
 	print(&d, json);

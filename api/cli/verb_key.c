@@ -7,31 +7,28 @@
 #include <string.h>
 #include <time.h>
 
+#include "api/cli/args.h"
 #include "api/cli/call.h"
 #include "base/num.h"
 
-static int key_help(void)
-{
-	(void)puts(
-		"Usage: casemate key create [OPTION]...\n"
-		"       casemate key list [--json]\n"
-		"       casemate key revoke ID...\n"
-		"Keys for clients that reach casemated over TCP. A key is shown once, when it is made.\n"
-		"\n"
-		"  --tenant NAME        whose it is: sandboxes belong to tenants, who don't see\n"
-		"                       each other's (default local: the operator's)\n"
-		"  --label TEXT         a note for the list\n"
-		"  --admin              may do what the operator may\n"
-		"  --max-sandboxes N    of this tenant at a time (default of a new one: 20)\n"
-		"  --max-memory SIZE    of all its sandboxes together (16G)\n"
-		"  --max-vcpus N        of all its sandboxes together (40)\n"
-		"  --max-rate N         creations a minute (120)\n"
-		"  --max-snapshots N    of this tenant (32)\n"
-		"  --max-snapshot-bytes SIZE\n"
-		"                       of all its snapshots together (16G)\n"
-		"  --json               for programs");
-	return CLI_OK;
-}
+static const char key_help[] =
+	"Usage: casemate key create [OPTION]...\n"
+	"       casemate key list [--json]\n"
+	"       casemate key revoke ID...\n"
+	"Keys for clients that reach casemated over TCP. A key is shown once, when it is made.\n"
+	"\n"
+	"  --tenant NAME        whose it is: sandboxes belong to tenants, who don't see\n"
+	"                       each other's (default local: the operator's)\n"
+	"  --label TEXT         a note for the list\n"
+	"  --admin              may do what the operator may\n"
+	"  --max-sandboxes N    of this tenant at a time (default of a new one: 20)\n"
+	"  --max-memory SIZE    of all its sandboxes together (16G)\n"
+	"  --max-vcpus N        of all its sandboxes together (40)\n"
+	"  --max-rate N         creations a minute (120)\n"
+	"  --max-snapshots N    of this tenant (32)\n"
+	"  --max-snapshot-bytes SIZE\n"
+	"                       of all its snapshots together (16G)\n"
+	"  --json               for programs";
 
 static int call(struct cli *cli, const char *method, const char *path, const json_t *body,
 		json_t **ret)
@@ -45,105 +42,53 @@ static int call(struct cli *cli, const char *method, const char *path, const jso
 
 /* ---- create -------------------------------------------------------------------------------- */
 
-/* Adds a limit to body's: 0 or CLI_FAILED (said). */
-static int add_limit(json_t *body, const char *option, const char *name, const char *text,
-		     bool size)
-{
-	json_t *limits = json_object_get(body, "limits");
-	uint64_t n;
-	int r = size ? parse_size(text, 0, INT64_MAX, &n) : parse_u64(text, 0, INT64_MAX, &n);
-
-	if (r < 0)
-		return cli_fail("key: --%s: \"%.32s\" is not a number", option, text);
-	if (limits == NULL) {
-		limits = json_object();
-		(void)json_object_set_new(body, "limits", limits);
-	}
-	(void)json_object_set_new(limits, name, json_integer((json_int_t)n));
-	return 0;
-}
-
 #define KEY_ID_MAX 32U
+#define UNSET	   UINT64_MAX /* more than any of them may be */
 
 struct key_opts {
-	json_t *body;
-	bool json;
-	bool help;
+	const char *tenant, *label;
+	bool admin, json;
+	uint64_t sandboxes, memory_bytes, vcpus, rate, snapshots, snapshot_bytes;
 };
 
-static int take(int c, const char *arg, struct key_opts *o)
+/* What isn't said isn't in it. NULL: no memory. */
+static json_t *body_of(const struct key_opts *o)
 {
-	switch (c) {
-	case 't':
-		(void)json_object_set_new(o->body, "tenant", json_string(arg));
-		return 0;
-	case 'l':
-		(void)json_object_set_new(o->body, "label", json_string(arg));
-		return 0;
-	case 'a':
-		(void)json_object_set_new(o->body, "admin", json_true());
-		return 0;
-	case 's':
-		return add_limit(o->body, "max-sandboxes", "sandboxes", arg, false);
-	case 'm':
-		return add_limit(o->body, "max-memory", "memory_bytes", arg, true);
-	case 'v':
-		return add_limit(o->body, "max-vcpus", "vcpus", arg, false);
-	case 'r':
-		return add_limit(o->body, "max-rate", "creates_per_minute", arg, false);
-	case 'n':
-		return add_limit(o->body, "max-snapshots", "snapshots", arg, false);
-	case 'b':
-		return add_limit(o->body, "max-snapshot-bytes", "snapshot_bytes", arg, true);
-	case 'j':
-		o->json = true;
-		return 0;
-	default:
-		o->help = true;
-		return 0;
-	}
-}
-
-/* 0 or CLI_FAILED (said). */
-static int parse(int argc, char **argv, struct key_opts *o)
-{
-	static const struct option longs[] = {
-		{ "tenant", required_argument, NULL, 't' },
-		{ "label", required_argument, NULL, 'l' },
-		{ "admin", no_argument, NULL, 'a' },
-		{ "max-sandboxes", required_argument, NULL, 's' },
-		{ "max-memory", required_argument, NULL, 'm' },
-		{ "max-vcpus", required_argument, NULL, 'v' },
-		{ "max-rate", required_argument, NULL, 'r' },
-		{ "max-snapshots", required_argument, NULL, 'n' },
-		{ "max-snapshot-bytes", required_argument, NULL, 'b' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+	const struct {
+		const char *name;
+		uint64_t value;
+	} limits[] = {
+		{ "sandboxes", o->sandboxes }, { "memory_bytes", o->memory_bytes },
+		{ "vcpus", o->vcpus },	       { "creates_per_minute", o->rate },
+		{ "snapshots", o->snapshots }, { "snapshot_bytes", o->snapshot_bytes },
 	};
-	int c, r = 0;
+	json_t *list = json_object();
+	int r = 0;
 
-	optind = 0;
-	opterr = 0;
-	while (r == 0 && (c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
-		if (c == '?' || c == ':')
-			return cli_fail("key: %.64s: unknown, or without its value; see casemate "
-					"key --help",
-					argv[optind - 1]);
-		r = take(c, optarg, o);
+	for (size_t i = 0; i < ARRAY_SIZE(limits) && r == 0; i++)
+		if (limits[i].value != UNSET)
+			r = json_object_set_new(list, limits[i].name,
+						json_integer((json_int_t)limits[i].value));
+	if (r < 0 || json_object_size(list) == 0) {
+		json_decref(list);
+		list = NULL;
 	}
-	return r;
+	return r < 0 ? NULL
+		     : json_pack("{s:s*, s:s*, s:o*, s:o*}", "tenant", o->tenant, "label", o->label,
+				 "admin", o->admin ? json_true() : NULL, "limits", list);
 }
 
 static int create(struct cli *cli, const struct key_opts *o)
 {
-	json_t *answer = NULL;
-	int status = call(cli, "POST", "/v1/keys", o->body, &answer);
+	json_t *body = body_of(o), *answer = NULL;
+	int status = body == NULL ? cli_fail("out of memory")
+				  : call(cli, "POST", "/v1/keys", body, &answer);
 
 	if (status == CLI_OK && o->json)
 		status = cli_print_json(answer);
 	else if (status == CLI_OK)
 		(void)puts(cli_text(answer, "key"));
+	json_decref(body);
 	json_decref(answer);
 	return status;
 }
@@ -197,26 +142,37 @@ static int revoke_keys(struct cli *cli, int count, char **ids)
 
 int verb_key(struct cli *cli, int argc, char **argv)
 {
-	struct key_opts o = { .body = json_object() };
-	const char *verb;
-	int status;
+	struct key_opts o = { .sandboxes = UNSET,
+			      .memory_bytes = UNSET,
+			      .vcpus = UNSET,
+			      .rate = UNSET,
+			      .snapshots = UNSET,
+			      .snapshot_bytes = UNSET };
+	const struct option_spec options[] = {
+		{ "tenant", 0, OPTION_TEXT, &o.tenant, 0, 0, NULL },
+		{ "label", 0, OPTION_TEXT, &o.label, 0, 0, NULL },
+		{ "admin", 0, OPTION_FLAG, &o.admin, 0, 0, NULL },
+		{ "max-sandboxes", 0, OPTION_NUMBER, &o.sandboxes, 0, INT64_MAX, NULL },
+		{ "max-memory", 0, OPTION_SIZE, &o.memory_bytes, 0, INT64_MAX, NULL },
+		{ "max-vcpus", 0, OPTION_NUMBER, &o.vcpus, 0, INT64_MAX, NULL },
+		{ "max-rate", 0, OPTION_NUMBER, &o.rate, 0, INT64_MAX, NULL },
+		{ "max-snapshots", 0, OPTION_NUMBER, &o.snapshots, 0, INT64_MAX, NULL },
+		{ "max-snapshot-bytes", 0, OPTION_SIZE, &o.snapshot_bytes, 0, INT64_MAX, NULL },
+		{ "json", 0, OPTION_FLAG, &o.json, 0, 0, NULL },
+	};
+	const struct args args = {
+		key_help, options, ARRAY_SIZE(options), 0, ARGS_MANY, true,
+	};
+	int status = args_parse(&args, argc, argv);
+	const char *verb = status == ARGS_GO && optind < argc ? argv[optind] : "";
 
-	if (o.body == NULL)
-		return cli_fail("out of memory");
-	status = parse(argc, argv, &o);
-	verb = status == CLI_OK && optind < argc ? argv[optind] : "";
-	if (status != CLI_OK)
-		;
-	else if (o.help)
-		status = key_help();
-	else if (strcmp(verb, "create") == 0 && optind + 1 == argc)
-		status = create(cli, &o);
-	else if (strcmp(verb, "list") == 0 && optind + 1 == argc)
-		status = list(cli, o.json);
-	else if (strcmp(verb, "revoke") == 0)
-		status = revoke_keys(cli, argc - optind - 1, argv + optind + 1);
-	else
-		status = cli_fail("key: create, list or revoke; see casemate key --help");
-	json_decref(o.body);
-	return status;
+	if (status != ARGS_GO)
+		return status;
+	if (strcmp(verb, "create") == 0 && optind + 1 == argc)
+		return create(cli, &o);
+	if (strcmp(verb, "list") == 0 && optind + 1 == argc)
+		return list(cli, o.json);
+	if (strcmp(verb, "revoke") == 0)
+		return revoke_keys(cli, argc - optind - 1, argv + optind + 1);
+	return cli_fail("key: create, list or revoke; see casemate key --help");
 }

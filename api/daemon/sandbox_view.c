@@ -267,7 +267,6 @@ static int put_life(struct buf *out, const struct sandbox *s)
 	return r < 0 ? r : json_printf(out, "}");
 }
 
-/* All texts in it are ASCII by now: checked by spec.c, or escaped when they came in. */
 int sandbox_put_json(const struct sandbox *s, struct buf *out)
 {
 	int r = json_printf(out, "{\"id\":\"%s\",\"state\":\"%s\",\"path\":\"%s\"", s->id,

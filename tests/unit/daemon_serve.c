@@ -451,7 +451,8 @@ Test(serve, command_line, .init = set_up, .fini = tear_down, .timeout = 60)
 	expect_cli(0, "e2b_", ARGS("key", "create", "--tenant", "alice", "--max-memory", "2G"));
 	expect_cli(0, "alice", ARGS("key", "list"));
 	expect_cli(125, "a name is", ARGS("key", "create", "--tenant", "No One"));
-	expect_cli(125, "not a number", ARGS("key", "create", "--max-vcpus", "x"));
+	expect_cli(125, "--max-vcpus: \"x\" is not from",
+		   ARGS("key", "create", "--max-vcpus", "x"));
 	expect_cli(125, "no such key", ARGS("key", "revoke", "abcdef"));
 	expect_cli(125, "not the id", ARGS("key", "revoke", "../x"));
 	expect_cli(125, "key --help", ARGS("key"));
